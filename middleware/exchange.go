@@ -1,0 +1,213 @@
+package middleware
+
+import (
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/sse"
+	"github.com/lastcall-go/lastcall/stream"
+)
+
+// An exchange carries one response over its http.ResponseWriter. It is the
+// response's link until the connection is hijacked, and what the handler writes
+// to, through one of the faces of faces.go.
+type exchange struct {
+	stream.Entry
+
+	// Immutable once the handler runs.
+	d   *Drainer
+	w   http.ResponseWriter // the one inside; nobody touches it once the handler has returned
+	req *http.Request       // as the handler got it
+
+	turn turn
+	// owned by whoever has the turn
+	committed bool        // a final status is on its way
+	late      bool        // but only since the drain cancelled the context: the handler's own answer to that
+	bodiless  bool        // HEAD, 204, 304: complete with its header
+	declared  int64       // Content-Length; -1: none
+	written   int64       // of the body, by the handler
+	events    bool        // an event stream in the clear, followed by scanner
+	scanner   sse.Scanner // where in the event stream we are
+	asked     *sse.Event  // the farewell that waits for a boundary
+	said      bool        // it was written; what the handler writes now is swallowed
+	over      bool        // the handler has returned
+	taken     *takeover   // what the handler hijacked the connection for
+
+	wire sync.Mutex // guards following; held over deadline calls, which don't wait for the peer
+	gone bool       // the handler has returned: a deadline would hit the connection's next request
+	cut  bool
+}
+
+// serve runs the handler inside a tracked response.
+func (d *Drainer) serve(next http.Handler, rule policy.Rule, w http.ResponseWriter, r *http.Request) {
+	x := &exchange{d: d, w: w, declared: -1}
+	x.turn.init()
+	x.req = r.WithContext(x.Context())
+	if !x.Track(&d.registry, r.Context(), rule, r.Method+" "+r.URL.Path, x) {
+		d.refuse(w, r, rule)
+		return
+	}
+	returned := false
+	defer func() {
+		var v any
+		if !returned && x.farewelled() {
+			v = recover()
+		}
+		handBack(r, x)
+		abort := x.finish(r, returned)
+		switch {
+		case v == http.ErrAbortHandler:
+			// A proxy panics so when its upstream breaks off, which our
+			// cancelling makes it do. The client has had its farewell at a
+			// boundary: for it this is a clean end, which net/http now writes.
+		case v != nil:
+			panic(v)
+		case abort:
+			panic(http.ErrAbortHandler) // net/http's way to break a body off
+		}
+	}()
+	next.ServeHTTP(x.face(), x.req)
+	returned = true
+}
+
+// handBack gives the caller what the handler learned of the request: net/http
+// removes the multipart files of the request that it made, not of our copy, and
+// middleware around us logs the pattern.
+func handBack(r *http.Request, x *exchange) {
+	if x.taken != nil { // its goroutines may be at the request still
+		return
+	}
+	r.MultipartForm, r.Form, r.PostForm, r.Pattern = x.req.MultipartForm, x.req.Form, x.req.PostForm, x.req.Pattern
+}
+
+func (x *exchange) farewelled() bool {
+	x.turn.take()
+	defer x.yield()
+	return x.said
+}
+
+// finish ends the response when its handler has returned, or panicked, and
+// tells whether its body has to be broken off because it could pass for whole.
+func (x *exchange) finish(r *http.Request, returned bool) (abort bool) {
+	x.wire.Lock()
+	x.gone = true
+	cut := x.cut
+	x.wire.Unlock()
+
+	x.turn.take() // a farewell that is being written ends first, at the latest by the cut
+	x.over = true
+	outcome := stream.Completed
+	switch {
+	case x.taken != nil: // its connection lives on
+	case cut:
+		outcome = stream.Cut
+	case x.said:
+		outcome = stream.Told
+	case !x.Cancelled():
+		if returned && !x.committed && x.d.draining() {
+			x.w.Header().Set("Connection", "close")
+		}
+	case !x.committed:
+		outcome = stream.Cancelled
+		if returned { // net/http would make an empty 200 of this, which is a lie
+			x.d.answerInstead(x.w, r, x.Rule())
+		}
+	case x.truncated():
+		outcome, abort = stream.Cut, returned
+	default:
+		outcome = stream.Cancelled
+	}
+	x.yield()
+
+	x.Release()
+	if x.taken != nil {
+		x.taken.handlerReturned()
+		return false
+	}
+	x.d.end(&x.Entry, outcome)
+	return abort
+}
+
+// truncated tells whether what the drain cancelled may have been cut short in a
+// way that a client can't see. The turn must be held by the caller.
+func (x *exchange) truncated() bool {
+	return x.Kind() != policy.Infinite && !x.late && !x.bodiless && (x.declared < 0 || x.written < x.declared)
+}
+
+// Farewell implements [stream.Link].
+func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
+	f = f.Expand(retry)
+	word := &sse.Event{Retry: retry, Name: f.Event, Data: f.Data}
+	if x.turn.leave(word) {
+		x.asked = word
+		x.say()
+		x.yield()
+	}
+}
+
+// Insist implements [stream.Link]. An event stream's farewell has one form only.
+func (x *exchange) Insist() {}
+
+// Finish implements [stream.Link]. The handler's return ends the response.
+func (x *exchange) Finish() {}
+
+// Cut implements [stream.Link]. The deadlines free a handler that is inside a
+// read or a write and reset an HTTP/2 stream. They leave an HTTP/1 connection
+// open under a handler that does neither, so that one is closed, where
+// [Drainer.ConnContext] has shown it to us.
+func (x *exchange) Cut() {
+	x.wire.Lock()
+	defer x.wire.Unlock()
+	if x.gone {
+		return
+	}
+	x.cut = true
+	control := http.NewResponseController(x.w)
+	now := time.Now()
+	_ = control.SetWriteDeadline(now) // not every writer has deadlines; then closing has to do
+	_ = control.SetReadDeadline(now)
+	if c, ok := x.req.Context().Value(connKey{}).(net.Conn); ok && x.req.ProtoMajor == 1 {
+		hardClose(c)
+	}
+}
+
+// yield gives the turn back, after saying what was asked for meanwhile.
+func (x *exchange) yield() {
+	for {
+		word := x.turn.give()
+		if word == nil {
+			return
+		}
+		x.asked = word
+		x.say()
+	}
+}
+
+// say writes the farewell if it is asked for and an event may stand here. The
+// turn must be held by the caller.
+func (x *exchange) say() {
+	if x.asked == nil || x.said || x.over || !x.events || !x.scanner.AtBoundary() || x.Kind() != policy.Infinite {
+		return
+	}
+	x.said = true
+	x.lastWrites()
+	// An error means that the client has left. Its handler will be told by its
+	// own context, and the response ends as one that was told all we could.
+	_, _ = x.w.Write(x.asked.Append(nil))
+	_ = x.flush()
+	x.Touch()
+}
+
+// lastWrites replaces the handler's write deadline, which may be long past, by
+// the moment of the cut: nothing but the end of the body comes after.
+func (x *exchange) lastWrites() {
+	x.wire.Lock()
+	defer x.wire.Unlock()
+	if x.gone || x.cut {
+		return
+	}
+	_ = http.NewResponseController(x.w).SetWriteDeadline(x.CutAt())
+}

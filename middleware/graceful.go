@@ -1,0 +1,73 @@
+package middleware
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
+)
+
+// Graceful is middleware that puts every request's response under d:
+//
+//	http.Server{Handler: middleware.Graceful(d)(mux)}       // a whole server
+//	r.Use(middleware.Graceful(d))                           // a router
+//	r.With(middleware.Graceful(d, rule)).Get("/live", live) // one route
+//
+// The rules given, the first the strongest, stand above d.Policy, field by
+// field. Nested, a response is tracked once, and the rules of the innermost
+// Graceful stand above those around it.
+//
+// Place it inside of what compresses or buffers bodies where you can: into a
+// compressed event stream no farewell can be written, and [http.TimeoutHandler]
+// lets no stream through.
+//
+// It panics when d is nil, when d.Check finds a fault, and when a given rule is
+// invalid or can't fit d.Budget: all of these can be known at start-up, and none
+// of them should wait for the drain.
+func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler {
+	if d == nil {
+		panic("middleware: Graceful was given a nil *Drainer; give it &middleware.Drainer{}")
+	}
+	d.init()
+	if err := d.Check(); err != nil {
+		panic(fmt.Errorf("middleware: Graceful: %w", err))
+	}
+	var rule policy.Rule
+	for _, r := range rules {
+		rule = rule.Over(r)
+	}
+	whole := rule
+	if base, ok := d.Policy.(policy.Rule); ok {
+		whole = rule.Over(base)
+	}
+	if err := errors.Join(whole.Validate(), d.Budget.Fit("given to Graceful", whole)); err != nil {
+		panic(fmt.Errorf("middleware: Graceful: %w", err))
+	}
+	return func(next http.Handler) http.Handler {
+		if next == nil {
+			panic("middleware: Graceful was given a nil http.Handler to wrap")
+		}
+		return &graceful{d: d, rule: rule, next: next}
+	}
+}
+
+type graceful struct {
+	d    *Drainer
+	rule policy.Rule
+	next http.Handler
+}
+
+func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if tracked := stream.From(r.Context()); tracked.TrackedBy(&g.d.registry) {
+		tracked.Refine(g.rule)
+		g.next.ServeHTTP(w, r)
+		return
+	}
+	rule := g.rule
+	if g.d.Policy != nil {
+		rule = rule.Over(g.d.Policy.Rule(r))
+	}
+	g.d.serve(g.next, rule, w, r)
+}

@@ -1,0 +1,53 @@
+package middleware
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+)
+
+// NotifyContext gives a context that ends at the first SIGINT or SIGTERM, as
+// [signal.NotifyContext] does, with the signal's name in its cause. The second
+// signal calls d.Close, which cuts what is left; the third, as before the call,
+// ends the process.
+//
+// It is for main to call: nothing else in lastcall handles signals. The stop
+// function gives the signals back and waits until nothing of this is running;
+// call it when Run has returned.
+//
+//	ctx, stop := middleware.NotifyContext(context.Background(), d)
+//	defer stop()
+//	err := d.Run(ctx, srv, srv.ListenAndServe)
+func NotifyContext(parent context.Context, d *Drainer) (ctx context.Context, stop context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	quit, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		select {
+		case s := <-signals:
+			cancel(fmt.Errorf("middleware: received signal: %v", s))
+		case <-quit:
+			return
+		}
+		select {
+		case <-signals:
+			signal.Stop(signals)
+			_ = d.Close() // Run and Shutdown return the same error
+		case <-quit:
+		}
+	}()
+	var once sync.Once
+	return ctx, func() {
+		once.Do(func() {
+			signal.Stop(signals)
+			close(quit)
+			cancel(nil)
+		})
+		<-over
+	}
+}

@@ -1,0 +1,34 @@
+package middleware
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/sse"
+)
+
+// refuse answers a request that came after the drain had stopped admitting.
+func (d *Drainer) refuse(w http.ResponseWriter, r *http.Request, rule policy.Rule) {
+	slot := rule.Reconnect.Slot(d.slots.Add(1))
+	w.Header().Set("Connection", "close")
+	if sse.Accepts(r) {
+		sse.Refuse(w, slot)
+		return
+	}
+	// RFC 9110, section 10.2.3: whole seconds. Rounded up, since nobody should
+	// come before their slot.
+	w.Header().Set("Retry-After", strconv.FormatInt(int64((slot+time.Second-1)/time.Second), 10))
+	http.Error(w, "the server is shutting down; please retry", http.StatusServiceUnavailable)
+}
+
+// answerInstead answers for a handler that returned without a word when its
+// time was up. What it had prepared describes another answer.
+func (d *Drainer) answerInstead(w http.ResponseWriter, r *http.Request, rule policy.Rule) {
+	h := w.Header()
+	for _, name := range []string{"Cache-Control", "Content-Encoding", "Content-Length", "Etag", "Last-Modified", "Trailer"} {
+		h.Del(name)
+	}
+	d.refuse(w, r, rule)
+}

@@ -1,0 +1,189 @@
+package middleware
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
+)
+
+// A Phase is how far a drain has come. Each response has its own clock; the
+// phase is that of the one that is furthest.
+type Phase uint8
+
+const (
+	Serving    Phase = iota // no drain has begun
+	Announcing              // not ready any more, still serving
+	Draining                // farewells go out, finite responses go on
+	Cancelling              // the first contexts have been cancelled
+	Cutting                 // the first connections have been closed by force
+	Done                    // over
+)
+
+// String gives the phase's word, such as "draining".
+func (p Phase) String() string {
+	switch p {
+	case Serving:
+		return "serving"
+	case Announcing:
+		return "announcing"
+	case Draining:
+		return "draining"
+	case Cancelling:
+		return "cancelling"
+	case Cutting:
+		return "cutting"
+	case Done:
+		return "done"
+	}
+	return "unknown"
+}
+
+// A Report says what became of the responses. Every response has its place in
+// exactly one of Before, Open and the six outcomes.
+type Report struct {
+	Phase Phase
+	Began time.Time     // zero while serving
+	Took  time.Duration // since Began, up to the drain's end; zero while serving
+
+	Before uint64       // ended before the drain began
+	Found  stream.Tally // open when the drain began
+	Open   stream.Tally // open now
+
+	// How those ended that were open when the drain began or came after:
+	// see [stream.Outcome].
+	Completed, Told, Unanswered, Cancelled, Cut, Refused uint64
+
+	// Ends are the responses that were cut, those first whose end came first.
+	Ends []End
+}
+
+// An End is what is known of a response that had to be cut.
+type End struct {
+	Route    string // the ServeMux pattern if one matched, else method and path
+	Kind     policy.Kind
+	Protocol stream.Protocol
+	Age      time.Duration // since it began
+	Idle     time.Duration // since its last byte
+	Running  bool          // the handler hadn't returned, or not closed its hijacked connection, when the drain gave up
+}
+
+// String gives the end in a few words.
+func (e End) String() string {
+	return fmt.Sprintf("%s (%s %s, %s old, idle for %s)", e.Route, e.Kind, e.Protocol,
+		e.Age.Round(time.Millisecond), e.Idle.Round(time.Millisecond))
+}
+
+func endOf(e *stream.Entry) End {
+	return End{Route: e.Route(), Kind: e.Kind(), Protocol: e.Protocol(), Age: e.Age(), Idle: e.Idle()}
+}
+
+// Report tells how things stand. It may be called at any time, and visits every
+// open response: once a second is fine, once a request is not.
+func (d *Drainer) Report() Report {
+	counts := d.registry.Counts()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := Report{
+		Phase: d.phase, Began: d.startAt, Found: d.found, Open: counts.Open, Before: counts.Before,
+		Completed: counts.Ended[stream.Completed], Told: counts.Ended[stream.Told],
+		Unanswered: counts.Ended[stream.Unanswered], Cancelled: counts.Ended[stream.Cancelled],
+		Cut: counts.Ended[stream.Cut], Refused: counts.Ended[stream.Refused],
+		Ends: append([]End(nil), d.ends...),
+	}
+	switch {
+	case !d.endAt.IsZero():
+		r.Took = d.endAt.Sub(d.startAt)
+	case !d.startAt.IsZero():
+		r.Took = time.Since(d.startAt)
+	}
+	return r
+}
+
+// An IncompleteError says why a drain didn't end in order.
+type IncompleteError struct {
+	// Cause is the error of the context that ended before the drain did, nil
+	// where none did.
+	Cause error
+	// Cut are the responses that were cut and have ended since.
+	Cut []End
+	// Running are those whose handlers ignored their cancelled context past the
+	// cut. They may still use whatever handlers use.
+	Running []End
+}
+
+// Error names the cause, and up to four responses of each sort.
+func (e *IncompleteError) Error() string {
+	var parts []string
+	if e.Cause != nil {
+		parts = append(parts, fmt.Sprintf("ended early: %v", e.Cause))
+	}
+	if len(e.Running) > 0 {
+		parts = append(parts, fmt.Sprintf("%d still running, which must return when their context is cancelled: %s", len(e.Running), some(e.Running)))
+	}
+	if len(e.Cut) > 0 {
+		parts = append(parts, fmt.Sprintf("%d cut: %s", len(e.Cut), some(e.Cut)))
+	}
+	return "middleware: drain " + strings.Join(parts, "; ")
+}
+
+// Unwrap gives the Cause.
+func (e *IncompleteError) Unwrap() error { return e.Cause }
+
+func some(ends []End) string {
+	const most = 4
+	var names []string
+	for _, e := range ends[:min(most, len(ends))] {
+		names = append(names, e.String())
+	}
+	if n := len(ends) - most; n > 0 {
+		names = append(names, fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(names, ", ")
+}
+
+// verdict is what a finished drain's waiters are told.
+func (d *Drainer) verdict(cause error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := &IncompleteError{Cause: cause}
+	for _, end := range d.ends {
+		if end.Running {
+			e.Running = append(e.Running, end)
+		} else {
+			e.Cut = append(e.Cut, end)
+		}
+	}
+	if cause == nil && len(e.Running) == 0 {
+		return nil
+	}
+	return e
+}
+
+func (d *Drainer) logEnd(msg string, e End) {
+	d.log(slog.LevelWarn, msg, "route", e.Route, "kind", e.Kind.String(), "protocol", e.Protocol.String(),
+		"age", e.Age, "idle", e.Idle)
+}
+
+func (d *Drainer) logProgress(left time.Duration) {
+	if d.Logger == nil {
+		return
+	}
+	r := d.Report()
+	d.log(slog.LevelInfo, "draining", "phase", r.Phase.String(),
+		"finite", r.Open.Finite, "sse", r.Open.SSE, "websocket", r.Open.WebSocket, "other", r.Open.Other,
+		"left", left.Round(time.Millisecond))
+}
+
+func (d *Drainer) logOutcomes() {
+	if d.Logger == nil {
+		return
+	}
+	r := d.Report()
+	d.log(slog.LevelInfo, "drain ends", "took", r.Took,
+		"completed", r.Completed, "told", r.Told, "unanswered", r.Unanswered,
+		"cancelled", r.Cancelled, "cut", r.Cut, "refused", r.Refused)
+}

@@ -1,0 +1,113 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// Run serves until ctx ends or serve fails, then drains, then shuts srv down:
+//
+//	err := d.Run(ctx, srv, srv.ListenAndServe)
+//	err := d.Run(ctx, srv, func() error { return srv.ServeTLS(l, "", "") })
+//
+// The drain runs with the listener still open, so that whoever comes late gets
+// an answer: a 503 with Retry-After, or for an EventSource a stream that tells
+// it when to come back. Only when nothing is left does Run shut srv down, which
+// takes a moment then. Connections on which nothing was ever asked are closed;
+// those busy with handlers outside of [Graceful] have the budget's reserve (2 s
+// at most, unless Budget.Reserve says more) to end, and are closed then.
+//
+// Run returns nil when all went in order: no handler under d is running, serve
+// has returned, and what the handlers used can be closed. Otherwise the error is
+// that of serve, or an [*IncompleteError], or both. An error of [Drainer.Check]
+// is returned before serve is called.
+//
+// Run sets srv.ConnContext and srv.ConnState, and calls the functions that were
+// there before. It installs no signal handler: ctx says when to stop, see
+// [NotifyContext]. serve must return when srv is shut down.
+func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error) error {
+	if err := d.Check(); err != nil {
+		return err
+	}
+	silent := d.adopt(srv)
+	served := make(chan error, 1)
+	go func() { served <- serve() }()
+
+	var serveErr error
+	serving := true
+	select {
+	case serveErr = <-served:
+		serving = false
+	case <-ctx.Done():
+	}
+	err := d.Shutdown(context.WithoutCancel(ctx))
+
+	silent.close()
+	limited, cancel := context.WithTimeout(context.Background(), d.Budget.Reserved())
+	defer cancel()
+	if srv.Shutdown(limited) != nil {
+		d.log(slog.LevelWarn, "closing connections that are still busy after the drain: handlers outside of Graceful, or peers that don't read the end of a response")
+	}
+	_ = srv.Close() // what Shutdown left; its error is that of a listener closed twice
+	if serving {
+		serveErr = <-served
+	}
+	if serveErr != nil && !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(fmt.Errorf("middleware: serving: %w", serveErr), err)
+	}
+	return err
+}
+
+// adopt hooks into srv what Run needs of it.
+func (d *Drainer) adopt(srv *http.Server) *silentConns {
+	connContext, connState := srv.ConnContext, srv.ConnState
+	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if connContext != nil {
+			ctx = connContext(ctx, c)
+		}
+		return d.ConnContext(ctx, c)
+	}
+	silent := &silentConns{conns: make(map[net.Conn]struct{})}
+	srv.ConnState = func(c net.Conn, state http.ConnState) {
+		if connState != nil {
+			connState(c, state)
+		}
+		silent.note(c, state)
+	}
+	return silent
+}
+
+// silentConns are the connections on which no byte has come: a browser's spare
+// ones, a load balancer's probes. http.Server.Shutdown would wait more than
+// five seconds for each.
+type silentConns struct {
+	mu    sync.Mutex // guards following
+	conns map[net.Conn]struct{}
+}
+
+func (s *silentConns) note(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state == http.StateNew {
+		s.conns[c] = struct{}{}
+	} else {
+		delete(s.conns, c)
+	}
+}
+
+func (s *silentConns) close() {
+	s.mu.Lock()
+	silent := make([]net.Conn, 0, len(s.conns))
+	for c := range s.conns {
+		silent = append(silent, c)
+	}
+	s.mu.Unlock()
+	for _, c := range silent {
+		hardClose(c)
+	}
+}

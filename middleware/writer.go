@@ -1,0 +1,189 @@
+package middleware
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/sse"
+	"github.com/lastcall-go/lastcall/stream"
+)
+
+// errOver is what a write meets that comes after its handler returned. net/http
+// leaves that undefined; its buffers belong to another request by then.
+var errOver = fmt.Errorf("middleware: write after the handler returned: %w", http.ErrHandlerTimeout)
+
+// writeHeader is the handler's WriteHeader.
+func (x *exchange) writeHeader(code int) {
+	x.turn.take()
+	defer x.yield()
+	if x.said || x.over {
+		return
+	}
+	if code < 100 || code > 199 || code == http.StatusSwitchingProtocols {
+		x.commit(code)
+	} // else informational: neither final nor a sign of anything
+	x.w.WriteHeader(code)
+}
+
+// commit looks at the header that is about to go out. The turn must be held by
+// the caller.
+func (x *exchange) commit(code int) {
+	if x.committed {
+		return
+	}
+	x.committed = true
+	x.late = x.Cancelled()
+	h := x.w.Header()
+	if code != http.StatusSwitchingProtocols && x.d.draining() {
+		h.Set("Connection", "close") // RFC 9112, section 9.6; over HTTP/2 net/http sends GOAWAY for it
+	}
+	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil {
+		x.declared = n
+	}
+	x.bodiless = x.req.Method == http.MethodHead || code == http.StatusNoContent || code == http.StatusNotModified
+	kind, protocol := policy.Finite, stream.HTTP
+	if !x.bodiless && endless(h.Get("Content-Type")) {
+		kind = policy.Infinite
+		if x.events = sse.Is(h); x.events {
+			protocol = stream.SSE
+		}
+	}
+	x.Settle(kind, protocol, x.req.Pattern)
+}
+
+// endless tells whether a body of this type looks like one that never ends.
+func endless(contentType string) bool {
+	mediaType, _, _ := strings.Cut(contentType, ";")
+	switch strings.ToLower(strings.TrimSpace(mediaType)) {
+	case "text/event-stream", "multipart/x-mixed-replace",
+		"application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json":
+		return true
+	}
+	return false
+}
+
+// begin is what each write does first: it tells whether the body's next n bytes
+// are swallowed or refused instead of written, and with what answer. The turn
+// must be held by the caller.
+func (x *exchange) begin(n int) (answer int, err error, instead bool) {
+	switch {
+	case x.said:
+		return n, nil, true
+	case x.over:
+		return 0, errOver, true
+	}
+	x.commit(http.StatusOK)
+	return 0, nil, false
+}
+
+// write is the handler's Write.
+func (x *exchange) write(p []byte) (int, error) {
+	x.turn.take()
+	defer x.yield()
+	if n, err, instead := x.begin(len(p)); instead {
+		return n, err
+	}
+	if x.asked != nil && x.events {
+		return x.writeThenSay(p)
+	}
+	return x.pass(p)
+}
+
+// pass writes to the one inside, and follows.
+func (x *exchange) pass(p []byte) (int, error) {
+	n, err := x.w.Write(p)
+	x.written += int64(n)
+	x.Touch()
+	if x.events {
+		_, _ = x.scanner.Write(p[:n])
+	}
+	return n, err
+}
+
+// writeThenSay writes as far as the event goes that the farewell waits for. What
+// the handler wants to write after the farewell is swallowed.
+func (x *exchange) writeThenSay(p []byte) (int, error) {
+	upTo := x.scanner.Boundary(p)
+	if upTo < 0 {
+		return x.pass(p)
+	}
+	if n, err := x.pass(p[:upTo]); err != nil {
+		return n, err
+	}
+	if x.say(); x.said {
+		return len(p), nil
+	}
+	n, err := x.pass(p[upTo:])
+	return upTo + n, err
+}
+
+// writeString is the handler's WriteString, which saves net/http a copy.
+func (x *exchange) writeString(s string) (int, error) {
+	x.turn.take()
+	if !x.events {
+		defer x.yield()
+		if n, err, instead := x.begin(len(s)); instead {
+			return n, err
+		}
+		if !x.events {
+			n, err := io.WriteString(x.w, s)
+			x.written += int64(n)
+			x.Touch()
+			return n, err
+		}
+	}
+	x.yield()
+	return x.write([]byte(s))
+}
+
+// readFrom is the handler's ReadFrom. A body that isn't followed goes to
+// net/http whole, which may let the kernel copy it (sendfile).
+func (x *exchange) readFrom(src io.Reader) (int64, error) {
+	x.turn.take()
+	if n, err, instead := x.begin(0); instead && err != nil {
+		x.yield()
+		return int64(n), err
+	}
+	inner, ok := x.w.(io.ReaderFrom)
+	if x.events || x.said || !ok {
+		x.yield()
+		return io.Copy(writerOnly{x}, src)
+	}
+	defer x.yield()
+	n, err := inner.ReadFrom(src)
+	x.written += n
+	x.Touch()
+	return n, err
+}
+
+// writerOnly hides ReadFrom from io.Copy.
+type writerOnly struct{ x *exchange }
+
+func (w writerOnly) Write(p []byte) (int, error) { return w.x.write(p) }
+
+// flushError is the handler's Flush, with the error of the one inside.
+func (x *exchange) flushError() error {
+	x.turn.take()
+	defer x.yield()
+	if x.said || x.over {
+		return nil
+	}
+	x.commit(http.StatusOK)
+	return x.flush()
+}
+
+// flush flushes the writer inside. The turn must be held by the caller.
+func (x *exchange) flush() error {
+	switch f := x.w.(type) {
+	case interface{ FlushError() error }:
+		return f.FlushError()
+	case http.Flusher:
+		f.Flush()
+		return nil
+	}
+	return http.ErrNotSupported
+}

@@ -1,0 +1,42 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// ErrDraining is the [context.Cause] of a request's context that a drain
+// cancelled. A context that ended because its client left, or because its
+// handler returned, has another cause.
+var ErrDraining = errors.New("stream: the server is draining and this response's time is up")
+
+// From gives the response that a request's context belongs to, or nil where
+// nothing tracks it. All methods of a nil *Response are safe to call.
+func From(ctx context.Context) *Response {
+	r, _ := ctx.Value(responseKey{}).(*Response)
+	return r
+}
+
+// Draining gives a channel that is closed when this response should wind up: a
+// finite one as soon as the drain stops admitting requests, a stream at its own
+// slot, right after its farewell was written. Where nothing is tracked the
+// channel is nil, and receiving from it blocks for ever.
+//
+// A handler that waits, a long-poll say, selects on it and answers early. A
+// handler that doesn't listen loses nothing.
+func Draining(ctx context.Context) <-chan struct{} { return From(ctx).Draining() }
+
+// Deadline tells when the drain will cancel this context. It is false while the
+// server isn't draining, and where nothing is tracked. For the deadline of the
+// context itself, which lastcall never changes, ask the context.
+func Deadline(ctx context.Context) (time.Time, bool) { return From(ctx).Deadline() }
+
+// Tag says what kind of response the handler is giving. The handler knows best:
+// its word stands above every rule and above what the response's header looks
+// like. A language model's answer that goes out as an event stream is
+// [policy.Finite]. [policy.Auto] takes an earlier Tag back. Where nothing is
+// tracked, Tag does nothing.
+func Tag(ctx context.Context, k policy.Kind) { From(ctx).Tag(k) }

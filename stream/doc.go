@@ -1,0 +1,15 @@
+// Package stream holds the tracked response: what lastcall knows of one
+// exchange from before its handler runs until no byte of it can be written any
+// more, and what that handler may ask and say about it.
+//
+// A handler uses four functions, all of them harmless where nothing is tracked:
+//
+//	stream.Tag(ctx, policy.Finite)   // this event stream ends by itself: let it finish
+//	<-stream.Draining(ctx)           // it is this response's turn to wind up
+//	stream.Deadline(ctx)             // when its context will be cancelled
+//	context.Cause(ctx)               // is ErrDraining once the drain has done so
+//
+// The rest ([Registry], [Entry], [Link]) is the drain's side, which package
+// middleware works with. Package stream writes no byte to any connection,
+// starts no goroutine and keeps no clock running for an idle response.
+package stream

@@ -1,0 +1,157 @@
+package stream
+
+import (
+	"context"
+	"time"
+
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// A Link is what carries a response: a response writer, or the connection that
+// was hijacked from it. The drain speaks to a response through its link, in the
+// order of the methods below, each at most once, and each on a goroutine of its
+// own: one that a stuck peer holds up holds up nobody else.
+type Link interface {
+	// Farewell says goodbye in the link's own protocol, as soon as that can be
+	// done without tearing what is on its way. Afterwards the handler's own
+	// output is swallowed. Where nothing can be said it does nothing. retry is
+	// the client's reconnect slot.
+	Farewell(f policy.Farewell, retry time.Duration)
+	// Insist gives up what the farewell is still waiting to say beside its
+	// shortest form.
+	Insist()
+	// Finish comes after the response's context was cancelled: no longer wait
+	// for the handler.
+	Finish()
+	// Cut closes the connection by force and frees whoever is blocked on it.
+	Cut()
+}
+
+// An Entry is a [Response] with the drain's side of it: what package middleware
+// does to it. Embed one in whatever carries the exchange, so that a response
+// costs one allocation.
+type Entry struct {
+	Response
+
+	link Link // guarded by Response.mu
+
+	shard      *shard // immutable once tracked
+	prev, next *Entry // guarded by shard.mu
+	ended      bool   // guarded by shard.mu
+}
+
+// Track begins the response: it sets what an Entry is about and enters it into
+// g. It reports false when g admits no more; the entry is then counted as
+// refused and must not be used further.
+func (e *Entry) Track(g *Registry, parent context.Context, rule policy.Rule, route string, link Link) bool {
+	e.registry, e.entry, e.parent, e.began = g, e, parent, time.Now()
+	e.rule, e.route, e.link = rule, route, link
+	return g.add(e)
+}
+
+// Context is the context for the handler's request.
+func (e *Entry) Context() context.Context { return (*responseContext)(&e.Response) }
+
+// TrackedBy tells whether the response is in g.
+func (r *Response) TrackedBy(g *Registry) bool { return r != nil && r.registry == g }
+
+// Refine lays a rule over the one that the response has: what the new one says
+// stands.
+func (r *Response) Refine(rule policy.Rule) { r.change(func() { r.rule = rule.Over(r.rule) }) }
+
+// Rule gives the rule that the response has now.
+func (r *Response) Rule() policy.Rule {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rule
+}
+
+// Settle records what the response's header showed.
+func (e *Entry) Settle(shape policy.Kind, p Protocol, route string) {
+	e.change(func() {
+		e.shape, e.protocol = shape, p
+		if route != "" {
+			e.route = route
+		}
+	})
+}
+
+// Hand gives the response over to another link, its hijacked connection.
+func (e *Entry) Hand(l Link, p Protocol, route string) {
+	e.mu.Lock()
+	e.link = l
+	e.mu.Unlock()
+	e.Settle(policy.Infinite, p, route)
+}
+
+// Link gives what carries the response now.
+func (e *Entry) Link() Link {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.link
+}
+
+// Touch records that a byte of the response moved just now.
+func (e *Entry) Touch() { e.last.Store(int64(time.Since(e.began))) }
+
+// Plan records when the response's context will be cancelled and its connection
+// cut. From then on a change of its kind reaches [Registry.OnChange].
+func (e *Entry) Plan(cancelAt, cutAt time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.planned, e.cancelAt, e.cutAt = true, cancelAt, cutAt
+}
+
+// CutAt gives the moment of the cut, zero where none is planned.
+func (e *Entry) CutAt() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.cutAt
+}
+
+// Tell closes the channel that [Draining] gives.
+func (e *Entry) Tell() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.told {
+		return
+	}
+	e.told = true
+	if e.windUp != nil {
+		close(e.windUp)
+	}
+}
+
+// Cancel cancels the response's context with [ErrDraining].
+func (e *Entry) Cancel() {
+	e.mu.Lock()
+	e.cancelled = true
+	e.mu.Unlock()
+	e.cancellable().cancel(ErrDraining)
+}
+
+// Cancelled tells whether the drain has cancelled the response's context.
+func (e *Entry) Cancelled() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.cancelled
+}
+
+// Release frees what the context holds in its parent. It is called when the
+// handler has returned, at which net/http ends the parent too.
+func (e *Entry) Release() {
+	if inner := e.inner.Load(); inner != nil {
+		inner.cancel(nil)
+	}
+}
+
+// End takes the response out of its registry with its outcome. Only the first
+// call counts, and reports true.
+func (e *Entry) End(o Outcome) bool { return e.registry.remove(e, o) }
+
+// Ended tells whether End has been called.
+func (e *Entry) Ended() bool {
+	e.shard.mu.Lock()
+	defer e.shard.mu.Unlock()
+	return e.ended
+}

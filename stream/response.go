@@ -1,0 +1,144 @@
+package stream
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// A Response is one tracked exchange, as its handler sees it. [From] finds it.
+// Its methods may be called concurrently, also long after the response ended,
+// and on nil.
+type Response struct {
+	// Immutable after Track.
+	registry *Registry
+	entry    *Entry // that this is part of
+	parent   context.Context
+	began    time.Time
+
+	last  atomic.Int64                // when its last byte moved, in nanoseconds since began
+	inner atomic.Pointer[cancellable] // made when somebody first needs to wait on the context
+
+	mu        sync.Mutex // guards following; never held over I/O, a callback or a wait
+	rule      policy.Rule
+	tag       policy.Kind // the handler's word
+	shape     policy.Kind // what its header showed
+	protocol  Protocol
+	route     string
+	planned   bool
+	cancelAt  time.Time
+	cutAt     time.Time
+	cancelled bool
+	told      bool
+	windUp    chan struct{} // made when somebody first asks; closed when told
+}
+
+// Kind tells how the drain takes this response: by the handler's [Tag], else by
+// its rule, else by what its header showed. It is [policy.Auto] while nothing
+// has been said and no header written; the drain takes that as finite.
+func (r *Response) Kind() policy.Kind {
+	if r == nil {
+		return policy.Auto
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.kindLocked()
+}
+
+func (r *Response) kindLocked() policy.Kind {
+	if r.tag != policy.Auto {
+		return r.tag
+	}
+	if r.rule.Kind != policy.Auto {
+		return r.rule.Kind
+	}
+	return r.shape
+}
+
+// Tag is the function [Tag] on a response that one has in hand.
+func (r *Response) Tag(k policy.Kind) {
+	if r == nil {
+		return
+	}
+	r.change(func() { r.tag = k })
+}
+
+// change runs f, which may change what kind of response this is, and lets the
+// drain know when it has planned this response already.
+func (r *Response) change(f func()) {
+	r.mu.Lock()
+	before := r.kindLocked()
+	f()
+	replan := r.planned && r.kindLocked() != before
+	r.mu.Unlock()
+	if replan && r.registry.OnChange != nil {
+		r.registry.OnChange(r.entry)
+	}
+}
+
+// Draining is the function [Draining] on a response that one has in hand.
+func (r *Response) Draining() <-chan struct{} {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.windUp == nil {
+		r.windUp = make(chan struct{})
+		if r.told {
+			close(r.windUp)
+		}
+	}
+	return r.windUp
+}
+
+// Deadline is the function [Deadline] on a response that one has in hand.
+func (r *Response) Deadline() (time.Time, bool) {
+	if r == nil {
+		return time.Time{}, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cancelAt, r.planned
+}
+
+// Protocol tells what the response speaks, as far as its header has shown.
+func (r *Response) Protocol() Protocol {
+	if r == nil {
+		return HTTP
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.protocol
+}
+
+// Route names the response in reports: the pattern that a [http.ServeMux]
+// matched, where that is known, else its method and path.
+func (r *Response) Route() string {
+	if r == nil {
+		return ""
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.route
+}
+
+// Age is the time since the response began.
+func (r *Response) Age() time.Duration {
+	if r == nil {
+		return 0
+	}
+	return time.Since(r.began)
+}
+
+// Idle is the time since its last byte moved, or since it began where none has.
+// A body that the kernel copies (sendfile) counts as one byte at its end.
+func (r *Response) Idle() time.Duration {
+	if r == nil {
+		return 0
+	}
+	return time.Since(r.began) - time.Duration(r.last.Load())
+}
