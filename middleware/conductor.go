@@ -17,6 +17,7 @@ import (
 type conductor struct {
 	d                       *Drainer
 	announce, work, reserve time.Duration
+	patience                time.Duration // after the last cut; the rest of the reserve is for the caller
 
 	// owned by run
 	began   time.Time // of the draining proper: the moments' zero
@@ -43,7 +44,7 @@ func newConductor(d *Drainer, limit time.Time) *conductor {
 		b.Total = min(b.Whole(), max(time.Until(limit), time.Nanosecond))
 	}
 	return &conductor{
-		d: d, announce: min(b.Announce, b.Whole()), work: b.Work(), reserve: b.Reserved(),
+		d: d, announce: min(b.Announce, b.Whole()), work: b.Work(), reserve: b.Reserved(), patience: b.Reserved() / 2,
 		steps: make(map[*stream.Entry]*step), haste: d.haste, heard: make(chan struct{}, 1),
 	}
 }
@@ -96,7 +97,7 @@ func (c *conductor) begin(open []*stream.Entry) {
 }
 
 // conduct takes each step when its moment comes, until no response is left or
-// the last one that was cut has had the reserve to go.
+// the last one that was cut has had time to go.
 func (c *conductor) conduct(ticker *time.Ticker) {
 	next := time.NewTimer(0)
 	defer next.Stop()
@@ -105,7 +106,7 @@ func (c *conductor) conduct(ticker *time.Ticker) {
 		for len(c.queue) > 0 && c.queue[0].at <= now {
 			c.take(c.queue[0], now)
 		}
-		wake := c.lastCut + c.reserve
+		wake := c.lastCut + c.patience
 		if len(c.queue) > 0 {
 			wake = c.queue[0].at
 		} else if wake <= now {

@@ -84,8 +84,8 @@ func (d *Drainer) Start() { d.begin(time.Time{}) }
 // cut by force on the way there is in the [Report]. Otherwise the error is an
 // [*IncompleteError]: it names the handlers that were still running when the
 // drain gave them up, and, when ctx ended first, what was cut for that. When ctx
-// ends, Shutdown cuts everything and returns within the budget's reserve (2 s at
-// most, unless Budget.Reserve says more).
+// ends, Shutdown cuts everything and returns within half of the budget's reserve
+// (1 s at most, unless Budget.Reserve says more).
 //
 // A deadline of ctx that comes before the budget's end shortens the drain, if
 // this call begins it. Don't hand in the context that the signal has cancelled:
@@ -112,7 +112,8 @@ func (d *Drainer) Shutdown(ctx context.Context) error {
 }
 
 // Close cuts everything now and waits until the handlers have returned, for as
-// long as the budget's reserve (2 s at most, unless Budget.Reserve says more).
+// long as half of the budget's reserve (1 s at most, unless Budget.Reserve says
+// more).
 // It may be called while Shutdown or Run is under way, which then return too.
 // The error is nil or an [*IncompleteError] that names what still ran.
 func (d *Drainer) Close() error {

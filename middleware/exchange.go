@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lastcall-go/lastcall/policy"
@@ -36,9 +37,9 @@ type exchange struct {
 	over      bool        // the handler has returned
 	taken     *takeover   // what the handler hijacked the connection for
 
-	wire sync.Mutex // guards following; held over deadline calls, which don't wait for the peer
-	gone bool       // the handler has returned: a deadline would hit the connection's next request
-	cut  bool
+	cut  atomic.Bool // by force: nothing that is written now arrives
+	wire sync.Mutex  // guards following; held over deadline calls, which don't wait for the peer
+	gone bool        // the handler has returned: a deadline would hit the connection's next request
 }
 
 // serve runs the handler inside a tracked response.
@@ -94,8 +95,8 @@ func (x *exchange) farewelled() bool {
 func (x *exchange) finish(r *http.Request, returned bool) (abort bool) {
 	x.wire.Lock()
 	x.gone = true
-	cut := x.cut
 	x.wire.Unlock()
+	cut := x.cut.Load() // for good: Cut leaves alone what is gone
 
 	x.turn.take() // a farewell that is being written ends first, at the latest by the cut
 	x.over = true
@@ -164,7 +165,7 @@ func (x *exchange) Cut() {
 	if x.gone {
 		return
 	}
-	x.cut = true
+	x.cut.Store(true)
 	control := http.NewResponseController(x.w)
 	now := time.Now()
 	_ = control.SetWriteDeadline(now) // not every writer has deadlines; then closing has to do
@@ -206,7 +207,7 @@ func (x *exchange) say() {
 func (x *exchange) lastWrites() {
 	x.wire.Lock()
 	defer x.wire.Unlock()
-	if x.gone || x.cut {
+	if x.gone || x.cut.Load() {
 		return
 	}
 	_ = http.NewResponseController(x.w).SetWriteDeadline(x.CutAt())

@@ -174,13 +174,17 @@ func (t halfTunnel) CloseWrite() error { return t.Conn.(closeWriter).CloseWrite(
 
 func (t *tunnel) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
-	t.touch()
+	if n > 0 {
+		t.touch()
+	}
 	return n, err
 }
 
 func (t *tunnel) Write(p []byte) (int, error) {
 	n, err := t.Conn.Write(p)
-	t.touch()
+	if n > 0 {
+		t.touch()
+	}
 	return n, err
 }
 

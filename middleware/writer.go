@@ -3,6 +3,7 @@ package middleware
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,6 +16,9 @@ import (
 // errOver is what a write meets that comes after its handler returned. net/http
 // leaves that undefined; its buffers belong to another request by then.
 var errOver = fmt.Errorf("middleware: write after the handler returned: %w", http.ErrHandlerTimeout)
+
+// errCut is what a write meets that comes after the cut.
+var errCut = fmt.Errorf("middleware: write to a response that the drain has cut: %w", net.ErrClosed)
 
 // writeHeader is the handler's WriteHeader.
 func (x *exchange) writeHeader(code int) {
@@ -75,6 +79,8 @@ func (x *exchange) begin(n int) (answer int, err error, instead bool) {
 		return n, nil, true
 	case x.over:
 		return 0, errOver, true
+	case x.cut.Load():
+		return 0, errCut, true
 	}
 	x.commit(http.StatusOK)
 	return 0, nil, false
@@ -93,11 +99,17 @@ func (x *exchange) write(p []byte) (int, error) {
 	return x.pass(p)
 }
 
+func (x *exchange) wrote(n int64) {
+	if n > 0 {
+		x.written += n
+		x.Touch()
+	}
+}
+
 // pass writes to the one inside, and follows.
 func (x *exchange) pass(p []byte) (int, error) {
 	n, err := x.w.Write(p)
-	x.written += int64(n)
-	x.Touch()
+	x.wrote(int64(n))
 	if x.events {
 		_, _ = x.scanner.Write(p[:n])
 	}
@@ -131,8 +143,7 @@ func (x *exchange) writeString(s string) (int, error) {
 		}
 		if !x.events {
 			n, err := io.WriteString(x.w, s)
-			x.written += int64(n)
-			x.Touch()
+			x.wrote(int64(n))
 			return n, err
 		}
 	}
@@ -155,8 +166,7 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 	}
 	defer x.yield()
 	n, err := inner.ReadFrom(src)
-	x.written += n
-	x.Touch()
+	x.wrote(n)
 	return n, err
 }
 
@@ -169,10 +179,9 @@ func (w writerOnly) Write(p []byte) (int, error) { return w.x.write(p) }
 func (x *exchange) flushError() error {
 	x.turn.take()
 	defer x.yield()
-	if x.said || x.over {
-		return nil
+	if _, err, instead := x.begin(0); instead {
+		return err
 	}
-	x.commit(http.StatusOK)
 	return x.flush()
 }
 

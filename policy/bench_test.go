@@ -1,0 +1,69 @@
+package policy_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+var routes = []string{
+	"GET /events", "POST /events", "/ws/{room}", "/files/", "GET /api/v1/users/{id}", "PUT /api/v1/users/{id}",
+	"GET /api/v1/users/{id}/posts/{post}", "GET /api/v1/search", "api.example.net/", "/healthz",
+}
+
+func BenchmarkMuxRule(b *testing.B) {
+	var m policy.Mux
+	var plain http.ServeMux
+	for _, pattern := range routes {
+		m.Handle(pattern, policy.Rule{Spread: time.Second})
+		plain.Handle(pattern, http.NotFoundHandler())
+	}
+	for _, at := range []struct{ name, target string }{
+		{"literal", "/events"}, {"wildcard", "/api/v1/users/7/posts/9"}, {"none", "/nothing/here"},
+	} {
+		req := httptest.NewRequest("GET", at.target, nil)
+		b.Run(at.name+"/ServeMux.Handler", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				plain.Handler(req)
+			}
+		})
+		b.Run(at.name+"/Mux.Rule", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				m.Rule(req)
+			}
+		})
+	}
+}
+
+func BenchmarkPlan1M(b *testing.B) {
+	const n = 1_000_000
+	rules := make([]policy.Rule, 10)
+	for i := range rules {
+		rules[i] = policy.Rule{Spread: 20 * sec, Farewell: policy.Farewell{Code: 4000 + i, Reason: "moving house", Event: "bye"}}
+	}
+	for _, bench := range []struct {
+		name string
+		rule func(i int) *policy.Rule
+	}{
+		{"one rule", func(int) *policy.Rule { return &rules[0] }},
+		{"ten rules, mixed", func(i int) *policy.Rule { return &rules[i*7%10] }},
+		{"ten rules, each copied", func(i int) *policy.Rule { r := rules[i*7%10]; return &r }},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			all := make([]policy.Subject, n)
+			for i := range all {
+				all[i] = policy.Subject{Rule: bench.rule(i), Kind: policy.Infinite}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				policy.NewPlan(23*time.Second, 1).Begin(all)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/stream")
+		})
+	}
+}

@@ -1,0 +1,74 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
+
+// A Budget is the time that a whole drain may take. It has to end before the platform's own deadline, which cuts
+// everything (Kubernetes: terminationGracePeriodSeconds less the preStop hook; systemd: TimeoutStopSec). The zero Budget
+// is 25 s in all, under Kubernetes' default of 30 s.
+type Budget struct {
+	// Total is the time from the drain's start to its end; zero: 25 s.
+	Total time.Duration
+	// Announce is the first part of it, in which the server is not ready any more but still serves; zero: none.
+	Announce time.Duration
+	// Reserve is the last part of it, kept for what comes after the last cut: servers and databases to close, logs to
+	// flush; zero: 10 % of Total, but at least 1 s, at most 2 s, and never over half of Total.
+	Reserve time.Duration
+}
+
+const (
+	defaultTotal = 25 * time.Second
+	minReserve   = 1 * time.Second
+	maxReserve   = 2 * time.Second
+)
+
+// Whole returns Total with its default.
+func (b Budget) Whole() time.Duration { return cmp.Or(b.Total, defaultTotal) }
+
+// Reserved returns Reserve with its default.
+func (b Budget) Reserved() time.Duration {
+	total := max(0, b.Whole())
+	return cmp.Or(b.Reserve, min(max(total/10, minReserve), maxReserve, total/2))
+}
+
+// Work returns the time that the responses have between them, from the first farewell to the last cut: Total less
+// Announce and Reserve. It is zero, and never less, where those two take all.
+func (b Budget) Work() time.Duration {
+	left := max(0, b.Whole()) - max(0, b.Announce)
+	return max(0, left-max(0, min(b.Reserved(), left)))
+}
+
+// Validate reports all that is wrong with b, joined: a negative time, or parts that leave no time for the responses.
+func (b Budget) Validate() error { return joined("policy: ", b.faults()) }
+
+func (b Budget) faults() (faults []string) {
+	for _, part := range []struct {
+		name  string
+		value time.Duration
+	}{{"Total", b.Total}, {"Announce", b.Announce}, {"Reserve", b.Reserve}} {
+		if part.value < 0 {
+			faults = append(faults, fmt.Sprintf("Budget.%s is %v; use zero or more", part.name, part.value))
+		}
+	}
+	if len(faults) == 0 && b.Work() == 0 {
+		faults = append(faults, fmt.Sprintf(
+			"Budget.Announce %v and Reserve %v leave nothing of Total %v for the responses; raise Total over %v",
+			b.Announce, b.Reserved(), b.Whole(), b.totalFor(0)))
+	}
+	return faults
+}
+
+// totalFor returns the least Total, rounded up to a millisecond, under which b's Work is at least work. A Reserve that is
+// left to its default grows with Total, so it is solved for rather than added.
+func (b Budget) totalFor(work time.Duration) time.Duration {
+	rest := forever(work) + forever(b.Announce)
+	reserve := forever(b.Reserve)
+	if reserve == 0 {
+		// What is a tenth of the whole is a ninth of the rest, and half of the whole is as much as the rest.
+		reserve = min(max((rest+8)/9, minReserve), maxReserve, rest)
+	}
+	return (rest + reserve + time.Millisecond - 1).Truncate(time.Millisecond)
+}

@@ -1,0 +1,70 @@
+package policy_test
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+const (
+	ms  = time.Millisecond
+	sec = time.Second
+)
+
+func TestBudgetDefaults(t *testing.T) {
+	for _, tt := range []struct {
+		budget                policy.Budget
+		whole, reserved, work time.Duration
+	}{
+		{policy.Budget{}, 25 * sec, 2 * sec, 23 * sec},
+		{policy.Budget{Announce: 5 * sec}, 25 * sec, 2 * sec, 18 * sec},
+		{policy.Budget{Total: 60 * sec}, 60 * sec, 2 * sec, 58 * sec},
+		{policy.Budget{Total: 20 * sec}, 20 * sec, 2 * sec, 18 * sec},
+		{policy.Budget{Total: 15 * sec}, 15 * sec, 1500 * ms, 13500 * ms},
+		{policy.Budget{Total: 10 * sec}, 10 * sec, 1 * sec, 9 * sec},
+		{policy.Budget{Total: 5 * sec}, 5 * sec, 1 * sec, 4 * sec},
+		{policy.Budget{Total: 2 * sec}, 2 * sec, 1 * sec, 1 * sec},
+		{policy.Budget{Total: 1 * sec}, 1 * sec, 500 * ms, 500 * ms},
+		{policy.Budget{Total: 30 * sec, Announce: 5 * sec, Reserve: 10 * sec}, 30 * sec, 10 * sec, 15 * sec},
+		{policy.Budget{Total: 30 * sec, Reserve: 1}, 30 * sec, 1, 30*sec - 1},
+		// Wrong ones: no time, but never less.
+		{policy.Budget{Total: 5 * sec, Announce: 5 * sec}, 5 * sec, 1 * sec, 0},
+		{policy.Budget{Total: 5 * sec, Announce: math.MaxInt64, Reserve: math.MaxInt64}, 5 * sec, math.MaxInt64, 0},
+		{policy.Budget{Total: -1}, -1, 0, 0},
+		{policy.Budget{Total: math.MinInt64, Announce: math.MaxInt64, Reserve: math.MaxInt64}, math.MinInt64, math.MaxInt64, 0},
+		{policy.Budget{Total: sec, Announce: math.MinInt64, Reserve: math.MinInt64}, sec, math.MinInt64, sec},
+	} {
+		assert.Equal(t, tt.whole, tt.budget.Whole(), "whole of %+v", tt.budget)
+		assert.Equal(t, tt.reserved, tt.budget.Reserved(), "reserve of %+v", tt.budget)
+		assert.Equal(t, tt.work, tt.budget.Work(), "work of %+v", tt.budget)
+	}
+}
+
+func TestBudgetValidate(t *testing.T) {
+	for _, tt := range []struct {
+		budget policy.Budget
+		want   string
+	}{
+		{policy.Budget{}, ""},
+		{policy.Budget{Total: 1}, ""},
+		{policy.Budget{Total: 5 * sec, Announce: 4*sec - 1}, ""},
+		{policy.Budget{Total: 5 * sec, Announce: 4 * sec}, "policy: Budget.Announce 4s and Reserve 1s leave nothing of Total 5s for the responses; raise Total over 5s"},
+		{policy.Budget{Announce: 30 * sec}, "policy: Budget.Announce 30s and Reserve 2s leave nothing of Total 25s for the responses; raise Total over 32s"},
+		{policy.Budget{Total: 3 * sec, Reserve: 3 * sec}, "policy: Budget.Announce 0s and Reserve 3s leave nothing of Total 3s for the responses; raise Total over 3s"},
+		{policy.Budget{Total: -1, Announce: -2, Reserve: -3}, "policy: Budget.Total is -1ns; use zero or more\n" +
+			"policy: Budget.Announce is -2ns; use zero or more\n" +
+			"policy: Budget.Reserve is -3ns; use zero or more"},
+	} {
+		err := tt.budget.Validate()
+		if tt.want == "" {
+			require.NoError(t, err, "%+v", tt.budget)
+			continue
+		}
+		require.EqualError(t, err, tt.want)
+	}
+}

@@ -1,0 +1,147 @@
+package policy
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// A Plan holds the moments of one drain. It is made by [NewPlan] and is not safe for concurrent use.
+//
+// It knows no clock: the caller says what there is, and keeps the moments that it is given. Whatever a rule says, no
+// moment is after the end of the work: a rule that doesn't fit is squeezed, all its parts in proportion, and never late.
+type Plan struct {
+	work   time.Duration
+	random rand.PCG
+	groups map[Rule]*group
+}
+
+// A Subject is one response that a Plan is asked about.
+type Subject struct {
+	// Rule of the response; nil: the zero Rule. It is read during the call only.
+	Rule *Rule
+	// Kind of the response, whatever its rule says. Auto is planned as Finite.
+	Kind Kind
+}
+
+// Moments are what a Plan has for one response. The first three are since draining began, none of them before the one
+// above it nor after the plan's work.
+type Moments struct {
+	// Farewell is when a stream is told, and when a finite response hears that the server is draining.
+	Farewell time.Duration
+	// Cancel is when its context is cancelled.
+	Cancel time.Duration
+	// Cut is when its connection is closed by force.
+	Cut time.Duration
+	// Retry is the client's reconnect slot: how long after its farewell it is asked to come back.
+	Retry time.Duration
+}
+
+// maxGap keeps the pace at 200 farewells a second or more, so that a few streams don't hold up a drain for the sake of
+// a herd that they are not.
+const maxGap = 5 * time.Millisecond
+
+// A group is what a plan keeps of one rule.
+type group struct {
+	rule           Rule
+	stream, finite parts
+	slot           uint64  // number of its next reconnect slot
+	found          []int32 // its streams, while Begin runs
+}
+
+// NewPlan returns a plan for a drain that has work from its first farewell to its last cut; negative: none. Equal seeds
+// and equal calls give equal plans.
+func NewPlan(work time.Duration, seed uint64) *Plan {
+	p := &Plan{work: forever(work), groups: make(map[Rule]*group)}
+	p.random.Seed(seed, golden)
+	return p
+}
+
+// Begin plans for all the responses that a drain found, and returns their moments in the order of all. Streams with
+// equal rules are told at an even pace over their rule's Spread, in random order and never fewer than 200 a second, so
+// that a few are done early; those of a rule without a Spread are told all at once.
+//
+// It takes less than 64 bytes for each response, 32 of which it returns.
+func (p *Plan) Begin(all []Subject) []Moments {
+	moments := make([]Moments, len(all))
+	var paced []*group
+	var g *group
+	for i, s := range all {
+		if i == 0 || s.Rule != all[i-1].Rule {
+			g = p.group(s.Rule)
+		}
+		if s.Kind != Infinite {
+			moments[i] = p.finite(g, 0)
+			continue
+		}
+		if len(g.found) == 0 {
+			paced = append(paced, g)
+		}
+		g.found = append(g.found, int32(i))
+	}
+	for _, g := range paced {
+		p.shuffle(g.found)
+		p.pace(g, moments)
+		g.found = nil
+	}
+	return moments
+}
+
+// Late plans for one response that became known, or turned out to be of another kind, when the drain was at on its way.
+// A stream is told at once. Everything is still inside the work, so what comes later has less; after its end, all is now.
+func (p *Plan) Late(s Subject, at time.Duration) Moments {
+	at = min(max(0, at), p.work)
+	g := p.group(s.Rule)
+	if s.Kind != Infinite {
+		return p.finite(g, at)
+	}
+	r := g.rule
+	r.Grace, r.Spread = 0, 0
+	return g.tell(at, r.stream(p.work-at))
+}
+
+func (p *Plan) group(r *Rule) *group {
+	if r == nil {
+		r = new(Rule)
+	}
+	g := p.groups[*r]
+	if g == nil {
+		g = &group{rule: *r, stream: r.stream(p.work), finite: r.finite(p.work), slot: p.random.Uint64()}
+		p.groups[*r] = g
+	}
+	return g
+}
+
+// shuffle is written out because rand.Shuffle may change from one release of Go to the next, and plans should not.
+func (p *Plan) shuffle(order []int32) {
+	for n := len(order) - 1; n > 0; n-- {
+		k := portion(n+1, p.random.Uint64())
+		order[n], order[k] = order[k], order[n]
+	}
+}
+
+// pace gives each stream of g a place on an even grid over the window and delays it by up to half a gap: enough not to
+// beat in step with other servers' drains, too little to bunch up.
+func (p *Plan) pace(g *group, moments []Moments) {
+	n := time.Duration(len(g.found))
+	window := min(g.stream.spread, n*maxGap)
+	for k, i := range g.found {
+		place := ratio(window, time.Duration(k), n)
+		jitter := portion(window/n/2, p.random.Uint64())
+		moments[i] = g.tell(g.stream.grace+place+jitter, g.stream)
+	}
+}
+
+func (g *group) tell(at time.Duration, end parts) Moments {
+	cancel := at + end.timeout
+	return Moments{Farewell: at, Cancel: cancel, Cut: cancel + end.mercy, Retry: g.retry()}
+}
+
+func (p *Plan) finite(g *group, at time.Duration) Moments {
+	cancel := max(at, g.finite.grace)
+	return Moments{Farewell: at, Cancel: cancel, Cut: min(cancel+g.finite.mercy, p.work), Retry: g.retry()}
+}
+
+func (g *group) retry() time.Duration {
+	g.slot++
+	return g.rule.Reconnect.Slot(g.slot)
+}

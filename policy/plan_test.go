@@ -1,0 +1,408 @@
+package policy_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// many returns n responses of one kind under one rule.
+func many(n int, r policy.Rule, k policy.Kind) []policy.Subject {
+	return slices.Repeat([]policy.Subject{{Rule: &r, Kind: k}}, n)
+}
+
+func farewells(of []policy.Moments) []time.Duration {
+	at := make([]time.Duration, len(of))
+	for i, m := range of {
+		at[i] = m.Farewell
+	}
+	slices.Sort(at)
+	return at
+}
+
+// worst returns the most of the sorted moments that fall into any stretch of the given length.
+func worst(sorted []time.Duration, length time.Duration) (most int) {
+	from := 0
+	for to, at := range sorted {
+		for at-sorted[from] >= length {
+			from++
+		}
+		most = max(most, to-from+1)
+	}
+	return most
+}
+
+func TestBeginMoments(t *testing.T) {
+	const work = 20 * sec
+	for name, tt := range map[string]struct {
+		work time.Duration
+		kind policy.Kind
+		rule policy.Rule
+		want policy.Moments // but for Retry
+	}{
+		"finite":           {work, policy.Finite, policy.Rule{}, policy.Moments{0, 19 * sec, 20 * sec, 0}},
+		"auto is finite":   {work, policy.Auto, policy.Rule{}, policy.Moments{0, 19 * sec, 20 * sec, 0}},
+		"finite, graced":   {work, policy.Finite, policy.Rule{Grace: 5 * sec, Mercy: 2 * sec}, policy.Moments{0, 5 * sec, 7 * sec, 0}},
+		"finite, mercy":    {work, policy.Finite, policy.Rule{Mercy: 5 * sec}, policy.Moments{0, 15 * sec, 20 * sec, 0}},
+		"finite, no mercy": {work, policy.Finite, policy.Rule{Mercy: policy.AtOnce}, policy.Moments{0, 20*sec - 1, 20 * sec, 0}},
+		"finite, deaf to a stream's": {work, policy.Finite, policy.Rule{Grace: 19 * sec, Spread: 19 * sec, Timeout: 19 * sec},
+			policy.Moments{0, 19 * sec, 20 * sec, 0}},
+		"finite, mercy yields":     {work, policy.Finite, policy.Rule{Grace: 19500 * ms}, policy.Moments{0, 19500 * ms, 20 * sec, 0}},
+		"finite, in a short work":  {2 * sec, policy.Finite, policy.Rule{}, policy.Moments{0, 1500 * ms, 2 * sec, 0}},
+		"finite, mercy over all":   {2 * sec, policy.Finite, policy.Rule{Mercy: 5 * sec}, policy.Moments{0, 1500 * ms, 2 * sec, 0}},
+		"finite, squeezed":         {2 * sec, policy.Finite, policy.Rule{Grace: 3 * sec, Mercy: 1 * sec}, policy.Moments{0, 1500 * ms, 2 * sec, 0}},
+		"stream":                   {work, policy.Infinite, policy.Rule{}, policy.Moments{0, 3 * sec, 4 * sec, 0}},
+		"stream, graced":           {work, policy.Infinite, policy.Rule{Grace: 5 * sec, Timeout: 2 * sec, Mercy: 3 * sec}, policy.Moments{5 * sec, 7 * sec, 10 * sec, 0}},
+		"stream, at once":          {work, policy.Infinite, policy.Rule{Timeout: policy.AtOnce, Mercy: policy.AtOnce}, policy.Moments{0, 1, 2, 0}},
+		"stream, finite rule":      {work, policy.Infinite, policy.Rule{Kind: policy.Finite, Timeout: 2 * sec}, policy.Moments{0, 2 * sec, 3 * sec, 0}},
+		"stream, ends yield":       {work, policy.Infinite, policy.Rule{Grace: 18 * sec}, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
+		"stream, mercy yields":     {work, policy.Infinite, policy.Rule{Grace: 18 * sec, Timeout: 1500 * ms}, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
+		"stream, timeout yields":   {work, policy.Infinite, policy.Rule{Grace: 18 * sec, Mercy: 1500 * ms}, policy.Moments{18 * sec, 18500 * ms, 20 * sec, 0}},
+		"stream, fits to the end":  {work, policy.Infinite, policy.Rule{Grace: 20 * sec}, policy.Moments{20 * sec, 20 * sec, 20 * sec, 0}},
+		"stream, squeezed":         {2 * sec, policy.Infinite, policy.Rule{Grace: 12 * sec, Timeout: 6 * sec, Mercy: 2 * sec}, policy.Moments{1200 * ms, 1800 * ms, 2 * sec, 0}},
+		"stream, squeezed, unsaid": {2 * sec, policy.Infinite, policy.Rule{Grace: 36 * sec}, policy.Moments{1800 * ms, 1950 * ms, 2 * sec, 0}},
+		"no work":                  {0, policy.Infinite, policy.Rule{Grace: sec}, policy.Moments{}},
+		"less than no work":        {-sec, policy.Finite, policy.Rule{}, policy.Moments{}},
+		"endless rule": {work, policy.Infinite, policy.Rule{Grace: math.MaxInt64, Timeout: policy.AtOnce, Mercy: policy.AtOnce},
+			policy.Moments{20*sec - 1, 20*sec - 1, 20 * sec, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := policy.NewPlan(tt.work, 1).Begin(many(1, tt.rule, tt.kind))
+			require.Len(t, got, 1)
+			got[0].Retry = 0
+			assert.Equal(t, tt.want, got[0])
+		})
+	}
+}
+
+func TestBeginWithoutSubjectsOrRules(t *testing.T) {
+	assert.Empty(t, policy.NewPlan(sec, 1).Begin(nil))
+	got := policy.NewPlan(20*sec, 1).Begin([]policy.Subject{{Kind: policy.Infinite}, {Rule: &policy.Rule{}, Kind: policy.Infinite}})
+	assert.Equal(t, got[0].Cut, got[1].Cut, "no rule is the zero rule")
+	assert.NotEqual(t, got[0].Retry, got[1].Retry)
+}
+
+func TestPace(t *testing.T) {
+	for name, tt := range map[string]struct {
+		n      int
+		spread time.Duration
+		over   time.Duration // what the farewells take
+		worst  int           // in any 100 ms
+	}{
+		"a herd":          {10_000, 20 * sec, 20 * sec, 51},
+		"a big herd":      {100_000, 10 * sec, 10 * sec, 1001},
+		"a crowd":         {1_000, 20 * sec, 5 * sec, 21},
+		"a few":           {10, 20 * sec, 50 * ms, 10},
+		"one":             {1, 20 * sec, 5 * ms, 1},
+		"all at once":     {1_000, 0, 0, 1000},
+		"a short window":  {1_000, 50 * ms, 50 * ms, 1000},
+		"under a nano":    {1_000, 7, 7, 1000},
+		"exactly the 200": {4_000, 20 * sec, 20 * sec, 21},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := policy.Rule{Grace: 3 * sec, Spread: tt.spread}
+			at := farewells(policy.NewPlan(30*sec, 7).Begin(many(tt.n, r, policy.Infinite)))
+			gap := tt.over / time.Duration(tt.n)
+			assert.GreaterOrEqual(t, at[0], r.Grace)
+			assert.LessOrEqual(t, at[0], r.Grace+gap/2)
+			assert.LessOrEqual(t, at[len(at)-1], r.Grace+tt.over)
+			assert.GreaterOrEqual(t, at[len(at)-1], r.Grace+tt.over-gap-1, "no faster than it must")
+			assert.LessOrEqual(t, worst(at, 100*ms), tt.worst)
+			for i := 1; i < len(at) && gap > 0; i++ {
+				require.InDelta(t, gap, at[i]-at[i-1], float64(gap/2)+2, "step %d", i)
+			}
+		})
+	}
+}
+
+func TestFarewellsAreJitteredAndInRandomOrder(t *testing.T) {
+	r := policy.Rule{Spread: 10 * sec}
+	got := policy.NewPlan(20*sec, 3).Begin(many(2_000, r, policy.Infinite))
+	ups := 0
+	for i := 1; i < len(got); i++ {
+		if got[i].Farewell > got[i-1].Farewell {
+			ups++
+		}
+	}
+	assert.InDelta(t, 1_000, ups, 100, "a shuffled run rises half of the time")
+
+	at, late := farewells(got), 0
+	for i, a := range at {
+		jitter := a - time.Duration(i)*5*ms
+		require.True(t, 0 <= jitter && jitter < 2500*time.Microsecond, "jitter %v", jitter)
+		if jitter > 1250*time.Microsecond {
+			late++
+		}
+	}
+	assert.InDelta(t, 1_000, late, 100, "jitter is spread over its half gap")
+}
+
+// Equal rules are one group, wherever they lie; different ones each have a pace of their own.
+func TestRulesArePacedByValue(t *testing.T) {
+	a, b := policy.Rule{Spread: 10 * sec}, policy.Rule{Spread: 10 * sec, Farewell: policy.Farewell{Code: 1001}}
+	var all []policy.Subject
+	for range 2_000 {
+		ownA := a
+		all = append(all, policy.Subject{Rule: &ownA, Kind: policy.Infinite}, policy.Subject{Rule: &b, Kind: policy.Infinite},
+			policy.Subject{Rule: &a, Kind: policy.Finite})
+	}
+	got := policy.NewPlan(20*sec, 3).Begin(all)
+	var ofA, ofB []policy.Moments
+	for i, m := range got {
+		switch i % 3 {
+		case 0:
+			ofA = append(ofA, m)
+		case 1:
+			ofB = append(ofB, m)
+		case 2:
+			require.Equal(t, policy.Moments{0, 19 * sec, 20 * sec, m.Retry}, m)
+		}
+	}
+	for _, of := range [][]policy.Moments{ofA, ofB} {
+		at := farewells(of)
+		assert.LessOrEqual(t, worst(at, 100*ms), 21)
+		assert.InDelta(t, 10*sec, at[len(at)-1], float64(10*ms))
+	}
+}
+
+func TestReconnectSlotsAreFlat(t *testing.T) {
+	window := policy.Window{Min: 1 * sec, Max: 31 * sec}
+	r, other := policy.Rule{Spread: 5 * sec, Reconnect: window}, policy.Rule{Spread: 2 * sec}
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		all := many(15_000, r, policy.Infinite)
+		for i := range all {
+			switch random.IntN(3) {
+			case 0:
+				all[i].Kind = policy.Finite
+			case 1:
+				all[i].Rule = &other
+			}
+		}
+		p := policy.NewPlan(20*sec, seed)
+		kinds := map[policy.Kind][]time.Duration{}
+		for i, m := range p.Begin(all) {
+			if all[i].Rule != &other {
+				kinds[all[i].Kind] = append(kinds[all[i].Kind], m.Retry)
+			}
+		}
+		told := kinds[policy.Infinite]
+		for at := sec; len(told) < 10_000; at += ms {
+			told = append(told, p.Late(policy.Subject{Rule: &r, Kind: policy.Infinite}, at).Retry)
+		}
+		require.LessOrEqual(t, peak(told, window, 100), 1.2, "streams, seed %d", seed)
+		require.LessOrEqual(t, peak(kinds[policy.Finite], window, 100), 1.2, "finite, seed %d", seed)
+	}
+}
+
+// Replicas with seeds of their own must not send the first of their clients all to the same moment.
+func TestSlotsBeginWhereTheSeedSays(t *testing.T) {
+	var first []time.Duration
+	for seed := range uint64(200) {
+		first = append(first, policy.NewPlan(20*sec, seed).Begin([]policy.Subject{{}})[0].Retry)
+	}
+	assert.LessOrEqual(t, peak(first, policy.Window{Min: 1 * sec, Max: 5 * sec}, 4), 1.5)
+}
+
+// The herd comes back at farewell + slot, so the two must not be in step with one another.
+func TestReturnsAreFlatTogetherWithThePace(t *testing.T) {
+	r := policy.Rule{Spread: 10 * sec, Reconnect: policy.Window{Min: 1 * sec, Max: 11 * sec}}
+	var back []time.Duration
+	for _, m := range policy.NewPlan(20*sec, 5).Begin(many(10_000, r, policy.Infinite)) {
+		back = append(back, m.Farewell+m.Retry)
+	}
+	slices.Sort(back)
+	// A uniform pace over 10 s and uniform slots over 10 s add up to a triangle, whose top is 1,000 a second.
+	assert.LessOrEqual(t, worst(back, 100*ms), 120)
+}
+
+func TestLate(t *testing.T) {
+	const work = 20 * sec
+	for name, tt := range map[string]struct {
+		kind policy.Kind
+		rule policy.Rule
+		at   time.Duration
+		want policy.Moments // but for Retry
+	}{
+		"stream":                  {policy.Infinite, policy.Rule{}, 5 * sec, policy.Moments{5 * sec, 8 * sec, 9 * sec, 0}},
+		"stream, at once":         {policy.Infinite, policy.Rule{Grace: 9 * sec, Spread: 9 * sec}, 14 * sec, policy.Moments{14 * sec, 17 * sec, 18 * sec, 0}},
+		"stream, little left":     {policy.Infinite, policy.Rule{}, 18 * sec, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
+		"stream, squeezed":        {policy.Infinite, policy.Rule{Timeout: 6 * sec, Mercy: 2 * sec}, 18 * sec, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
+		"stream, at the end":      {policy.Infinite, policy.Rule{}, work, policy.Moments{work, work, work, 0}},
+		"stream, after it":        {policy.Infinite, policy.Rule{}, work + sec, policy.Moments{work, work, work, 0}},
+		"stream, before all":      {policy.Infinite, policy.Rule{}, -sec, policy.Moments{0, 3 * sec, 4 * sec, 0}},
+		"finite":                  {policy.Finite, policy.Rule{}, 5 * sec, policy.Moments{5 * sec, 19 * sec, 20 * sec, 0}},
+		"auto":                    {policy.Auto, policy.Rule{}, 5 * sec, policy.Moments{5 * sec, 19 * sec, 20 * sec, 0}},
+		"finite, graced":          {policy.Finite, policy.Rule{Grace: 9 * sec}, 5 * sec, policy.Moments{5 * sec, 9 * sec, 10 * sec, 0}},
+		"finite, after its grace": {policy.Finite, policy.Rule{Grace: 9 * sec}, 12 * sec, policy.Moments{12 * sec, 12 * sec, 13 * sec, 0}},
+		"finite, little left":     {policy.Finite, policy.Rule{}, 19500 * ms, policy.Moments{19500 * ms, 19500 * ms, 20 * sec, 0}},
+		"finite, after the end":   {policy.Finite, policy.Rule{}, math.MaxInt64, policy.Moments{work, work, work, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := policy.NewPlan(work, 1).Late(policy.Subject{Rule: &tt.rule, Kind: tt.kind}, tt.at)
+			got.Retry = 0
+			assert.Equal(t, tt.want, got)
+		})
+	}
+}
+
+func TestEqualSeedsGiveEqualPlans(t *testing.T) {
+	rules := []policy.Rule{{Spread: 10 * sec}, {Spread: 5 * sec, Mercy: 1}, {}, {Grace: sec}}
+	plan := func(seed uint64) []policy.Moments {
+		random := rand.New(rand.NewPCG(9, 9))
+		var all []policy.Subject
+		for range 5_000 {
+			r := rules[random.IntN(len(rules))] // an address of its own, so that addresses can't matter
+			all = append(all, policy.Subject{Rule: &r, Kind: policy.Kind(random.IntN(3))})
+		}
+		p := policy.NewPlan(20*sec, seed)
+		return append(p.Begin(all), p.Late(policy.Subject{Kind: policy.Infinite}, sec))
+	}
+	assert.Equal(t, plan(1), plan(1))
+	assert.NotEqual(t, plan(1), plan(2))
+}
+
+func TestBeginTakes64BytesEach(t *testing.T) {
+	for _, n := range []int{10_000, 100_000, 130_000} {
+		all := many(n, policy.Rule{Spread: 10 * sec}, policy.Infinite)
+		p := policy.NewPlan(20*sec, 1)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		moments := p.Begin(all)
+		runtime.ReadMemStats(&after)
+		assert.LessOrEqual(t, (after.TotalAlloc-before.TotalAlloc)/uint64(n), uint64(64), "%d streams", n)
+		runtime.KeepAlive(moments)
+	}
+}
+
+// FuzzPlan holds every promise of the engine against whatever it is asked.
+func FuzzPlan(f *testing.F) {
+	f.Add(uint64(1), int64(20*sec), uint16(1500), int64(0), int64(10*sec), int64(0), int64(0), int64(5*sec))
+	f.Add(uint64(2), int64(2*sec), uint16(3000), int64(9*sec), int64(20*sec), int64(3*sec), int64(sec), int64(3*sec))
+	f.Add(uint64(3), int64(-1), uint16(10), int64(-1), int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MinInt64), int64(-5))
+	f.Add(uint64(4), int64(math.MaxInt64), uint16(1000), int64(1), int64(math.MaxInt64/2), int64(math.MaxInt64/2), int64(7), int64(math.MaxInt64))
+	f.Add(uint64(5), int64(1000), uint16(2000), int64(0), int64(900), int64(1), int64(1), int64(999))
+	f.Fuzz(func(t *testing.T, seed uint64, work int64, n uint16, grace, spread, timeout, mercy, at int64) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		rules := []policy.Rule{
+			{Grace: time.Duration(grace), Spread: time.Duration(spread), Timeout: time.Duration(timeout), Mercy: time.Duration(mercy)},
+			{Spread: time.Duration(spread), Reconnect: policy.Window{Max: 30 * sec}},
+			{Grace: time.Duration(random.Int64N(int64(30 * sec))), Timeout: time.Duration(random.Int64N(int64(9 * sec)))},
+		}
+		all := make([]policy.Subject, n%4096)
+		for i := range all {
+			// Mostly the first rule's streams, so that there are enough of them to have a pace.
+			all[i] = policy.Subject{Rule: &rules[max(0, random.IntN(6)-3)], Kind: policy.Kind(max(0, 2-random.IntN(8)/3))}
+			if random.IntN(2) == 0 {
+				all[i].Kind = policy.Infinite
+			}
+		}
+		late := make([]policy.Subject, 10)
+		for i := range late {
+			late[i] = policy.Subject{Rule: &rules[i%3], Kind: policy.Kind(i % 4 % 3)}
+		}
+		whole := time.Duration(work)
+		hold(t, whole, seed, all, late, time.Duration(at))
+	})
+}
+
+// hold plans twice and fails the test where the engine breaks a promise.
+func hold(t *testing.T, work time.Duration, seed uint64, all, late []policy.Subject, at time.Duration) {
+	t.Helper()
+	p, twin := policy.NewPlan(work, seed), policy.NewPlan(work, seed)
+	moments := p.Begin(all)
+	require.Equal(t, moments, twin.Begin(all), "equal seeds and calls give equal plans")
+	// A plan for centuries is one for decades: nobody lives to see the difference.
+	work = min(max(0, work), math.MaxInt64/8)
+
+	told := map[policy.Rule][]time.Duration{}
+	for i, m := range moments {
+		s := all[i]
+		sane(t, m, s, work)
+		if s.Kind == policy.Infinite {
+			told[*s.Rule] = append(told[*s.Rule], m.Farewell)
+		} else {
+			require.Zero(t, m.Farewell, "finite responses hear of it at once")
+		}
+		kept(t, m, s, work)
+	}
+	for r, of := range told {
+		slices.Sort(of)
+		paced(t, r, of)
+	}
+	for i, s := range late {
+		when := at + time.Duration(i)*ms
+		m := p.Late(s, when)
+		require.Equal(t, m, twin.Late(s, when))
+		sane(t, m, s, work)
+		require.Equal(t, min(max(0, when), work), m.Farewell, "told at once")
+	}
+}
+
+func sane(t *testing.T, m policy.Moments, s policy.Subject, work time.Duration) {
+	t.Helper()
+	if !(0 <= m.Farewell && m.Farewell <= m.Cancel && m.Cancel <= m.Cut && m.Cut <= work) {
+		t.Fatalf("%+v is not in order or not inside %v, for %v under %+v", m, work, s.Kind, *s.Rule)
+	}
+	w := s.Rule.Reconnect
+	if w == (policy.Window{}) {
+		w = policy.Window{Min: 1 * sec, Max: 5 * sec}
+	}
+	if m.Retry < w.Min || m.Retry > w.Max {
+		t.Fatalf("slot %v is not in %v", m.Retry, w)
+	}
+}
+
+// kept checks that what a fitting rule says is what it gets, to the nanosecond.
+func kept(t *testing.T, m policy.Moments, s policy.Subject, work time.Duration) {
+	t.Helper()
+	r := *s.Rule
+	r.Kind = max(policy.Finite, s.Kind)
+	b := policy.Budget{Total: work + 1, Reserve: 1}
+	if r.Validate() != nil || b.Fit("/", r) != nil {
+		return
+	}
+	require.Equal(t, work, b.Work())
+	if r.Mercy > 0 {
+		require.Equal(t, r.Mercy, m.Cut-m.Cancel, "mercy")
+	} else {
+		require.LessOrEqual(t, m.Cut-m.Cancel, policy.DefaultMercy)
+	}
+	switch {
+	case r.Kind == policy.Finite && r.Grace > 0:
+		require.Equal(t, r.Grace, m.Cancel, "grace")
+	case r.Kind == policy.Finite:
+		require.Equal(t, work, m.Cut, "as long as the budget lasts")
+	default:
+		require.True(t, r.Grace <= m.Farewell && m.Farewell <= r.Grace+r.Spread, "%v is not in the window of %+v", m.Farewell, r)
+		if r.Timeout > 0 {
+			require.Equal(t, r.Timeout, m.Cancel-m.Farewell, "timeout")
+		} else {
+			require.LessOrEqual(t, m.Cancel-m.Farewell, policy.DefaultTimeout)
+		}
+	}
+}
+
+// paced checks the farewells of one rule, sorted.
+func paced(t *testing.T, r policy.Rule, at []time.Duration) {
+	t.Helper()
+	n := len(at)
+	took := at[n-1] - at[0]
+	require.LessOrEqual(t, took, time.Duration(n)*5*ms, "never under 200 a second")
+	if r.Spread <= 0 {
+		require.Zero(t, took, "all at once")
+		return
+	}
+	if n >= 1000 && took > 0 {
+		mean := float64(n) * float64(100*ms) / float64(took)
+		require.LessOrEqual(t, float64(worst(at, 100*ms)), 2*mean, "of %d over %v", n, took)
+	}
+}

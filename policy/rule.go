@@ -1,0 +1,94 @@
+package policy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// A Policy says which rule a request has. Rule is called once per request, before its handler, by many goroutines at
+// once, and must not block. Streams whose rules are equal are paced together, so a policy should give out few different
+// rules and not make one up for each request.
+type Policy interface{ Rule(*http.Request) Rule }
+
+// A Rule says how the responses of a route are drained. The zero Rule is ready: finite responses have as long as the
+// budget lasts, and streams are told at once, cancelled 3 s later and cut 1 s after that.
+//
+// A Rule is comparable, and is itself a [Policy] that gives every request the same rule.
+type Rule struct {
+	// Kind of the route's responses; Auto: by what the handler does.
+	Kind Kind
+	// Grace is how long a response is left alone once draining begins. For a stream it comes before the farewell; zero:
+	// none. A finite response is cancelled after it; zero: as long as the budget lasts.
+	Grace time.Duration
+	// Spread is the window over which this rule's farewells are paced; zero: all at once. Finite responses have none.
+	Spread time.Duration
+	// Timeout is the time from a stream's farewell to its cancel; zero: 3 s or what the budget has left; [AtOnce]: none.
+	// Finite responses have none.
+	Timeout time.Duration
+	// Mercy is the time from cancel to cut; zero: 1 s or what the budget has left; [AtOnce]: none.
+	Mercy time.Duration
+	// Reconnect is when clients are asked to come back; each gets a slot of its own; zero: 1 s to 5 s.
+	Reconnect Window
+	// Farewell is what streams are told.
+	Farewell Farewell
+}
+
+const (
+	// DefaultTimeout and DefaultMercy are what a zero Rule.Timeout and Rule.Mercy stand for where the budget has room.
+	DefaultTimeout = 3 * time.Second
+	DefaultMercy   = 1 * time.Second
+
+	// AtOnce, as a Timeout or Mercy, is as good as none, where zero would mean the default.
+	AtOnce = time.Nanosecond
+)
+
+// Rule returns r, whatever the request, which may be nil.
+func (r Rule) Rule(*http.Request) Rule { return r }
+
+// Over returns r where it says something, and base where r is zero: field by field, those of the Farewell too.
+// Reconnect counts as one field, since half of one window and half of another would make no window.
+func (r Rule) Over(base Rule) Rule {
+	return Rule{
+		Kind:      cmp.Or(r.Kind, base.Kind),
+		Grace:     cmp.Or(r.Grace, base.Grace),
+		Spread:    cmp.Or(r.Spread, base.Spread),
+		Timeout:   cmp.Or(r.Timeout, base.Timeout),
+		Mercy:     cmp.Or(r.Mercy, base.Mercy),
+		Reconnect: cmp.Or(r.Reconnect, base.Reconnect),
+		Farewell:  r.Farewell.over(base.Farewell),
+	}
+}
+
+// Validate reports all that is wrong with r in itself, joined: an unknown kind, a negative duration, a window that ends
+// before it begins, a farewell that can't be sent. Whether r fits a budget is for [Budget.Fit] to say.
+func (r Rule) Validate() error {
+	return joined("policy: ", r.faults())
+}
+
+func (r Rule) faults() (faults []string) {
+	if r.Kind > Infinite {
+		faults = append(faults, fmt.Sprintf("Kind %d is unknown; use Auto, Finite or Infinite", uint8(r.Kind)))
+	}
+	for _, part := range []struct {
+		name  string
+		value time.Duration
+	}{{"Grace", r.Grace}, {"Spread", r.Spread}, {"Timeout", r.Timeout}, {"Mercy", r.Mercy}} {
+		if part.value < 0 {
+			faults = append(faults, fmt.Sprintf("%s is %v; use zero or more", part.name, part.value))
+		}
+	}
+	faults = append(faults, r.Reconnect.faults()...)
+	return append(faults, r.Farewell.faults(r.Reconnect)...)
+}
+
+// joined makes one error of many faults, one line each, and nil of none.
+func joined(prefix string, faults []string) error {
+	errs := make([]error, len(faults))
+	for i, fault := range faults {
+		errs[i] = errors.New(prefix + fault)
+	}
+	return errors.Join(errs...)
+}

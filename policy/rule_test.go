@@ -1,0 +1,129 @@
+package policy_test
+
+import (
+	"reflect"
+	"testing"
+	"testing/quick"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+func TestRuleIsAPolicy(t *testing.T) {
+	var p policy.Policy = policy.Rule{Grace: time.Second}
+	assert.Equal(t, policy.Rule{Grace: time.Second}, p.Rule(nil))
+}
+
+func TestOver(t *testing.T) {
+	base := policy.Rule{
+		Kind: policy.Finite, Grace: 1, Spread: 2, Timeout: 3, Mercy: 4,
+		Reconnect: policy.Window{Min: 5, Max: 6},
+		Farewell:  policy.Farewell{Code: 4000, Reason: "a", Message: "b", Event: "c", Data: "d"},
+	}
+	for name, tt := range map[string]struct {
+		rule policy.Rule
+		want func(*policy.Rule)
+	}{
+		"nothing": {policy.Rule{}, func(*policy.Rule) {}},
+		"kind":    {policy.Rule{Kind: policy.Infinite}, func(r *policy.Rule) { r.Kind = policy.Infinite }},
+		"times":   {policy.Rule{Grace: 9, Mercy: 8}, func(r *policy.Rule) { r.Grace, r.Mercy = 9, 8 }},
+		"window as a whole": {
+			policy.Rule{Reconnect: policy.Window{Max: 3}},
+			func(r *policy.Rule) { r.Reconnect = policy.Window{Max: 3} },
+		},
+		"farewell by field": {
+			policy.Rule{Farewell: policy.Farewell{Code: 1001, Data: "z"}},
+			func(r *policy.Rule) { r.Farewell.Code, r.Farewell.Data = 1001, "z" },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := base
+			tt.want(&want)
+			assert.Equal(t, want, tt.rule.Over(base))
+			assert.Equal(t, tt.rule, tt.rule.Over(policy.Rule{}))
+			assert.Equal(t, tt.rule, policy.Rule{}.Over(tt.rule))
+		})
+	}
+}
+
+// By reflection, so that a field added to Rule can't be forgotten in Over.
+func TestOverTakesEveryField(t *testing.T) {
+	over := func(r, base policy.Rule) bool {
+		got := reflect.ValueOf(r.Over(base))
+		return chosen(got, reflect.ValueOf(r), reflect.ValueOf(base))
+	}
+	require.NoError(t, quick.Check(over, nil))
+
+	every := policy.Rule{
+		Kind: policy.Finite, Grace: 1, Spread: 2, Timeout: 3, Mercy: 4,
+		Reconnect: policy.Window{Min: 5, Max: 6},
+		Farewell:  policy.Farewell{Code: 7, Reason: "a", Message: "b", Event: "c", Data: "d"},
+	}
+	v := reflect.ValueOf(every)
+	for i := range v.NumField() {
+		require.False(t, v.Field(i).IsZero(), "%s is not set in this test", v.Type().Field(i).Name)
+	}
+	require.Equal(t, every, policy.Rule{}.Over(every))
+}
+
+func chosen(got, r, base reflect.Value) bool {
+	for i := range got.NumField() {
+		if got.Type().Field(i).Name == "Farewell" {
+			if !chosen(got.Field(i), r.Field(i), base.Field(i)) {
+				return false
+			}
+			continue
+		}
+		want := r.Field(i)
+		if want.IsZero() {
+			want = base.Field(i)
+		}
+		if !got.Field(i).Equal(want) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestRuleValidate(t *testing.T) {
+	for name, tt := range map[string]struct {
+		rule policy.Rule
+		want string
+	}{
+		"zero":  {policy.Rule{}, ""},
+		"full":  {policy.Rule{Kind: policy.Infinite, Grace: 1, Spread: 1, Timeout: policy.AtOnce, Mercy: policy.AtOnce}, ""},
+		"kind":  {policy.Rule{Kind: 3}, "policy: Kind 3 is unknown; use Auto, Finite or Infinite"},
+		"grace": {policy.Rule{Grace: -time.Second}, "policy: Grace is -1s; use zero or more"},
+		"window backwards": {
+			policy.Rule{Reconnect: policy.Window{Min: 3 * time.Second, Max: 2 * time.Second}},
+			"policy: Reconnect.Min 3s is over Reconnect.Max 2s; set Max to 3s or more",
+		},
+		"window without an end": {
+			policy.Rule{Reconnect: policy.Window{Min: 3 * time.Second}},
+			"policy: Reconnect.Min 3s is over Reconnect.Max 0s; set Max to 3s or more",
+		},
+		"window before": {
+			policy.Rule{Reconnect: policy.Window{Min: -1, Max: 1}},
+			"policy: Reconnect is -1ns to 1ns; a client can't come back before it is told",
+		},
+		"all at once": {
+			policy.Rule{Spread: -1, Timeout: -2, Mercy: -3, Farewell: policy.Farewell{Code: 1006}},
+			"policy: Spread is -1ns; use zero or more\n" +
+				"policy: Timeout is -2ns; use zero or more\n" +
+				"policy: Mercy is -3ns; use zero or more\n" +
+				"policy: close code 1006 may not be sent (RFC 6455 7.4.1); use 1000-1003, 1007-1014 or 3000-4999",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := tt.rule.Validate()
+			if tt.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.EqualError(t, err, tt.want)
+		})
+	}
+}

@@ -1,0 +1,52 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"math/bits"
+	"time"
+)
+
+// A Window is the stretch of time after its farewell in which a client is asked to come back. The zero Window is 1 s to
+// 5 s; a Window with only Max set begins at zero.
+type Window struct{ Min, Max time.Duration }
+
+var defaultWindow = Window{Min: 1 * time.Second, Max: 5 * time.Second}
+
+// golden is the conjugate of the golden ratio, 0.618…, as a fraction of 2^64. Of all numbers its multiples, modulo one,
+// leave the most even gaps, however many are drawn and wherever one begins.
+const golden = 0x9E3779B97F4A7C15
+
+// Slot returns the k-th slot in the window: Min or later, before Max. Slots come from a low-discrepancy sequence, so any
+// run of consecutive k is flat over the window, which independent random draws are not. Slot is pure: equal windows and
+// equal k give equal slots, on every machine.
+func (w Window) Slot(k uint64) time.Duration {
+	w = w.orDefault()
+	return w.Min + portion(max(0, w.Max-w.Min), k*golden)
+}
+
+func (w Window) orDefault() Window { return cmp.Or(w, defaultWindow) }
+
+func (w Window) faults() (faults []string) {
+	switch {
+	case w.Min < 0 || w.Max < 0:
+		faults = append(faults, fmt.Sprintf("Reconnect is %v to %v; a client can't come back before it is told", w.Min, w.Max))
+	case w.Min > w.Max:
+		faults = append(faults, fmt.Sprintf("Reconnect.Min %v is over Reconnect.Max %v; set Max to %v or more", w.Min, w.Max, w.Min))
+	}
+	return faults
+}
+
+// portion returns d × fraction / 2^64, exactly and rounded down. d must not be negative.
+func portion[T ~int | ~int64](d T, fraction uint64) T {
+	hi, _ := bits.Mul64(uint64(d), fraction)
+	return T(hi)
+}
+
+// ratio returns d × part / whole, exactly and rounded down: in 128 bits, where floats would lose nanoseconds and 64 bits
+// overflow. All must be non-negative, and part at most whole, which is over zero.
+func ratio(d, part, whole time.Duration) time.Duration {
+	hi, lo := bits.Mul64(uint64(d), uint64(part))
+	q, _ := bits.Div64(hi, lo, uint64(whole))
+	return time.Duration(q)
+}

@@ -1,0 +1,243 @@
+package ws
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A tap draws small numbers from fuzz bytes, and zeros when they are used up.
+type tap []byte
+
+func (t *tap) next() int {
+	if len(*t) == 0 {
+		return 0
+	}
+	b := (*t)[0]
+	*t = (*t)[1:]
+	return int(b)
+}
+
+// frames makes a valid sequence of frames: fragments in order, control frames among them, nothing after a Close.
+func (t *tap) frames(masked bool) (b []byte) {
+	within := false
+	for len(*t) > 0 {
+		kind, size := t.next(), t.next()
+		if kind&0x80 != 0 {
+			size *= 300 // 16-bit and 64-bit lengths
+		}
+		switch kind % 8 {
+		case 0:
+			b = append(b, encode(0x88, masked, closeFrame(1000, "own")[2:])...)
+			return b
+		case 1:
+			b = append(b, encode(0x89, masked, make([]byte, size%126))...)
+		case 2:
+			b = append(b, encode(0x8A, masked, make([]byte, size%126))...)
+		default:
+			first := byte(0x02)
+			if within {
+				first = 0
+			}
+			within = kind%8 < 5
+			if !within {
+				first |= finBit
+			}
+			payload := make([]byte, size)
+			for i := range payload {
+				payload[i] = byte(i * kind)
+			}
+			b = append(b, encode(first, masked, payload)...)
+		}
+	}
+	return b
+}
+
+// slices cuts b in pieces, some of them empty.
+func (t *tap) slices(b []byte) (all [][]byte) {
+	for len(b) > 0 {
+		n := len(b)
+		if len(*t) > 0 {
+			n = min(n, t.next())
+			if n > 200 {
+				n = min(len(b), n*200)
+			}
+		}
+		all, b = append(all, b[:n]), b[n:]
+	}
+	return all
+}
+
+// A place is where a farewell may stand in a stream.
+type place struct{ frame, message bool }
+
+// places reads a whole stream and says where a farewell may stand in it; where it is nil, or has no entry, none may.
+func places(b []byte, at int) map[int]place {
+	all := map[int]place{at: {frame: true, message: true}}
+	within := false
+	for at < len(b) {
+		w, err := readWire(b, at)
+		if err != nil || w.masked || w.op == opClose {
+			break
+		}
+		if w.op < opClose {
+			within = !w.fin
+		}
+		at = w.end
+		all[at] = place{frame: true, message: !within}
+	}
+	return all
+}
+
+// FuzzOutgoing writes any bytes, cut anywhere, asks for the farewell and insists at any moment, between two writes or while
+// one is under way, and compares what comes out with where a reader of the whole stream would have put it.
+func FuzzOutgoing(f *testing.F) {
+	f.Add([]byte{5, 5, 3, 200, 1, 1, 6, 2, 5, 9}, []byte{1, 1, 3, 50, 2}, uint8(4), uint8(9), true, false)
+	f.Add([]byte{3, 0, 1, 0, 3, 0, 5, 0}, []byte{2, 2, 0, 2}, uint8(2), uint8(5), true, false)
+	f.Add([]byte{3, 10, 5, 10, 0, 0}, []byte{200, 200}, uint8(1), uint8(0), true, false)
+	f.Add([]byte{0xFD, 0xFF, 0xFD, 20}, []byte{250, 255, 1}, uint8(3), uint8(20), false, false)
+	f.Add([]byte("\x81\x02hi\x01\x01x\x80\x00\x88\x00\xff\xff"), []byte{3, 2, 1}, uint8(2), uint8(3), true, true)
+	f.Add([]byte("\x82\x7f\x80\x00\x00\x00\x00\x00\x00\x00hello"), []byte{5}, uint8(0), uint8(3), true, true)
+	f.Fuzz(func(t *testing.T, script, cuts []byte, farewellAt, insistAt uint8, message, raw bool) {
+		const head = "HTTP/1.1 101 Switching Protocols\r\n\r\n"
+		stream, source, cut := []byte(head), tap(script), tap(cuts)
+		if raw {
+			stream = append(stream, script...)
+		} else {
+			stream = append(stream, source.frames(false)...)
+		}
+		pieces := cut.slices(stream)
+		farewell := bye
+		if !message {
+			farewell.Message = ""
+		}
+
+		inner := &tape{}
+		c := New(inner, Options{})
+		// Moments are numbered: 2k is before the k-th write, 2k+1 while it is under way. In one moment the
+		// farewell comes first.
+		at := -1      // where the farewell must stand
+		text := false // whether with its message
+		where := places(stream, len(head))
+		asked, insisted := false, false
+		look := func(from, to int) { // what is said first in from..to, as far as is known
+			for x := from; x <= to && at < 0 && asked; x++ {
+				p := where[x]
+				if message && !insisted && p.message || p.frame && (!message || insisted) {
+					at, text = x, message && !insisted
+				}
+			}
+		}
+		post := func(moment int) {
+			if moment == int(farewellAt) {
+				c.Farewell(farewell)
+			}
+			if moment == int(insistAt) {
+				c.Insist()
+			}
+		}
+		// expect does to the model what post does to the Conn, which looks for itself only when nobody is writing.
+		expect := func(moment, offset int) {
+			idle := moment%2 == 0
+			for _, one := range []struct {
+				at   uint8
+				flag *bool
+			}{{farewellAt, &asked}, {insistAt, &insisted}} {
+				if moment == int(one.at) {
+					*one.flag = true
+					if idle {
+						look(offset, offset)
+					}
+				}
+			}
+		}
+		offset := 0
+		for k, p := range pieces {
+			expect(2*k, offset)
+			post(2 * k)
+			look(offset, offset+len(p))
+			if at < 0 {
+				expect(2*k+1, offset+len(p))
+				look(offset+len(p), offset+len(p))
+			}
+			inner.during = func() { inner.during = nil; post(2*k + 1) }
+			n, err := c.Write(p)
+			require.NoError(t, err)
+			require.Equal(t, len(p), n)
+			inner.during = nil // where nothing was written
+
+			offset += len(p)
+		}
+		expect(2*len(pieces), offset)
+		post(2 * len(pieces))
+
+		want := stream
+		if at >= 0 {
+			want = slices.Clone(stream[:at])
+			if text {
+				want = append(want, byeText...)
+			}
+			want = append(want, byeClose...)
+		}
+		require.Equal(t, string(want), string(inner.out), "farewell at %d, insisted at %d, pieces of %v", farewellAt, insistAt, sizes(pieces))
+		s := c.State()
+		assert.Equal(t, at >= 0, s.Said)
+		if s.Said {
+			frames, err := readWires(inner.out, len(head))
+			require.NoError(t, err, "whole frames only")
+			last := frames[len(frames)-1]
+			assert.EqualValues(t, opClose, last.op)
+			assert.Equal(t, byeClose[2:], last.payload)
+		}
+	})
+}
+
+func sizes(pieces [][]byte) (all []int) {
+	for _, p := range pieces {
+		all = append(all, len(p))
+	}
+	return all
+}
+
+// FuzzIncoming reads any bytes, cut anywhere, and compares whether the peer's Close was seen with a reading of the whole.
+func FuzzIncoming(f *testing.F) {
+	f.Add([]byte{5, 5, 3, 200, 1, 1, 6, 2, 0}, []byte{1, 1, 3, 50, 2}, false)
+	f.Add([]byte{0xFD, 0xFF, 0, 0}, []byte{250, 255, 1}, false)
+	f.Add(append(peerClose(1000), 0xFF), []byte{1, 1, 1}, true)
+	f.Add(append(encode(0x81, true, []byte("hi")), peerClose(1000)...), []byte{3}, true)
+	f.Add([]byte("\x88\x00"), []byte{}, true)
+	f.Fuzz(func(t *testing.T, script, cuts []byte, raw bool) {
+		stream, source, cut := script, tap(script), tap(cuts)
+		if !raw {
+			stream = source.frames(true)
+		}
+		want := false
+		for at := 0; at < len(stream) && !want; {
+			w, err := readWire(stream, at)
+			if err != nil || !w.masked || w.op > 7 && w.rsv != 0 {
+				break
+			}
+			at, want = w.end, w.op == opClose
+		}
+		inner := &tape{}
+		c := New(inner, Options{Switched: true})
+		var got []byte
+		for _, p := range cut.slices(stream) {
+			inner.in = p
+			for len(inner.in) > 0 {
+				buf := make([]byte, 1+len(p)/2)
+				n, err := c.Read(buf)
+				require.NoError(t, err)
+				got = append(got, buf[:n]...)
+			}
+		}
+		_, err := c.Read(make([]byte, 1))
+		require.True(t, errors.Is(err, io.EOF))
+		assert.Equal(t, string(stream), string(got), "what is read is what came")
+		assert.Equal(t, want, c.State().Answered)
+	})
+}
