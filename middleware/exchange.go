@@ -190,7 +190,7 @@ func (x *exchange) yield() {
 // say writes the farewell if it is asked for and an event may stand here. The
 // turn must be held by the caller.
 func (x *exchange) say() {
-	if x.asked == nil || x.said || x.over || !x.events || !x.scanner.AtBoundary() || x.Kind() != policy.Infinite {
+	if x.asked == nil || x.said || x.over || x.cut.Load() || !x.events || !x.scanner.AtBoundary() || x.Kind() != policy.Infinite {
 		return
 	}
 	x.said = true

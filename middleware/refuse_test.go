@@ -1,0 +1,135 @@
+package middleware_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// busy is a handler whose /busy keeps a drain going for ten seconds, and whose
+// other paths answer at once.
+func busy() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/busy", func(http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Second) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "served") })
+	return mux
+}
+
+func TestLateRequestsAreRefusedHonestly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Reconnect: policy.Window{Min: 1500 * time.Millisecond, Max: 1500 * time.Millisecond}}}
+		r := serve(t, d, busy())
+		going := r.later("/busy")
+		r.drain()
+		time.Sleep(time.Second)
+
+		res := r.get("/late")
+		assert.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+		assert.Equal(t, "2", res.Header.Get("Retry-After"), "whole seconds, and not before the slot")
+		assert.True(t, res.Close, "Connection: close")
+
+		// Any other status and a browser's EventSource gives up for good.
+		res = r.get("/late", "Accept", "text/event-stream")
+		assert.Equal(t, http.StatusOK, res.StatusCode)
+		assert.Equal(t, "text/event-stream", res.Header.Get("Content-Type"))
+		body, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		assert.Equal(t, "retry: 1500\n\n", string(body))
+
+		dialer := websocket.Dialer{NetDialContext: r.net.Dial}
+		_, res, err = dialer.Dial("ws://memory/late", nil)
+		require.ErrorIs(t, err, websocket.ErrBadHandshake)
+		assert.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+		assert.Equal(t, "2", res.Header.Get("Retry-After"))
+
+		report := r.ended(10 * time.Second)
+		assert.EqualValues(t, 3, report.Refused)
+		assert.Equal(t, http.StatusOK, (<-going).StatusCode)
+	})
+}
+
+func TestAnnouncing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Budget: policy.Budget{Announce: 3 * time.Second}}
+		mux := http.NewServeMux()
+		mux.Handle("GET /readyz", d.Readiness())
+		mux.Handle("/", busy())
+		r := serve(t, d, mux)
+		res := r.get("/readyz")
+		assert.Equal(t, http.StatusOK, res.StatusCode)
+		assert.False(t, res.Close)
+		going := r.later("/busy")
+		stream := r.get("/stream") // ends at once, so that its connection idles
+		assert.False(t, stream.Close)
+		r.drain()
+		assert.Equal(t, middleware.Announcing, d.Report().Phase)
+		assert.Equal(t, http.StatusServiceUnavailable, r.get("/readyz").StatusCode, "from the drain's first moment")
+		res = r.get("/late")
+		assert.Equal(t, http.StatusOK, res.StatusCode, "still serving")
+		assert.True(t, res.Close, "Connection: close")
+		time.Sleep(3*time.Second - time.Millisecond)
+		assert.Equal(t, http.StatusOK, r.get("/late").StatusCode)
+		time.Sleep(2 * time.Millisecond)
+		assert.Equal(t, http.StatusServiceUnavailable, r.get("/late").StatusCode)
+		assert.Equal(t, middleware.Draining, d.Report().Phase)
+		r.ended(10 * time.Second)
+		assert.Equal(t, http.StatusOK, (<-going).StatusCode)
+	})
+}
+
+// The last phase of all has no announcement: a second signal cuts it short.
+func TestCloseWhileAnnouncing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Budget: policy.Budget{Announce: 10 * time.Second}}
+		r := serve(t, d, ticks(nil))
+		res := r.get("/")
+		r.drain()
+		time.Sleep(time.Second)
+		assert.NoError(t, d.Close())
+		_, err := io.ReadAll(res.Body)
+		assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		report := r.ended(time.Second)
+		assert.EqualValues(t, 1, report.Cut)
+	})
+}
+
+func TestReadinessOutside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{}
+		mux := http.NewServeMux()
+		mux.Handle("GET /readyz", d.Readiness())
+		mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+		mux.Handle("/", middleware.Graceful(d)(busy()))
+		r := serveAll(t, d, mux)
+		going := r.later("/busy")
+		r.drain()
+		time.Sleep(time.Second)
+		assert.Equal(t, http.StatusServiceUnavailable, r.get("/readyz").StatusCode)
+		assert.Equal(t, http.StatusOK, r.get("/healthz").StatusCode)
+		report := r.ended(10 * time.Second)
+		assert.Zero(t, report.Refused)
+		<-going
+	})
+}
+
+// The refused connection of a drain that ended is closed, not left to a poll.
+func TestSilentConnectionsHoldUpNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := serve(t, &middleware.Drainer{}, busy())
+		c, err := r.net.Dial(context.Background(), "", "")
+		require.NoError(t, err)
+		defer c.Close()
+		r.drain()
+		r.ended(0) // http.Server.Shutdown alone takes more than five seconds for it
+	})
+}
