@@ -24,12 +24,16 @@ var errCut = fmt.Errorf("middleware: write to a response that the drain has cut:
 func (x *exchange) writeHeader(code int) {
 	x.turn.take()
 	defer x.yield()
-	if x.said || x.over {
+	switch {
+	case x.said || x.over:
 		return
-	}
-	if code < 100 || code > 199 || code == http.StatusSwitchingProtocols {
+	case x.taken != nil && x.complain("response.WriteHeader on hijacked connection"):
+		return
+	case x.committed && x.complain("superfluous response.WriteHeader call"):
+		return
+	case code >= 200 && code <= 999 || code == http.StatusSwitchingProtocols:
 		x.commit(code)
-	} // else informational: neither final nor a sign of anything
+	} // else informational, which is neither final nor a sign of anything, or a panic's to be
 	x.w.WriteHeader(code)
 }
 
@@ -81,6 +85,8 @@ func (x *exchange) begin(n int) (answer int, err error, instead bool) {
 		return 0, errOver, true
 	case x.cut.Load():
 		return 0, errCut, true
+	case n > 0 && x.taken != nil && x.complain("response.Write on hijacked connection"):
+		return 0, http.ErrHijacked, true
 	}
 	x.commit(http.StatusOK)
 	return 0, nil, false
