@@ -1,0 +1,119 @@
+package stream_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
+)
+
+func begin(g *stream.Registry) (*stream.Entry, bool) {
+	e := new(stream.Entry)
+	return e, e.Track(g, context.Background(), policy.Rule{}, "GET /", nil)
+}
+
+func TestRegistryCounts(t *testing.T) {
+	var g stream.Registry
+	var all []*stream.Entry
+	for range 10 {
+		e, ok := begin(&g)
+		require.True(t, ok)
+		all = append(all, e)
+	}
+	all[0].Settle(policy.Infinite, stream.SSE, "")
+	all[1].Settle(policy.Infinite, stream.WebSocket, "")
+	all[2].Settle(policy.Infinite, stream.Hijacked, "")
+	all[3].Settle(policy.Finite, stream.SSE, "") // an answer that types itself
+	assert.Equal(t, stream.Tally{Finite: 7, SSE: 1, WebSocket: 1, Other: 1}, g.Counts().Open)
+	assert.Equal(t, 3, g.Counts().Open.Streams())
+
+	assert.True(t, all[9].End(stream.Completed))
+	assert.False(t, all[9].End(stream.Cut), "only the first counts")
+	assert.True(t, all[9].Ended())
+	g.Mark()
+	all[8].End(stream.Completed)
+	late, ok := begin(&g)
+	assert.True(t, ok, "still admitting")
+	assert.ElementsMatch(t, append(all[:8:8], late), g.Seal())
+	_, ok = begin(&g)
+	assert.False(t, ok)
+	all[0].End(stream.Told)
+	c := g.Counts()
+	assert.EqualValues(t, 1, c.Before)
+	assert.EqualValues(t, 1, c.Ended[stream.Completed])
+	assert.EqualValues(t, 1, c.Ended[stream.Told])
+	assert.EqualValues(t, 1, c.Ended[stream.Refused])
+	assert.Equal(t, 8, c.Open.All())
+	assert.Len(t, g.Open(), 8)
+	for _, e := range g.Open() {
+		select {
+		case <-g.Empty():
+			t.Fatal("empty while something is open")
+		default:
+		}
+		e.End(stream.Cancelled)
+	}
+	<-g.Empty()
+}
+
+func TestEmptyRegistryIsEmptyOnceSealed(t *testing.T) {
+	var g stream.Registry
+	select {
+	case <-g.Empty():
+		t.Fatal("not sealed yet")
+	default:
+	}
+	assert.Empty(t, g.Seal())
+	<-g.Empty()
+}
+
+// A response that is being registered as the registry is sealed is either among
+// those that Seal gives or refused.
+func TestSealRacesWithTrack(t *testing.T) {
+	const workers, each = 4, 200
+	for range 50 {
+		var g stream.Registry
+		var admitted, refused atomic.Int64
+		var mine sync.Map
+		var wg sync.WaitGroup
+		for range workers {
+			wg.Go(func() {
+				for range each {
+					e, ok := begin(&g)
+					if !ok {
+						refused.Add(1)
+						continue
+					}
+					admitted.Add(1)
+					if rand.IntN(2) == 0 {
+						e.End(stream.Completed)
+					} else {
+						mine.Store(e, true)
+					}
+				}
+			})
+		}
+		sealed := g.Seal()
+		wg.Wait()
+		c := g.Counts()
+		require.EqualValues(t, workers*each, admitted.Load()+refused.Load())
+		require.EqualValues(t, refused.Load(), c.Ended[stream.Refused])
+		given := make(map[*stream.Entry]bool)
+		for _, e := range sealed {
+			given[e] = true
+		}
+		for _, e := range g.Open() {
+			require.True(t, given[e], "open, and unknown to Seal")
+			e.End(stream.Told)
+		}
+		<-g.Empty()
+		require.EqualValues(t, admitted.Load(), g.Counts().Before+g.Counts().Ended[stream.Completed]+g.Counts().Ended[stream.Told])
+	}
+}
