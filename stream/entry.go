@@ -52,20 +52,6 @@ func (e *Entry) Track(g *Registry, parent context.Context, rule policy.Rule, rou
 // Context is the context for the handler's request.
 func (e *Entry) Context() context.Context { return (*responseContext)(&e.Response) }
 
-// TrackedBy tells whether the response is in g.
-func (r *Response) TrackedBy(g *Registry) bool { return r != nil && r.registry == g }
-
-// Refine lays a rule over the one that the response has: what the new one says
-// stands.
-func (r *Response) Refine(rule policy.Rule) { r.change(func() { r.rule = rule.Over(r.rule) }) }
-
-// Rule gives the rule that the response has now.
-func (r *Response) Rule() policy.Rule {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.rule
-}
-
 // Settle records what the response's header showed.
 func (e *Entry) Settle(shape policy.Kind, p Protocol, route string) {
 	e.change(func() {

@@ -142,3 +142,26 @@ func (r *Response) Idle() time.Duration {
 	}
 	return time.Since(r.began) - time.Duration(r.last.Load())
 }
+
+// Refine lays a rule over the one that the response has: what the new one says
+// stands, field by field. A handler that knows its client can give it a longer
+// Grace or another Farewell so; once the drain has planned the response, only a
+// Kind and a Farewell are still heard.
+func (r *Response) Refine(rule policy.Rule) {
+	if r != nil {
+		r.change(func() { r.rule = rule.Over(r.rule) })
+	}
+}
+
+// Rule gives the rule that the response has now.
+func (r *Response) Rule() policy.Rule {
+	if r == nil {
+		return policy.Rule{}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rule
+}
+
+// TrackedBy tells whether the response is in g.
+func (r *Response) TrackedBy(g *Registry) bool { return r != nil && r.registry == g }

@@ -27,6 +27,8 @@ func TestUntracked(t *testing.T) {
 	assert.Zero(t, r.Age())
 	assert.Zero(t, r.Idle())
 	assert.False(t, r.TrackedBy(nil))
+	r.Refine(policy.Rule{Kind: policy.Finite})
+	assert.Zero(t, r.Rule())
 }
 
 func TestDrainingIsClosedByTell(t *testing.T) {
