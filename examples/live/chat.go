@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+const (
+	chatBacklog  = 256              // messages that a reader may be behind before it is dropped
+	chatPatience = 5 * time.Second  // for one message to get out
+	chatPing     = 20 * time.Second // keeps connections through proxies, and finds dead peers
+	chatSilence  = 3 * chatPing
+	chatLimit    = 4 << 10 // bytes in one message
+)
+
+// A chat is one room: what one says all hear. It has no goroutine of its own; each of its handlers owns the two pumps of
+// its connection and stays until both have ended.
+type chat struct {
+	history  *history
+	upgrader websocket.Upgrader // whose zero value takes browsers from our own origin only
+
+	mu      sync.Mutex // guards following; nobody sends or receives on a socket under it
+	members map[*member]struct{}
+	joined  int
+}
+
+// A member is a connection, or a long-poll, that hears what is said.
+type member struct {
+	name   string
+	heard  chan []byte   // never closed
+	gone   chan struct{} // closed when it is no member any more
+	behind bool          // because it read too slowly; readable once gone is closed
+}
+
+func newChat(h *history) *chat { return &chat{history: h, members: map[*member]struct{}{}} }
+
+// ServeHTTP takes text messages, each an utterance, and sends JSON: a "welcome" first, then a "say" for each utterance.
+func (c *chat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	conn, err := c.upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return // Upgrade has answered
+	}
+	m := c.join(true)
+	var pumps sync.WaitGroup
+	pumps.Go(func() { m.writeTo(conn) })
+	c.readFrom(conn, m.name)
+	c.leave(m, false)
+	pumps.Wait()
+}
+
+// readFrom is the one pump. It ends when the peer has closed, is lost or breaks the rules, and when the other one has
+// closed the connection.
+func (c *chat) readFrom(conn *websocket.Conn, name string) {
+	conn.SetReadLimit(chatLimit)
+	alive := func(string) error { return conn.SetReadDeadline(time.Now().Add(chatSilence)) }
+	conn.SetPongHandler(alive)
+	for alive("") == nil {
+		kind, text, err := conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		if kind == websocket.TextMessage && len(text) > 0 {
+			c.say(name, string(text))
+		}
+	}
+}
+
+// writeTo is the other pump. It ends when m is no member any more or a write fails, and closes the connection.
+func (m *member) writeTo(conn *websocket.Conn) {
+	defer conn.Close()
+	ping := time.NewTicker(chatPing)
+	defer ping.Stop()
+	for {
+		var err error
+		select {
+		case <-m.gone:
+			if m.behind {
+				slow := websocket.FormatCloseMessage(websocket.ClosePolicyViolation, "reads too slowly")
+				_ = conn.WriteControl(websocket.CloseMessage, slow, time.Now().Add(time.Second))
+			}
+			return
+		case text := <-m.heard:
+			_ = conn.SetWriteDeadline(time.Now().Add(chatPatience))
+			err = conn.WriteMessage(websocket.TextMessage, text)
+		case <-ping.C:
+			err = conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(chatPatience))
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// A welcome is the first thing that a connection hears.
+type welcome struct {
+	Type    string `json:"type"` // "welcome"
+	Name    string `json:"name"`
+	History []line `json:"history"`
+}
+
+// join makes a new member. It is greeted under the lock: a moment later others may have filled what it hears.
+func (c *chat) join(greet bool) *member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.joined++
+	m := &member{
+		name:  fmt.Sprintf("guest %d", c.joined),
+		heard: make(chan []byte, chatBacklog),
+		gone:  make(chan struct{}),
+	}
+	if greet {
+		m.heard <- encode(welcome{"welcome", m.name, c.history.last()})
+	}
+	c.members[m] = struct{}{}
+	return m
+}
+
+// say tells everybody, in the same order. It waits for nobody: who is too far behind is dropped.
+func (c *chat) say(from, text string) {
+	l := line{Type: "say", From: from, Text: text, At: time.Now()}
+	message := encode(l)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.history.add(l)
+	for m := range c.members {
+		select {
+		case m.heard <- message:
+		default:
+			c.leaveLocked(m, true)
+		}
+	}
+}
+
+func (c *chat) leave(m *member, behind bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaveLocked(m, behind)
+}
+
+func (c *chat) leaveLocked(m *member, behind bool) {
+	if _, ok := c.members[m]; ok {
+		delete(c.members, m)
+		m.behind = behind
+		close(m.gone)
+	}
+}
+
+// encode gives v as JSON with angle brackets as they were: it goes to programs, and the page sets text, never HTML.
+func encode(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		panic(err) // our own types always encode
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// A sighting is what one client saw of its response.
+type sighting struct {
+	client string        // "websocket", "dashboard", "answer" or "download"
+	retry  time.Duration // when it was asked to come back; zero: it was not
+	at     time.Time     // of the end
+	err    error         // how the body, or the connection, broke; nil: it ended in order
+
+	code        int    // of a WebSocket's close frame
+	reason      string // its reason
+	last        string // a WebSocket's last message
+	event, data string // an event stream's last event
+	bytes       int64  // that a download got, and which were right
+}
+
+// A guest is a client that comes to the server at base, calls received once it got something of its response, reads to
+// the end and tells what it saw. Its error means that it never got so far.
+type guest func(ctx context.Context, c *http.Client, base string, received func()) (sighting, error)
+
+const (
+	demoAnswer   = "/answer?tokens=30&delay=50ms"
+	demoDownload = "/download?bytes=1048576&rate=524288"
+	speakerTick  = 100 * time.Millisecond
+)
+
+func watcher(ctx context.Context, c *http.Client, base string, received func()) (sighting, error) {
+	return eventStream(ctx, c, "dashboard", base+"/events?stream="+metricsStream, received)
+}
+
+func asker(ctx context.Context, c *http.Client, base string, received func()) (sighting, error) {
+	return eventStream(ctx, c, "answer", base+demoAnswer, received)
+}
+
+func downloader(ctx context.Context, c *http.Client, base string, received func()) (sighting, error) {
+	return body(ctx, c, base+demoDownload, received)
+}
+
+// listener hears what is said in the chat.
+func listener(ctx context.Context, _ *http.Client, base string, received func()) (sighting, error) {
+	return chatter(ctx, base, received, func(*websocket.Conn, <-chan struct{}) {})
+}
+
+// speaker talks besides.
+func speaker(ctx context.Context, _ *http.Client, base string, received func()) (sighting, error) {
+	return chatter(ctx, base, received, func(conn *websocket.Conn, over <-chan struct{}) {
+		tick := time.NewTicker(speakerTick)
+		defer tick.Stop()
+		for conn.WriteMessage(websocket.TextMessage, []byte("Is anybody still here?")) == nil {
+			select {
+			case <-tick.C:
+			case <-over:
+				return
+			}
+		}
+	})
+}
+
+var retryInReason = regexp.MustCompile(`retry=(\d+)`)
+
+func chatter(
+	ctx context.Context, base string, received func(), talk func(*websocket.Conn, <-chan struct{}),
+) (sighting, error) {
+	s := sighting{client: "websocket"}
+	conn, _, err := websocket.DefaultDialer.DialContext(ctx, "ws"+strings.TrimPrefix(base, "http")+"/ws", nil)
+	if err != nil {
+		return s, fmt.Errorf("websocket client: %w", err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+
+	over := make(chan struct{})
+	var talking sync.WaitGroup
+	defer talking.Wait()
+	defer close(over)
+	for {
+		_, text, err := conn.ReadMessage()
+		if err == nil {
+			if s.last == "" {
+				received()
+				talking.Go(func() { talk(conn, over) })
+			}
+			s.last = string(text)
+			continue
+		}
+		s.at = time.Now()
+		var closed *websocket.CloseError
+		if !errors.As(err, &closed) || closed.Code == websocket.CloseAbnormalClosure {
+			s.err = err
+		} else {
+			s.code, s.reason = closed.Code, closed.Text
+		}
+		if m := retryInReason.FindStringSubmatch(s.reason); m != nil {
+			s.retry = milliseconds(m[1])
+		}
+		if s.last == "" {
+			return s, fmt.Errorf("websocket client: ended before its first message: %w", err)
+		}
+		return s, nil
+	}
+}
+
+func eventStream(ctx context.Context, c *http.Client, name, url string, received func()) (sighting, error) {
+	s := sighting{client: name}
+	res, err := get(ctx, c, url)
+	if err != nil {
+		return s, fmt.Errorf("%s client: %w", name, err)
+	}
+	defer res.Body.Close()
+	lines := bufio.NewReader(res.Body)
+	event, data := "", ""
+	for first := true; ; {
+		text, err := lines.ReadString('\n')
+		if err != nil {
+			s.at = time.Now()
+			if first {
+				return s, fmt.Errorf("%s client: ended before its first event: %w", name, err)
+			}
+			if err != io.EOF {
+				s.err = err
+			} else if text+event+data != "" {
+				s.err = errors.New("unfinished event")
+			}
+			return s, nil
+		}
+		field, value, _ := strings.Cut(strings.TrimRight(text, "\r\n"), ":")
+		value = strings.TrimPrefix(value, " ")
+		switch field {
+		case "retry":
+			s.retry = milliseconds(value)
+		case "event":
+			event = value
+		case "data":
+			data += value
+		case "":
+			if data == "" {
+				break // a comment, or an event without data, which nobody hears of
+			}
+			s.event, s.data = event, data
+			event, data = "", ""
+			if first {
+				first = false
+				received()
+			}
+		}
+	}
+}
+
+func body(ctx context.Context, c *http.Client, url string, received func()) (sighting, error) {
+	s := sighting{client: "download"}
+	res, err := get(ctx, c, url)
+	if err != nil {
+		return s, fmt.Errorf("download client: %w", err)
+	}
+	defer res.Body.Close()
+	got, want := make([]byte, 32<<10), make([]byte, 32<<10)
+	for {
+		n, err := res.Body.Read(got)
+		if s.bytes == 0 && n > 0 {
+			received()
+		}
+		if fill(want[:n], s.bytes); !bytes.Equal(got[:n], want[:n]) {
+			s.at, s.err = time.Now(), fmt.Errorf("wrong content after byte %d", s.bytes)
+			return s, nil
+		}
+		s.bytes += int64(n)
+		if err != nil {
+			s.at = time.Now()
+			if s.bytes == 0 {
+				return s, fmt.Errorf("download client: ended before its first byte: %w", err)
+			}
+			if err != io.EOF {
+				s.err = err
+			}
+			return s, nil
+		}
+	}
+}
+
+func get(ctx context.Context, c *http.Client, url string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode != http.StatusOK {
+		res.Body.Close()
+		return nil, fmt.Errorf("GET %s: %s", url, res.Status)
+	}
+	return res, nil
+}
+
+func milliseconds(digits string) time.Duration {
+	n, err := strconv.ParseInt(digits, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Millisecond
+}

@@ -1,0 +1,133 @@
+// Command live is a chat, a live dashboard, an answer that types itself and a download, on one server that ends them
+// all in order when it is told to stop.
+//
+//	go run ./examples/live                      # then open http://localhost:8080 and press Ctrl-C
+//	go run ./examples/live -demo -clients 200   # the same with clients of its own, and what they saw
+//	go run ./examples/live -demo -bare          # the same without lastcall, for contrast
+//
+// Its exit status is 0 where nothing was cut, 1 where something was, and 2 for bad flags or an address in use.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	exitOK    = 0
+	exitCut   = 1
+	exitUsage = 2
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is main with its surroundings as arguments. It returns the exit status.
+func run(args []string, stdout io.Writer, stderr *os.File) int {
+	screen := &screen{out: stderr, live: isTerminal(stderr)}
+	fail := func(status int, err error) int {
+		fmt.Fprintln(screen, "live:", oneLine(err.Error()))
+		return status
+	}
+
+	cfg, err := parse(args, stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	}
+	if err != nil {
+		return fail(exitUsage, fmt.Errorf("%w (see -h)", err))
+	}
+	log := slog.New(slog.NewTextHandler(screen, nil))
+	end, err := newEnding(cfg, log, screen)
+	if err != nil {
+		return fail(exitUsage, err)
+	}
+	ln, err := listen(cfg.addr)
+	if err != nil {
+		return fail(exitUsage, err)
+	}
+
+	var seen []sighting
+	if cfg.demo {
+		seen, err = demonstrate(ln, cfg, end, log)
+	} else {
+		err = serve(context.Background(), ln, end, log)
+	}
+	sum := end.summary()
+	if cfg.demo {
+		printReport(stdout, sum)
+		printSightings(stdout, seen)
+	}
+	switch {
+	case err != nil:
+		return fail(exitCut, err)
+	case sum.cut > 0:
+		return fail(exitCut, fmt.Errorf("%d of %d responses were cut", sum.cut, sum.ended))
+	}
+	fmt.Fprintf(screen, "live: nothing was cut; all %d responses ended in order within %v\n",
+		sum.ended, sum.took.Round(time.Millisecond))
+	return exitOK
+}
+
+type config struct {
+	addr             string
+	budget, announce time.Duration
+	demo, bare       bool
+	clients          int
+}
+
+// parse reads the flags. When help was asked for it writes it to usage and returns flag.ErrHelp.
+func parse(args []string, usage io.Writer) (config, error) {
+	var c config
+	f := flag.NewFlagSet("live", flag.ContinueOnError)
+	f.SetOutput(io.Discard) // its complaints take two lines and more
+	f.StringVar(&c.addr, "addr", ":8080", "`address` to listen on (-demo takes a free one on loopback)")
+	f.DurationVar(&c.budget, "budget", 25*time.Second, "`time` that the whole drain may take")
+	f.DurationVar(&c.announce, "announce", 0, "`time` to be not ready but still serve, at the start of the drain")
+	f.BoolVar(&c.demo, "demo", false, "connect clients of our own, drain, and print what they saw")
+	f.IntVar(&c.clients, "clients", 200, "how `many` clients -demo connects")
+	f.BoolVar(&c.bare, "bare", false, "end with net/http's own Shutdown instead, for contrast")
+
+	err := f.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintln(usage, "Usage: live [flags]")
+		f.SetOutput(usage)
+		f.PrintDefaults()
+	case err != nil:
+	case f.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q: everything is a flag", f.Arg(0))
+	case c.budget <= 0:
+		err = fmt.Errorf("-budget is %v: use a time over 0s", c.budget)
+	case c.announce < 0:
+		err = fmt.Errorf("-announce is %v: use 0s or more", c.announce)
+	case c.clients < 1:
+		err = fmt.Errorf("-clients is %d: use 1 or more", c.clients)
+	}
+	if c.demo {
+		c.addr = "127.0.0.1:0"
+	}
+	return c, err
+}
+
+func listen(addr string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("address %s is in use: stop what listens there or choose another with -addr", addr)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("can't listen on -addr %q: %w", addr, err)
+	}
+	return ln, nil
+}
+
+// oneLine joins the lines that errors.Join makes.
+func oneLine(s string) string { return strings.ReplaceAll(s, "\n", "; ") }
