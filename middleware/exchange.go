@@ -37,9 +37,10 @@ type exchange struct {
 	over      bool        // the handler has returned
 	taken     *takeover   // what the handler hijacked the connection for
 
-	cut  atomic.Bool // by force: nothing that is written now arrives
-	wire sync.Mutex  // guards following; held over deadline calls, which don't wait for the peer
-	gone bool        // the handler has returned: a deadline would hit the connection's next request
+	last atomic.Int64 // Unix nanoseconds of the last byte; zero: none
+	cut  atomic.Bool  // by force: nothing that is written now arrives
+	wire sync.Mutex   // guards following; held over deadline calls, which don't wait for the peer
+	gone bool         // the handler has returned: a deadline would hit the connection's next request
 }
 
 // serve runs the handler inside a tracked response.
@@ -175,6 +176,16 @@ func (x *exchange) Cut() {
 	}
 }
 
+// LastByte implements [stream.Link].
+func (x *exchange) LastByte() time.Time {
+	if last := x.last.Load(); last != 0 {
+		return time.Unix(0, last)
+	}
+	return time.Time{}
+}
+
+func (x *exchange) touch() { x.last.Store(time.Now().UnixNano()) }
+
 // yield gives the turn back, after saying what was asked for meanwhile.
 func (x *exchange) yield() {
 	for {
@@ -199,7 +210,7 @@ func (x *exchange) say() {
 	// own context, and the response ends as one that was told all we could.
 	_, _ = x.w.Write(x.asked.Append(nil))
 	_ = x.flush()
-	x.Touch()
+	x.touch()
 }
 
 // lastWrites replaces the handler's write deadline, which may be long past, by

@@ -27,7 +27,7 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
 	early = bytes.Clone(early)
-	t := &takeover{d: x.d, entry: &x.Entry}
+	t := &takeover{x: x}
 	t.open.Store(2)
 	x.taken = t
 
@@ -38,7 +38,7 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 		t.socket = ws.New(conn, ws.Options{Switched: x.committed, Early: early, OnClose: t.connClosed})
 		handle = t.socket.Handle()
 	} else {
-		t.tunnel = &tunnel{Conn: conn, touch: x.Touch, closed: t.connClosed}
+		t.tunnel = &tunnel{Conn: conn, touch: x.touch, closed: t.connClosed}
 		handle = t.tunnel.handle()
 	}
 	rebind(brw, handle, early)
@@ -76,8 +76,7 @@ func rebind(brw *bufio.ReadWriter, c net.Conn, early []byte) {
 // when the connection is closed and the handler has returned: a handler may
 // hand the connection to goroutines of its own and leave, or outlast it.
 type takeover struct {
-	d      *Drainer
-	entry  *stream.Entry
+	x      *exchange
 	socket *ws.Conn // one of these two
 	tunnel *tunnel
 	open   atomic.Int32 // the connection and the handler
@@ -88,7 +87,7 @@ func (t *takeover) connClosed()      { t.less() }
 
 func (t *takeover) less() {
 	if t.open.Add(-1) == 0 {
-		t.d.end(t.entry, t.outcome())
+		t.x.d.end(&t.x.Entry, t.outcome())
 	}
 }
 
@@ -97,7 +96,7 @@ func (t *takeover) outcome() stream.Outcome {
 		switch {
 		case t.tunnel.cut.Load():
 			return stream.Cut
-		case t.entry.Cancelled():
+		case t.x.Cancelled():
 			return stream.Cancelled
 		}
 		return stream.Completed
@@ -109,7 +108,7 @@ func (t *takeover) outcome() stream.Outcome {
 		return stream.Unanswered
 	case s.CutOff:
 		return stream.Cut
-	case t.entry.Cancelled():
+	case t.x.Cancelled():
 		return stream.Cancelled
 	}
 	return stream.Completed
@@ -144,6 +143,14 @@ func (t *takeover) Cut() {
 		return
 	}
 	t.tunnel.cutOff()
+}
+
+// LastByte implements [stream.Link].
+func (t *takeover) LastByte() time.Time {
+	if t.socket != nil {
+		return t.socket.LastByte()
+	}
+	return t.x.LastByte()
 }
 
 // A tunnel is a hijacked connection that carries something we don't know: h2c,

@@ -82,7 +82,7 @@ func endOf(e *stream.Entry) End {
 }
 
 // Report tells how things stand. It may be called at any time, and visits every
-// open response: once a second is fine, once a request is not.
+// open response: ten times a second is fine, once a request is not.
 func (d *Drainer) Report() Report {
 	counts := d.registry.Counts()
 	d.mu.Lock()
@@ -127,7 +127,7 @@ func (e *IncompleteError) Error() string {
 	if len(e.Cut) > 0 {
 		parts = append(parts, fmt.Sprintf("%d cut: %s", len(e.Cut), some(e.Cut)))
 	}
-	return "middleware: drain " + strings.Join(parts, "; ")
+	return "middleware: drain incomplete: " + strings.Join(parts, "; ")
 }
 
 // Unwrap gives the Cause.

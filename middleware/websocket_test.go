@@ -218,6 +218,7 @@ func TestStuckWebSocket(t *testing.T) {
 		require.Len(t, report.Ends, 1)
 		assert.Equal(t, "/flood", report.Ends[0].Route)
 		assert.Equal(t, stream.WebSocket, report.Ends[0].Protocol)
+		assert.Equal(t, 3*time.Second, report.Ends[0].Idle, "since its last byte, not since its last whole frame")
 	})
 }
 

@@ -108,7 +108,7 @@ func (x *exchange) write(p []byte) (int, error) {
 func (x *exchange) wrote(n int64) {
 	if n > 0 {
 		x.written += n
-		x.Touch()
+		x.touch()
 	}
 }
 

@@ -25,6 +25,9 @@ type Link interface {
 	Finish()
 	// Cut closes the connection by force and frees whoever is blocked on it.
 	Cut()
+	// LastByte is when a byte last moved; zero where none has. Unlike the rest
+	// it may be called at any time.
+	LastByte() time.Time
 }
 
 // An Entry is a [Response] with the drain's side of it: what package middleware
@@ -76,9 +79,6 @@ func (e *Entry) Link() Link {
 	defer e.mu.Unlock()
 	return e.link
 }
-
-// Touch records that a byte of the response moved just now.
-func (e *Entry) Touch() { e.last.Store(int64(time.Since(e.began))) }
 
 // Plan records when the response's context will be cancelled and its connection
 // cut. From then on a change of its kind reaches [Registry.OnChange].

@@ -19,7 +19,6 @@ type Response struct {
 	parent   context.Context
 	began    time.Time
 
-	last  atomic.Int64                // when its last byte moved, in nanoseconds since began
 	inner atomic.Pointer[cancellable] // made when somebody first needs to wait on the context
 
 	mu        sync.Mutex // guards following; never held over I/O, a callback or a wait
@@ -140,7 +139,12 @@ func (r *Response) Idle() time.Duration {
 	if r == nil {
 		return 0
 	}
-	return time.Since(r.began) - time.Duration(r.last.Load())
+	if l := r.entry.Link(); l != nil {
+		if last := l.LastByte(); !last.IsZero() {
+			return time.Since(last)
+		}
+	}
+	return r.Age()
 }
 
 // Refine lays a rule over the one that the response has: what the new one says

@@ -96,15 +96,24 @@ func TestOnChange(t *testing.T) {
 
 func TestAgeAndIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, _ := track(t, t.Context())
+		e, l := new(stream.Entry), new(link)
+		e.Track(new(stream.Registry), t.Context(), policy.Rule{}, "", l)
 		time.Sleep(time.Minute)
 		assert.Equal(t, time.Minute, e.Idle(), "nothing has moved yet")
-		e.Touch()
+		l.last = time.Now()
 		time.Sleep(time.Second)
 		assert.Equal(t, time.Minute+time.Second, e.Age())
 		assert.Equal(t, time.Second, e.Idle())
 	})
 }
+
+// link is a link on which only the last byte is of interest.
+type link struct {
+	stream.Link
+	last time.Time
+}
+
+func (l *link) LastByte() time.Time { return l.last }
 
 func TestWords(t *testing.T) {
 	assert.Equal(t, "told", stream.Told.String())
