@@ -50,9 +50,11 @@ func TestCurl(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name+" over "+tt.protocol.scheme+" "+tt.protocol.name, func(t *testing.T) {
 			hold := make(chan struct{})
-			s := serve(t, tt.protocol, "127.0.0.1:0", site{
-				name: "old", hold: hold, rule: policy.Rule{Grace: 50 * time.Millisecond},
-			})
+			var rule policy.Rule
+			if !tt.released {
+				rule.Grace = 50 * time.Millisecond
+			}
+			s := serve(t, tt.protocol, "127.0.0.1:0", site{name: "old", hold: hold, rule: rule})
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			args := append([]string{"--silent", "--show-error", "--no-buffer", s.url(tt.path)}, tt.protocol.curl...)
