@@ -69,8 +69,9 @@ func (c *Conn) Finish() {
 	}
 }
 
-// Cut closes the connection now and frees whoever is blocked on it. It never blocks: of a TLS connection it closes the one
-// below, since TLS would first try to write its own goodbye. After the connection is closed it does nothing.
+// Cut closes the connection now and frees whoever is blocked on it. It never blocks: of a *tls.Conn it closes the
+// connection below, since TLS would first try, for up to 5 seconds, to write its own goodbye. Once the connection is closed
+// it does nothing.
 func (c *Conn) Cut() {
 	for {
 		old := c.facts()

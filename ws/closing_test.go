@@ -1,10 +1,15 @@
 package ws
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -86,6 +91,8 @@ func TestClose(t *testing.T) {
 			require.NoError(t, p.Close())
 			assert.EqualValues(t, 1, p.overs.Load())
 			p.ended()
+			p.Cut()
+			assert.False(t, p.State().CutOff, "there was nothing to cut")
 		}},
 		{"after ours returns, and waits for the peer's Close", func(t *testing.T, p *pair) {
 			p.said()
@@ -339,6 +346,115 @@ func TestEndings(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A laggard is a net.Conn whose first Close, and Reads that are freed by it, take until its gate opens.
+type laggard struct {
+	net.Conn
+	gate   chan struct{}
+	closes atomic.Int32
+}
+
+func (l *laggard) Close() error {
+	err := l.Conn.Close()
+	if l.closes.Add(1) == 1 {
+		<-l.gate
+	}
+	return err
+}
+
+func (l *laggard) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if errors.Is(err, io.ErrClosedPipe) {
+		<-l.gate
+	}
+	return n, err
+}
+
+func TestOnCloseComesLast(t *testing.T) {
+	lag := func(t *testing.T, f func(p *pair, open func())) {
+		inBubble(t, func(t *testing.T, p *pair) {
+			l := &laggard{Conn: p.inner, gate: make(chan struct{})}
+			p.inner = l
+			f(p, sync.OnceFunc(func() { close(l.gate); synctest.Wait() }))
+		})
+	}
+	t.Run("after our goroutine", func(t *testing.T) {
+		lag(t, func(p *pair, open func()) {
+			p.said()
+			require.NoError(t, p.Close())
+			synctest.Wait()                  // it reads
+			p.inner.(*laggard).closes.Add(1) // and it is the Read that lags
+			p.returned(do(p.Cut), 0, nil)
+			assert.Zero(t, p.overs.Load())
+			open()
+			assert.EqualValues(t, 1, p.overs.Load())
+		})
+	})
+	t.Run("once, when Cut overtakes a slow closing", func(t *testing.T) {
+		lag(t, func(p *pair, open func()) {
+			p.said()
+			read := p.reading()
+			p.says(peerClose(1012))
+			p.returned(read, 8, nil)
+			finished := do(p.Finish)
+			p.blocked(finished, "the closing")
+			require.NoError(t, p.Close())
+			assert.Zero(t, p.overs.Load())
+			p.returned(do(p.Cut), 0, nil)
+			assert.EqualValues(t, 1, p.overs.Load())
+			open()
+			p.returned(finished, 0, nil)
+			assert.True(t, p.State().CutOff)
+		})
+	})
+}
+
+// late is a net.Conn whose Read returns what it had when the connection was closed meanwhile.
+type late struct {
+	tape
+	gate chan struct{}
+}
+
+func (l *late) Read(p []byte) (int, error) { <-l.gate; return copy(p, peerClose(1000)), nil }
+
+func TestStateIsFinal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c *Conn
+		var final State
+		l := &late{gate: make(chan struct{})}
+		c = New(l, Options{Switched: true, OnClose: func() { final = c.State() }})
+		read := start(func() (int, error) { return c.Read(make([]byte, 8)) })
+		require.NoError(t, c.Close())
+		assert.Equal(t, State{Following: true, Closed: true}, final)
+		close(l.gate)
+		synctest.Wait()
+		assert.Equal(t, 8, read.n)
+		assert.Equal(t, final, c.State())
+	})
+}
+
+// TestCutOfTLS has a peer that reads nothing, not even TLS's own goodbye, which crypto/tls gives 5 seconds.
+func TestCutOfTLS(t *testing.T) {
+	certified := httptest.NewTLSServer(nil)
+	certified.Close()
+	synctest.Test(t, func(t *testing.T) {
+		inner, peer := net.Pipe()
+		secured := tls.Client(peer, &tls.Config{InsecureSkipVerify: true})
+		c := New(tls.Server(inner, certified.TLS), Options{Switched: true})
+		wrote := start(func() (int, error) { return c.Write(text("x")) })
+		_, err := io.ReadFull(secured, make([]byte, 3))
+		require.NoError(t, err)
+		synctest.Wait()
+		require.True(t, wrote.done.Load())
+
+		began := time.Now()
+		c.Cut()
+		assert.Zero(t, time.Since(began))
+		_, err = peer.Read(make([]byte, 1))
+		assert.ErrorIs(t, err, io.EOF)
+		assert.NoError(t, c.Close())
+	})
 }
 
 func permute(s []string, f func([]string)) {

@@ -146,7 +146,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return swallowed(p, err)
 	}
 	n, err := c.write(p)
-	if err == nil {
+	if err == nil { // else it is left to the next: this caller wants to hear of its error, not wait for a peer
 		c.settle()
 	}
 	return n, err
@@ -163,20 +163,13 @@ func (c *Conn) write(p []byte) (int, error) {
 			return c.writeLast(p, k, words)
 		}
 	}
-	n, err := c.pass(p)
-	if err != nil {
-		return n, err // whoever asks next says it: this caller wants to hear of its error, not wait for a peer
-	}
-	if words, message := c.words(); words != nil && c.out.at(message) {
-		c.say(words)
-	}
-	return n, nil
+	return c.pass(p)
 }
 
 // writeLast writes p's first k bytes and the farewell, and swallows the rest of p.
 func (c *Conn) writeLast(p []byte, k int, words []byte) (int, error) {
 	if k > 0 {
-		if n, err := c.pass(p[:k]); err != nil {
+		if n, err := c.pass(p[:k]); err != nil || n < k {
 			return n, err
 		}
 	}

@@ -9,7 +9,8 @@ import (
 // maxReason is what a Close frame holds beside its code (RFC 6455, section 5.5).
 const maxReason = maxControl - 2
 
-// A Farewell is what a peer is told. The zero Farewell is a Close frame without code.
+// A Farewell is what a peer is told. The zero Farewell is a Close frame without code. In Reason and Message, bytes that
+// are not UTF-8 are replaced by U+FFFD: a peer must fail the connection on them (RFC 6455, section 8.1).
 type Farewell struct {
 	// Code is the close code; zero: none, and no reason either. It is not checked: of the codes below 3000, RFC
 	// 6455 section 7.4 and the IANA registry name those that may be sent (1012 is "service restart").
@@ -18,7 +19,6 @@ type Farewell struct {
 	Reason string
 	// Message is sent before the Close, as a text message; empty: none.
 	Message string
-	// In Reason and Message, bytes that are not UTF-8 are replaced: a peer must fail the connection on them (section 8.1).
 }
 
 // An order is a Farewell as it goes out.
@@ -91,7 +91,7 @@ func (c *Conn) settle() {
 func (c *Conn) words() (words []byte, message bool) {
 	o := c.order.Load()
 	switch {
-	case o == nil || c.has(saying|ended|closed|shutting):
+	case o == nil || c.has(ended):
 		return nil, false
 	case c.insist.Load():
 		return o.frames[o.close:], false

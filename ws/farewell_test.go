@@ -149,27 +149,40 @@ func TestMessageWaitsForItsBoundary(t *testing.T) {
 }
 
 func TestOwnCloseStands(t *testing.T) {
-	for _, asked := range []string{"before", "during", "after"} {
-		t.Run("asked "+asked, func(t *testing.T) {
+	own := closeFrame(1000, "mine")
+	for name, test := range map[string]struct {
+		pieces [][]byte
+		ask    int  // before or while which piece is written
+		within bool // while
+	}{
+		"asked within it":         {pieces: [][]byte{own[:3], own[3:]}, ask: 1},
+		"asked while it is sent":  {pieces: [][]byte{own}, ask: 0, within: true},
+		"asked while some is":     {pieces: [][]byte{own[:1], own[1:]}, ask: 0, within: true},
+		"asked after it":          {pieces: [][]byte{own, nil}, ask: 1},
+		"asked amid, with a text": {pieces: [][]byte{encode(0x01, false, nil), own}, ask: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
 			inner := &tape{}
 			c := New(inner, Options{Switched: true})
-			own := closeFrame(1000, "mine")
-			_, _ = c.Write(text("x")[:2])
-			if asked == "before" { // asked in the middle of a frame; then the frame, were it not for its end, is a boundary
-				_, _ = c.Write(text("x")[2:])
-				_, _ = c.Write(own[:3])
-				c.Farewell(bye)
-				_, _ = c.Write(own[3:])
-			} else {
-				_, _ = c.Write(text("x")[2:])
-				if asked == "during" {
-					inner.during = func() { c.Farewell(bye) }
+			for i, p := range test.pieces {
+				ask := func() {
+					inner.during = nil
+					if i == test.ask {
+						c.Farewell(bye)
+					}
 				}
-				_, _ = c.Write(own)
-				c.Farewell(bye)
+				if test.within {
+					inner.during = ask
+				} else {
+					ask()
+				}
+				n, err := c.Write(p)
+				require.NoError(t, err)
+				require.Equal(t, len(p), n)
 			}
+			c.Farewell(bye)
 			c.Insist()
-			assert.Equal(t, join(text("x"), own), inner.out)
+			assert.Equal(t, join(test.pieces...), inner.out)
 			assert.Equal(t, State{Following: true, Sent: true}, c.State())
 		})
 	}
@@ -203,7 +216,9 @@ func TestHalfClosedIsNeverWrittenInto(t *testing.T) {
 	c := New(inner, Options{Switched: true})
 	require.NoError(t, c.Handle().(closeWriter).CloseWrite())
 	c.Farewell(bye)
-	assert.Empty(t, inner.out)
+	_, err := c.Write(text("an error, on a socket"))
+	require.NoError(t, err)
+	assert.Equal(t, text("an error, on a socket"), inner.out, "what that means is the socket's to say")
 	assert.Equal(t, []string{"CloseWrite"}, inner.calls)
 }
 
@@ -219,6 +234,14 @@ func TestFailedWrites(t *testing.T) {
 		inner.fail = nil
 		c.Farewell(bye)
 		assert.Equal(t, join(text("hello"), byeText, byeClose), inner.out)
+	})
+	t.Run("the handler's: what didn't go out doesn't", func(t *testing.T) {
+		inner := &tape{fail: broken}
+		c := New(inner, Options{Switched: true})
+		_, _ = c.Write(text("hello"))
+		inner.fail = nil
+		c.Farewell(bye)
+		assert.Equal(t, text("hello")[:3], inner.out)
 	})
 	t.Run("the handler's, with a farewell asked meanwhile: it hears its error", func(t *testing.T) {
 		inner := &tape{fail: broken}

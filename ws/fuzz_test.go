@@ -3,6 +3,7 @@ package ws
 import (
 	"errors"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -93,6 +94,39 @@ func places(b []byte, at int) map[int]place {
 	return all
 }
 
+// seeds gives f so many scripts, the same each time, so that the targets mean something without fuzzing too.
+func seeds(n int, add func(script, cuts []byte, r *rand.Rand)) {
+	r := rand.New(rand.NewPCG(1, 2))
+	draw := func(n int) []byte {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte(r.Uint32()) >> r.IntN(6) // small ones more often
+		}
+		return b
+	}
+	for range n {
+		add(draw(r.IntN(24)), draw(r.IntN(24)), r)
+	}
+}
+
+// A model says where a farewell must come to stand in a stream, from a reading of the whole.
+type model struct {
+	where           map[int]place
+	message         bool // the farewell has one
+	asked, insisted bool
+	at              int  // where it stands; -1: not said
+	text            bool // with its message
+}
+
+// look has it said at the first place in from..to, as far as is known.
+func (m *model) look(from, to int) {
+	for x := from; x <= to && m.at < 0 && m.asked; x++ {
+		if p, text := m.where[x], m.message && !m.insisted; p.message || p.frame && !text {
+			m.at, m.text = x, text
+		}
+	}
+}
+
 // FuzzOutgoing writes any bytes, cut anywhere, asks for the farewell and insists at any moment, between two writes or while
 // one is under way, and compares what comes out with where a reader of the whole stream would have put it.
 func FuzzOutgoing(f *testing.F) {
@@ -102,6 +136,10 @@ func FuzzOutgoing(f *testing.F) {
 	f.Add([]byte{0xFD, 0xFF, 0xFD, 20}, []byte{250, 255, 1}, uint8(3), uint8(20), false, false)
 	f.Add([]byte("\x81\x02hi\x01\x01x\x80\x00\x88\x00\xff\xff"), []byte{3, 2, 1}, uint8(2), uint8(3), true, true)
 	f.Add([]byte("\x82\x7f\x80\x00\x00\x00\x00\x00\x00\x00hello"), []byte{5}, uint8(0), uint8(3), true, true)
+	f.Add([]byte("\x81\x02hi\x81\x82keyshi\x81\x02hi"), []byte{}, uint8(2), uint8(9), false, true)
+	seeds(400, func(script, cuts []byte, r *rand.Rand) {
+		f.Add(script, cuts, uint8(r.IntN(30)), uint8(r.IntN(60)), r.IntN(4) > 0, r.IntN(8) == 0)
+	})
 	f.Fuzz(func(t *testing.T, script, cuts []byte, farewellAt, insistAt uint8, message, raw bool) {
 		const head = "HTTP/1.1 101 Switching Protocols\r\n\r\n"
 		stream, source, cut := []byte(head), tap(script), tap(cuts)
@@ -118,20 +156,9 @@ func FuzzOutgoing(f *testing.F) {
 
 		inner := &tape{}
 		c := New(inner, Options{})
+		m := &model{where: places(stream, len(head)), message: message, at: -1}
 		// Moments are numbered: 2k is before the k-th write, 2k+1 while it is under way. In one moment the
 		// farewell comes first.
-		at := -1      // where the farewell must stand
-		text := false // whether with its message
-		where := places(stream, len(head))
-		asked, insisted := false, false
-		look := func(from, to int) { // what is said first in from..to, as far as is known
-			for x := from; x <= to && at < 0 && asked; x++ {
-				p := where[x]
-				if message && !insisted && p.message || p.frame && (!message || insisted) {
-					at, text = x, message && !insisted
-				}
-			}
-		}
 		post := func(moment int) {
 			if moment == int(farewellAt) {
 				c.Farewell(farewell)
@@ -140,17 +167,16 @@ func FuzzOutgoing(f *testing.F) {
 				c.Insist()
 			}
 		}
-		// expect does to the model what post does to the Conn, which looks for itself only when nobody is writing.
+		// expect does to the model what post does to the Conn, which looks by itself only while nobody is writing.
 		expect := func(moment, offset int) {
-			idle := moment%2 == 0
 			for _, one := range []struct {
 				at   uint8
 				flag *bool
-			}{{farewellAt, &asked}, {insistAt, &insisted}} {
+			}{{farewellAt, &m.asked}, {insistAt, &m.insisted}} {
 				if moment == int(one.at) {
 					*one.flag = true
-					if idle {
-						look(offset, offset)
+					if moment%2 == 0 {
+						m.look(offset, offset)
 					}
 				}
 			}
@@ -159,33 +185,32 @@ func FuzzOutgoing(f *testing.F) {
 		for k, p := range pieces {
 			expect(2*k, offset)
 			post(2 * k)
-			look(offset, offset+len(p))
-			if at < 0 {
-				expect(2*k+1, offset+len(p))
-				look(offset+len(p), offset+len(p))
+			m.look(offset, offset+len(p))
+			offset += len(p)
+			if m.at < 0 {
+				expect(2*k+1, offset)
+				m.look(offset, offset)
 			}
 			inner.during = func() { inner.during = nil; post(2*k + 1) }
 			n, err := c.Write(p)
+			inner.during = nil // where nothing was written
 			require.NoError(t, err)
 			require.Equal(t, len(p), n)
-			inner.during = nil // where nothing was written
-
-			offset += len(p)
 		}
 		expect(2*len(pieces), offset)
 		post(2 * len(pieces))
 
 		want := stream
-		if at >= 0 {
-			want = slices.Clone(stream[:at])
-			if text {
+		if m.at >= 0 {
+			want = slices.Clone(stream[:m.at])
+			if m.text {
 				want = append(want, byeText...)
 			}
 			want = append(want, byeClose...)
 		}
 		require.Equal(t, string(want), string(inner.out), "farewell at %d, insisted at %d, pieces of %v", farewellAt, insistAt, sizes(pieces))
 		s := c.State()
-		assert.Equal(t, at >= 0, s.Said)
+		assert.Equal(t, m.at >= 0, s.Said)
 		if s.Said {
 			frames, err := readWires(inner.out, len(head))
 			require.NoError(t, err, "whole frames only")
@@ -210,6 +235,7 @@ func FuzzIncoming(f *testing.F) {
 	f.Add(append(peerClose(1000), 0xFF), []byte{1, 1, 1}, true)
 	f.Add(append(encode(0x81, true, []byte("hi")), peerClose(1000)...), []byte{3}, true)
 	f.Add([]byte("\x88\x00"), []byte{}, true)
+	seeds(200, func(script, cuts []byte, r *rand.Rand) { f.Add(script, cuts, r.IntN(8) == 0) })
 	f.Fuzz(func(t *testing.T, script, cuts []byte, raw bool) {
 		stream, source, cut := script, tap(script), tap(cuts)
 		if !raw {

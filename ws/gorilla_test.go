@@ -8,10 +8,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -86,11 +86,13 @@ func messages(c *websocket.Conn) (all []string, err error) {
 func FuzzAgainstGorilla(f *testing.F) {
 	f.Add([]byte{5, 5, 3, 200, 1, 1, 6, 2, 5, 9, 0})
 	f.Add([]byte{0xFD, 0xFF, 4, 3, 2, 1, 6, 0})
+	seeds(50, func(script, _ []byte, _ *rand.Rand) { f.Add(script) })
 	f.Fuzz(func(t *testing.T, script []byte) {
 		t.Run("outgoing", func(t *testing.T) {
 			source := tap(script)
 			s := &server{frames: source.frames(false)}
-			c, _, err := websocket.NewClient(s, &url.URL{Scheme: "ws", Host: "x"}, nil, 0, 0)
+			d := websocket.Dialer{NetDial: func(string, string) (net.Conn, error) { return s, nil }}
+			c, _, err := d.Dial("ws://x", nil)
 			require.NoError(t, err)
 			theirs, err := messages(c)
 			assertEnd(t, err)
