@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"container/heap"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -196,18 +197,12 @@ func (c *conductor) take(s *step, now time.Duration) {
 			c.schedule(s, cancel, m.Cancel)
 			return
 		}
-		f := e.Rule().Farewell
 		s.saying = true
 		c.act(func() {
-			e.Link().Farewell(f, m.Retry)
-			e.Tell() // after the farewell, so that a handler that hears it and returns can't come before
+			c.say(e, m.Retry)
 			c.hear(s)
 		})
-		if f.Message == "" {
-			c.schedule(s, cancel, m.Cancel)
-		} else {
-			c.schedule(s, insist, m.Farewell+(m.Cancel-m.Farewell)/2)
-		}
+		c.schedule(s, insist, m.Farewell+(m.Cancel-m.Farewell)/2)
 	case insist:
 		c.act(e.Link().Insist)
 		c.schedule(s, cancel, m.Cancel)
@@ -226,6 +221,15 @@ func (c *conductor) take(s *step, now time.Duration) {
 	case cut:
 		c.cut(s, now)
 	}
+}
+
+func (c *conductor) say(e *stream.Entry, retry time.Duration) {
+	f, err := e.Farewell(retry)
+	if err != nil {
+		c.d.log(slog.LevelWarn, "the handler's own farewell can't be sent, so its rule's is", "route", e.Route(), "error", err)
+	}
+	e.Link().Farewell(f, retry)
+	e.Tell() // after the farewell, so that a handler that hears it and returns can't come before
 }
 
 // hear has a response go on that waited for its farewell.

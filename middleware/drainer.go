@@ -27,6 +27,12 @@ type Drainer struct {
 	// Budget is the whole time that the drain may take. Zero means 25 s in all,
 	// no announce, and 2 s of it kept in reserve.
 	Budget policy.Budget
+	// Refusal answers the requests that come after the drain has stopped
+	// admitting. Nil means 503 with Retry-After, and for an EventSource a 200
+	// that tells it when to come back: it gives up for good on anything else.
+	// The header has Connection: close already. A request that Refusal answers
+	// counts as refused, and isn't waited for.
+	Refusal http.Handler
 	// Logger gets a line when the drain begins, one a second while it goes on,
 	// one for each response that had to be cut, and one with the outcomes at
 	// its end. Nil means silent.
@@ -74,7 +80,9 @@ func (d *Drainer) Check() error { return policy.Check(d.Policy, d.Budget) }
 //	// on the signal:
 //	err := errors.Join(srv.Shutdown(ctx), d.Shutdown(ctx))
 //
-// The drain ends within the Budget, whether or not anybody waits for it.
+// The drain ends within the Budget, whether or not anybody waits for it. Called
+// through http.Server.Shutdown an announcement only takes time, since that has
+// closed the listener already; [Drainer.Run] keeps it open.
 func (d *Drainer) Start() { d.begin(time.Time{}) }
 
 // Shutdown begins the drain, unless it has begun, and waits until it is over.
@@ -125,7 +133,8 @@ func (d *Drainer) Close() error {
 }
 
 // Draining gives a channel that is closed when the drain begins, before its
-// announcement: the server isn't ready any more.
+// announcement: the server isn't ready any more. When it is one response's own
+// turn to wind up, [stream.Draining] tells its handler.
 func (d *Drainer) Draining() <-chan struct{} {
 	d.init()
 	return d.began
@@ -192,7 +201,7 @@ func (d *Drainer) kindChanged(e *stream.Entry) {
 
 // end ends a response with its outcome.
 func (d *Drainer) end(e *stream.Entry, o stream.Outcome) {
-	if o != stream.Cut {
+	if o != stream.Cut || e.Ended() {
 		e.End(o)
 		return
 	}

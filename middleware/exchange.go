@@ -30,9 +30,9 @@ type exchange struct {
 	bodiless  bool        // HEAD, 204, 304: complete with its header
 	declared  int64       // Content-Length; -1: none
 	written   int64       // of the body, by the handler
-	events    bool        // an event stream in the clear, followed by scanner
-	scanner   sse.Scanner // where in the event stream we are
-	asked     *sse.Event  // the farewell that waits for a boundary
+	follow    follower    // where in a stream we are; nil: nothing can be put into this body
+	events    sse.Scanner // the follower of most
+	asked     *word       // the farewell that waits for a boundary
 	said      bool        // it was written; what the handler writes now is swallowed
 	over      bool        // the handler has returned
 	taken     *takeover   // what the handler hijacked the connection for
@@ -139,18 +139,7 @@ func (x *exchange) truncated() bool {
 	return x.Kind() != policy.Infinite && !x.late && !x.bodiless && (x.declared < 0 || x.written < x.declared)
 }
 
-// Farewell implements [stream.Link].
-func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
-	f = f.Expand(retry)
-	word := &sse.Event{Retry: retry, Name: f.Event, Data: f.Data}
-	if x.turn.leave(word) {
-		x.asked = word
-		x.say()
-		x.yield()
-	}
-}
-
-// Insist implements [stream.Link]. An event stream's farewell has one form only.
+// Insist implements [stream.Link]. A body's farewell has one form only.
 func (x *exchange) Insist() {}
 
 // Finish implements [stream.Link]. The handler's return ends the response.
@@ -185,41 +174,3 @@ func (x *exchange) LastByte() time.Time {
 }
 
 func (x *exchange) touch() { x.last.Store(time.Now().UnixNano()) }
-
-// yield gives the turn back, after saying what was asked for meanwhile.
-func (x *exchange) yield() {
-	for {
-		word := x.turn.give()
-		if word == nil {
-			return
-		}
-		x.asked = word
-		x.say()
-	}
-}
-
-// say writes the farewell if it is asked for and an event may stand here. The
-// turn must be held by the caller.
-func (x *exchange) say() {
-	if x.asked == nil || x.said || x.over || x.cut.Load() || !x.events || !x.scanner.AtBoundary() || x.Kind() != policy.Infinite {
-		return
-	}
-	x.said = true
-	x.lastWrites()
-	// An error means that the client has left. Its handler will be told by its
-	// own context, and the response ends as one that was told all we could.
-	_, _ = x.w.Write(x.asked.Append(nil))
-	_ = x.flush()
-	x.touch()
-}
-
-// lastWrites replaces the handler's write deadline, which may be long past, by
-// the moment of the cut: nothing but the end of the body comes after.
-func (x *exchange) lastWrites() {
-	x.wire.Lock()
-	defer x.wire.Unlock()
-	if x.gone || x.cut.Load() {
-		return
-	}
-	_ = http.NewResponseController(x.w).SetWriteDeadline(x.CutAt())
-}

@@ -19,9 +19,10 @@ import (
 // field. Nested, a response is tracked once, and the rules of the innermost
 // Graceful stand above those around it.
 //
-// Place it inside of what compresses or buffers bodies where you can: into a
-// compressed event stream no farewell can be written, and [http.TimeoutHandler]
-// lets no stream through.
+// Place it inside of what compresses bodies where you can: into a compressed
+// event stream no farewell can be written. A compressor that sets
+// Content-Encoding before it calls us, which some do, hides the plain stream
+// from us all the same. [http.TimeoutHandler] lets no stream through.
 //
 // It panics when d is nil, when d.Check finds a fault, and when a given rule is
 // invalid or can't fit d.Budget: all of these can be known at start-up, and none

@@ -203,6 +203,10 @@ func (t *tunnel) Close() error {
 	return err
 }
 
+// NetConn gives the connection inside. To write to it or close it directly goes
+// past the drain, which then knows nothing of that.
+func (t *tunnel) NetConn() net.Conn { return t.Conn }
+
 func (t *tunnel) cutOff() {
 	if !t.done.Load() {
 		t.cut.Store(true)

@@ -3,7 +3,6 @@ package middleware_test
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -133,16 +132,4 @@ func TestConcurrentUse(t *testing.T) {
 		}
 		wg.Wait()
 	}
-}
-
-func ExampleDrainer_Shutdown() {
-	d := &middleware.Drainer{}
-	h := middleware.Graceful(d)(http.NotFoundHandler())
-	_ = h // ... serve with it
-
-	if err := d.Shutdown(context.Background()); err != nil {
-		fmt.Println(err)
-	}
-	fmt.Println(d.Report().Phase)
-	// Output: done
 }

@@ -11,8 +11,17 @@ import (
 
 // refuse answers a request that came after the drain had stopped admitting.
 func (d *Drainer) refuse(w http.ResponseWriter, r *http.Request, rule policy.Rule) {
-	slot := rule.Reconnect.Slot(d.slots.Add(1))
 	w.Header().Set("Connection", "close")
+	if d.Refusal != nil {
+		d.Refusal.ServeHTTP(w, r)
+		return
+	}
+	d.sendAway(w, r, rule)
+}
+
+// sendAway tells a client when to come back.
+func (d *Drainer) sendAway(w http.ResponseWriter, r *http.Request, rule policy.Rule) {
+	slot := rule.Reconnect.Slot(d.slots.Add(1))
 	if sse.Accepts(r) {
 		sse.Refuse(w, slot)
 		return
@@ -30,5 +39,6 @@ func (d *Drainer) answerInstead(w http.ResponseWriter, r *http.Request, rule pol
 	for _, name := range []string{"Cache-Control", "Content-Encoding", "Content-Length", "Etag", "Last-Modified", "Trailer"} {
 		h.Del(name)
 	}
-	d.refuse(w, r, rule)
+	h.Set("Connection", "close")
+	d.sendAway(w, r, rule)
 }

@@ -58,6 +58,23 @@ func TestLateRequestsAreRefusedHonestly(t *testing.T) {
 	})
 }
 
+func TestRefusalOfTheUsersOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Refusal: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, "moved to "+r.URL.Path, http.StatusMisdirectedRequest)
+		})}
+		r := serve(t, d, busy())
+		going := r.later("/busy")
+		r.drain()
+		res := r.get("/late")
+		assert.Equal(t, http.StatusMisdirectedRequest, res.StatusCode)
+		assert.True(t, res.Close, "Connection: close")
+		report := r.ended(10 * time.Second)
+		assert.EqualValues(t, 1, report.Refused)
+		<-going
+	})
+}
+
 func TestAnnouncing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Budget: policy.Budget{Announce: 3 * time.Second}}

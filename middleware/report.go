@@ -78,7 +78,11 @@ func (e End) String() string {
 }
 
 func endOf(e *stream.Entry) End {
-	return End{Route: e.Route(), Kind: e.Kind(), Protocol: e.Protocol(), Age: e.Age(), Idle: e.Idle()}
+	kind := e.Kind()
+	if kind == policy.Auto { // which a drain takes as finite
+		kind = policy.Finite
+	}
+	return End{Route: e.Route(), Kind: kind, Protocol: e.Protocol(), Age: e.Age(), Idle: e.Idle()}
 }
 
 // Report tells how things stand. It may be called at any time, and visits every
@@ -157,10 +161,10 @@ func (d *Drainer) verdict(cause error) error {
 			e.Cut = append(e.Cut, end)
 		}
 	}
-	if cause == nil && len(e.Running) == 0 {
-		return nil
+	if len(e.Running) > 0 || cause != nil && len(e.Cut) > 0 {
+		return e
 	}
-	return e
+	return nil
 }
 
 func (d *Drainer) logEnd(msg string, e End) {
@@ -173,7 +177,7 @@ func (d *Drainer) logProgress(left time.Duration) {
 		return
 	}
 	r := d.Report()
-	d.log(slog.LevelInfo, "draining", "phase", r.Phase.String(),
+	d.log(slog.LevelInfo, "draining",
 		"finite", r.Open.Finite, "sse", r.Open.SSE, "websocket", r.Open.WebSocket, "other", r.Open.Other,
 		"left", left.Round(time.Millisecond))
 }

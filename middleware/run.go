@@ -19,9 +19,9 @@ import (
 // an answer: a 503 with Retry-After, or for an EventSource a stream that tells
 // it when to come back. Only when nothing is left does Run shut srv down, which
 // takes a moment then. Connections on which nothing was ever asked are closed;
-// those busy with handlers outside of [Graceful] have half of the budget's
-// reserve (1 s at most, unless Budget.Reserve says more) to end, and are closed
-// then.
+// those busy with handlers outside of [Graceful], and those of HTTP/2 clients
+// that ignore GOAWAY, have the budget's reserve (2 s at most, unless
+// Budget.Reserve says more) to end, and are closed then.
 //
 // Run returns nil when all went in order: no handler under d is running, serve
 // has returned, and what the handlers used can be closed. Otherwise the error is
@@ -49,13 +49,13 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	err := d.Shutdown(context.WithoutCancel(ctx))
 
 	silent.close()
-	limited, cancel := context.WithTimeout(context.Background(), d.Budget.Reserved()/2)
+	limited, cancel := context.WithTimeout(context.Background(), d.Budget.Reserved())
 	defer cancel()
 	if err != nil {
 		cancel() // those that wouldn't go have had their time
 	}
 	if srv.Shutdown(limited) != nil && err == nil {
-		d.log(slog.LevelWarn, "closing connections that are still busy after the drain: handlers outside of Graceful, or peers that don't read the end of a response")
+		d.log(slog.LevelWarn, "closing connections that are still open after the drain: of handlers outside of Graceful, of peers that don't read the end of a response, or of HTTP/2 clients that ignore GOAWAY")
 	}
 	_ = srv.Close() // what Shutdown left; its error is that of a listener closed twice
 	if serving {

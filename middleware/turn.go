@@ -1,10 +1,6 @@
 package middleware
 
-import (
-	"sync"
-
-	"github.com/lastcall-go/lastcall/sse"
-)
+import "sync"
 
 // A turn is the right to write to a response. Whoever has it may be inside a
 // write to a slow peer for minutes, so the drain never waits for it: it leaves
@@ -17,7 +13,7 @@ type turn struct {
 	free sync.Cond // signalled when taken turns false
 	// guarded by mu
 	taken bool
-	word  *sse.Event // what the drain wants said
+	word  *word // what the drain wants said
 }
 
 func (t *turn) init() { t.free.L = &t.mu }
@@ -34,7 +30,7 @@ func (t *turn) take() {
 
 // leave takes the turn if it is free. If not, it leaves word for the holder's
 // give to hand out.
-func (t *turn) leave(word *sse.Event) (taken bool) {
+func (t *turn) leave(word *word) (taken bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.taken {
@@ -48,7 +44,7 @@ func (t *turn) leave(word *sse.Event) (taken bool) {
 // give ends the turn, unless word was left meanwhile: then the caller still has
 // it, acts on the word and gives again. So no word falls between a holder's
 // last look and its leaving.
-func (t *turn) give() (word *sse.Event) {
+func (t *turn) give() (word *word) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if word, t.word = t.word, nil; word == nil {

@@ -6,10 +6,8 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/lastcall-go/lastcall/policy"
-	"github.com/lastcall-go/lastcall/sse"
 	"github.com/lastcall-go/lastcall/stream"
 )
 
@@ -54,24 +52,10 @@ func (x *exchange) commit(code int) {
 	}
 	x.bodiless = x.req.Method == http.MethodHead || code == http.StatusNoContent || code == http.StatusNotModified
 	kind, protocol := policy.Finite, stream.HTTP
-	if !x.bodiless && endless(h.Get("Content-Type")) {
-		kind = policy.Infinite
-		if x.events = sse.Is(h); x.events {
-			protocol = stream.SSE
-		}
+	if !x.bodiless {
+		kind, protocol = x.recognise(h)
 	}
 	x.Settle(kind, protocol, x.req.Pattern)
-}
-
-// endless tells whether a body of this type looks like one that never ends.
-func endless(contentType string) bool {
-	mediaType, _, _ := strings.Cut(contentType, ";")
-	switch strings.ToLower(strings.TrimSpace(mediaType)) {
-	case "text/event-stream", "multipart/x-mixed-replace",
-		"application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json":
-		return true
-	}
-	return false
 }
 
 // begin is what each write does first: it tells whether the body's next n bytes
@@ -99,7 +83,7 @@ func (x *exchange) write(p []byte) (int, error) {
 	if n, err, instead := x.begin(len(p)); instead {
 		return n, err
 	}
-	if x.asked != nil && x.events {
+	if x.asked != nil && x.follow != nil {
 		return x.writeThenSay(p)
 	}
 	return x.pass(p)
@@ -116,38 +100,21 @@ func (x *exchange) wrote(n int64) {
 func (x *exchange) pass(p []byte) (int, error) {
 	n, err := x.w.Write(p)
 	x.wrote(int64(n))
-	if x.events {
-		_, _ = x.scanner.Write(p[:n])
+	if x.follow != nil {
+		_, _ = x.follow.Write(p[:n])
 	}
 	return n, err
-}
-
-// writeThenSay writes as far as the event goes that the farewell waits for. What
-// the handler wants to write after the farewell is swallowed.
-func (x *exchange) writeThenSay(p []byte) (int, error) {
-	upTo := x.scanner.Boundary(p)
-	if upTo < 0 {
-		return x.pass(p)
-	}
-	if n, err := x.pass(p[:upTo]); err != nil {
-		return n, err
-	}
-	if x.say(); x.said {
-		return len(p), nil
-	}
-	n, err := x.pass(p[upTo:])
-	return upTo + n, err
 }
 
 // writeString is the handler's WriteString, which saves net/http a copy.
 func (x *exchange) writeString(s string) (int, error) {
 	x.turn.take()
-	if !x.events {
+	if x.follow == nil {
 		defer x.yield()
 		if n, err, instead := x.begin(len(s)); instead {
 			return n, err
 		}
-		if !x.events {
+		if x.follow == nil {
 			n, err := io.WriteString(x.w, s)
 			x.wrote(int64(n))
 			return n, err
@@ -166,7 +133,7 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 		return int64(n), err
 	}
 	inner, ok := x.w.(io.ReaderFrom)
-	if x.events || x.said || !ok {
+	if x.follow != nil || x.said || !ok {
 		x.yield()
 		return io.Copy(writerOnly{x}, src)
 	}

@@ -19,27 +19,34 @@ type Farewell struct {
 	// Reason is the WebSocket close reason, at most 123 bytes of UTF-8 after expansion (RFC 6455 section 5.5: a control
 	// frame carries 125 bytes, two of which are the code); zero: "service restart; retry={retry}".
 	Reason string
-	// Message is a last WebSocket text message before the close frame; zero: none.
+	// Message is what goes out in-band before the end, where the protocol has a place for it; zero: none. For a
+	// WebSocket it is a last message before the close frame, for a stream of JSON lines the last line, without its line
+	// break, and for multipart/x-mixed-replace the last part: its header, an empty line, its body.
 	Message string
+	// Binary makes the WebSocket message a binary one; zero: text, which must be UTF-8.
+	Binary bool
 	// Event is the name of the last SSE event, without line breaks; zero: "shutdown".
 	Event string
 	// Data is the data of the last SSE event, of any number of lines; zero: {"retry":{retry}}.
 	Data string
 }
 
-var defaultFarewell = Farewell{
-	Code:   1012,
-	Reason: "service restart; retry={retry}",
-	Event:  "shutdown",
-	Data:   `{"retry":{retry}}`,
-}
+// The two farewells that most servers need. They are values to copy, not to change.
+var (
+	// ComeBack asks clients to come back at their slots: close code 1012, service restart. It is the zero Farewell
+	// written out.
+	ComeBack = Farewell{Code: 1012, Reason: "service restart; retry={retry}", Event: "shutdown", Data: `{"retry":{retry}}`}
+	// StayAway tells clients not to come back: close code 1000, normal closure. An EventSource comes back by itself all
+	// the same, unless its page hears the event and closes it.
+	StayAway = Farewell{Code: 1000, Reason: "closed; do not reconnect", Event: "shutdown", Data: `{"retry":null}`}
+)
 
 const maxReason = 125 - 2
 
 // Expand returns f as it is sent to the client whose reconnect slot is retry: with its defaults filled in and {retry}
 // replaced, in whole milliseconds, rounded down. It checks nothing; see [Farewell.Validate].
 func (f Farewell) Expand(retry time.Duration) Farewell {
-	f = f.over(defaultFarewell)
+	f = f.over(ComeBack)
 	ms := strconv.FormatInt(max(0, retry.Milliseconds()), 10)
 	f.Reason = strings.ReplaceAll(f.Reason, "{retry}", ms)
 	f.Message = strings.ReplaceAll(f.Message, "{retry}", ms)
@@ -59,6 +66,7 @@ func (f Farewell) over(base Farewell) Farewell {
 		Code:    cmp.Or(f.Code, base.Code),
 		Reason:  cmp.Or(f.Reason, base.Reason),
 		Message: cmp.Or(f.Message, base.Message),
+		Binary:  f.Binary || f.Message == "" && base.Binary, // it goes with its message
 		Event:   cmp.Or(f.Event, base.Event),
 		Data:    cmp.Or(f.Data, base.Data),
 	}
@@ -82,6 +90,9 @@ func (f Farewell) faults(w Window) (faults []string) {
 	for _, text := range []struct{ name, value string }{
 		{"close reason", f.Reason}, {"message", f.Message}, {"event name", f.Event}, {"data", f.Data},
 	} {
+		if text.name == "message" && f.Binary {
+			continue
+		}
 		if !utf8.ValidString(text.value) {
 			fault("%s %.40q is not valid UTF-8; encode it", text.name, text.value)
 		}

@@ -26,7 +26,9 @@ type Rule struct {
 	// Spread is the window over which this rule's farewells are paced; zero: all at once. Finite responses have none.
 	Spread time.Duration
 	// Timeout is the time from a stream's farewell to its cancel; zero: 3 s or what the budget has left; [AtOnce]: none.
-	// Finite responses have none.
+	// A handler that doesn't listen to stream.Draining goes on for as long, with its output swallowed, and so does the
+	// drain: AtOnce suits most event streams. A WebSocket's peer has this time to answer the close frame. Finite
+	// responses have none.
 	Timeout time.Duration
 	// Mercy is the time from cancel to cut; zero: 1 s or what the budget has left; [AtOnce]: none.
 	Mercy time.Duration

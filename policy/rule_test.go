@@ -34,6 +34,10 @@ func TestOver(t *testing.T) {
 			policy.Rule{Reconnect: policy.Window{Max: 3}},
 			func(r *policy.Rule) { r.Reconnect = policy.Window{Max: 3} },
 		},
+		"a text message over a binary one": {
+			policy.Rule{Farewell: policy.Farewell{Message: "text"}},
+			func(r *policy.Rule) { r.Farewell.Message, r.Farewell.Binary = "text", false },
+		},
 		"farewell by field": {
 			policy.Rule{Farewell: policy.Farewell{Code: 1001, Data: "z"}},
 			func(r *policy.Rule) { r.Farewell.Code, r.Farewell.Data = 1001, "z" },
@@ -60,7 +64,7 @@ func TestOverTakesEveryField(t *testing.T) {
 	every := policy.Rule{
 		Kind: policy.Finite, Grace: 1, Spread: 2, Timeout: 3, Mercy: 4,
 		Reconnect: policy.Window{Min: 5, Max: 6},
-		Farewell:  policy.Farewell{Code: 7, Reason: "a", Message: "b", Event: "c", Data: "d"},
+		Farewell:  policy.Farewell{Code: 7, Reason: "a", Message: "b", Binary: true, Event: "c", Data: "d"},
 	}
 	v := reflect.ValueOf(every)
 	for i := range v.NumField() {
@@ -78,7 +82,8 @@ func chosen(got, r, base reflect.Value) bool {
 			continue
 		}
 		want := r.Field(i)
-		if want.IsZero() {
+		goesWithMessage := got.Type().Field(i).Name == "Binary" && !r.FieldByName("Message").IsZero()
+		if want.IsZero() && !goesWithMessage {
 			want = base.Field(i)
 		}
 		if !got.Field(i).Equal(want) {

@@ -26,7 +26,8 @@ func From(ctx context.Context) *Response {
 // channel is nil, and receiving from it blocks for ever.
 //
 // A handler that waits, a long-poll say, selects on it and answers early. A
-// handler that doesn't listen loses nothing.
+// handler that doesn't listen loses nothing. The moment at which the server
+// stops being ready is another and earlier one, middleware.Drainer.Draining.
 func Draining(ctx context.Context) <-chan struct{} { return From(ctx).Draining() }
 
 // Deadline tells when the drain will cancel this context. It is false while the
@@ -40,3 +41,19 @@ func Deadline(ctx context.Context) (time.Time, bool) { return From(ctx).Deadline
 // [policy.Finite]. [policy.Auto] takes an earlier Tag back. Where nothing is
 // tracked, Tag does nothing.
 func Tag(ctx context.Context, k policy.Kind) { From(ctx).Tag(k) }
+
+// OnFarewell lets the handler of a stream say what its client is told. f is
+// called when the stream's slot has come, once at most, with the client's own
+// reconnect slot; what it leaves zero is the rule's. It runs on a goroutine of
+// the drain beside the handler, must not block, and must not write to the
+// response. A chat that has messages of its own says goodbye in one of them:
+//
+//	stream.OnFarewell(r.Context(), func(retry time.Duration) policy.Farewell {
+//		return policy.Farewell{Message: fmt.Sprintf(`{"type":"bye","retry":%d}`, retry.Milliseconds())}
+//	})
+//
+// A second call replaces f, nil takes it back. Where nothing is tracked,
+// OnFarewell does nothing.
+func OnFarewell(ctx context.Context, f func(retry time.Duration) policy.Farewell) {
+	From(ctx).OnFarewell(f)
+}

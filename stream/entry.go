@@ -95,6 +95,23 @@ func (e *Entry) CutAt() time.Time {
 	return e.cutAt
 }
 
+// Farewell gives what the client is to be told: the handler's own farewell where
+// it has one that can be sent, over the rule's. The error says why the handler's
+// was left out. Call it without locks: it runs the handler's function.
+func (e *Entry) Farewell(retry time.Duration) (policy.Farewell, error) {
+	e.mu.Lock()
+	own, rule := e.Response.farewell, e.rule
+	e.mu.Unlock()
+	if own == nil {
+		return rule.Farewell, nil
+	}
+	whole := policy.Rule{Farewell: own(retry)}.Over(rule)
+	if err := whole.Validate(); err != nil {
+		return rule.Farewell, err
+	}
+	return whole.Farewell, nil
+}
+
 // Tell closes the channel that [Draining] gives.
 func (e *Entry) Tell() {
 	e.mu.Lock()

@@ -32,7 +32,8 @@ type Response struct {
 	cutAt     time.Time
 	cancelled bool
 	told      bool
-	windUp    chan struct{} // made when somebody first asks; closed when told
+	farewell  func(retry time.Duration) policy.Farewell // the handler's own
+	windUp    chan struct{}                             // made when somebody first asks; closed when told
 }
 
 // Kind tells how the drain takes this response: by the handler's [Tag], else by
@@ -169,3 +170,13 @@ func (r *Response) Rule() policy.Rule {
 
 // TrackedBy tells whether the response is in g.
 func (r *Response) TrackedBy(g *Registry) bool { return r != nil && r.registry == g }
+
+// OnFarewell is the function [OnFarewell] on a response that one has in hand.
+func (r *Response) OnFarewell(f func(retry time.Duration) policy.Farewell) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.farewell = f
+}

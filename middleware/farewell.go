@@ -1,0 +1,134 @@
+package middleware
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/sse"
+	"github.com/lastcall-go/lastcall/stream"
+)
+
+// A word is what the drain wants said, to whoever has the turn.
+type word struct {
+	policy.Farewell
+	retry time.Duration
+}
+
+// A follower knows where in a body a farewell can stand.
+type follower interface {
+	Write(p []byte) (int, error)
+	AtBoundary() bool
+	Boundary(p []byte) int // length of the shortest prefix of p that ends at one, or -1
+}
+
+// recognise tells by its header what a body is. It follows those that a farewell
+// can be put into, which nothing can be once they are encoded.
+func (x *exchange) recognise(h http.Header) (policy.Kind, stream.Protocol) {
+	contentType := h.Get("Content-Type")
+	mediaType, _, _ := strings.Cut(contentType, ";")
+	plain := h.Get("Content-Encoding") == ""
+	switch strings.ToLower(strings.TrimSpace(mediaType)) {
+	case "text/event-stream":
+		if sse.Is(h) {
+			x.follow = &x.events
+			return policy.Infinite, stream.SSE
+		}
+	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json":
+		if plain {
+			x.follow = new(sse.Lines)
+		}
+	case "multipart/x-mixed-replace":
+		if parts := sse.NewParts(contentType); plain && parts != nil {
+			x.follow = parts
+		}
+	default:
+		return policy.Finite, stream.HTTP
+	}
+	return policy.Infinite, stream.HTTP
+}
+
+// Farewell implements [stream.Link].
+func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
+	w := &word{f.Expand(retry), retry}
+	if x.turn.leave(w) {
+		x.asked = w
+		x.say()
+		x.yield()
+	}
+}
+
+// yield gives the turn back, after saying what was asked for meanwhile.
+func (x *exchange) yield() {
+	for w := x.turn.give(); w != nil; w = x.turn.give() {
+		x.asked = w
+		x.say()
+	}
+}
+
+// say writes the farewell if it is asked for and can stand here. The turn must
+// be held by the caller.
+func (x *exchange) say() {
+	if x.asked != nil && x.follow != nil && x.follow.AtBoundary() {
+		x.speak()
+	}
+}
+
+// writeThenSay writes as far as the boundary goes that the farewell waits for.
+// What the handler wants to write after the farewell is swallowed.
+func (x *exchange) writeThenSay(p []byte) (int, error) {
+	upTo := x.follow.Boundary(p)
+	if upTo < 0 {
+		return x.pass(p)
+	}
+	if n, err := x.pass(p[:upTo]); err != nil {
+		return n, err
+	}
+	if x.speak(); x.said {
+		return len(p), nil
+	}
+	n, err := x.pass(p[upTo:])
+	return upTo + n, err
+}
+
+// speak writes the farewell, unless the response has become one that gets none.
+// The turn must be held by the caller, and the body be at a boundary.
+func (x *exchange) speak() {
+	if x.said || x.over || x.cut.Load() || x.Kind() != policy.Infinite {
+		return
+	}
+	x.said = true
+	x.lastWrites()
+	// An error means that the client has left. Its handler will be told by its
+	// own context, and the response ends as one that was told all we could.
+	if words := x.words(); len(words) > 0 {
+		_, _ = x.w.Write(words)
+		x.touch()
+	}
+	_ = x.flush()
+}
+
+// words are the farewell in the body's own format.
+func (x *exchange) words() []byte {
+	switch f := x.follow.(type) {
+	case *sse.Scanner:
+		return sse.Event{Retry: x.asked.retry, Name: x.asked.Event, Data: x.asked.Data}.Append(nil)
+	case *sse.Parts:
+		return f.AppendEnd(nil, x.asked.Message)
+	}
+	if x.asked.Message == "" {
+		return nil // lines have no end of their own but the body's
+	}
+	return append([]byte(x.asked.Message), '\n')
+}
+
+// lastWrites replaces the handler's write deadline, which may be long past, by
+// the moment of the cut: nothing but the end of the body comes after.
+func (x *exchange) lastWrites() {
+	x.wire.Lock()
+	defer x.wire.Unlock()
+	if !x.gone && !x.cut.Load() {
+		_ = http.NewResponseController(x.w).SetWriteDeadline(x.CutAt())
+	}
+}
