@@ -1,8 +1,10 @@
 package middleware
 
 import (
+	"errors"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +36,7 @@ type exchange struct {
 	events    sse.Scanner // the follower of most
 	asked     *word       // the farewell that waits for a boundary
 	said      bool        // it was written; what the handler writes now is swallowed
+	unheard   error       // but not to the end, for this reason
 	over      bool        // the handler has returned
 	taken     *takeover   // what the handler hijacked the connection for
 
@@ -94,18 +97,17 @@ func (x *exchange) farewelled() bool {
 // finish ends the response when its handler has returned, or panicked, and
 // tells whether its body has to be broken off because it could pass for whole.
 func (x *exchange) finish(r *http.Request, returned bool) (abort bool) {
+	x.turn.take() // a farewell that is being written ends first, at the latest by the cut
+	x.over = true
 	x.wire.Lock()
 	x.gone = true
 	x.wire.Unlock()
-	cut := x.cut.Load() // for good: Cut leaves alone what is gone
-
-	x.turn.take() // a farewell that is being written ends first, at the latest by the cut
-	x.over = true
 	outcome := stream.Completed
 	switch {
 	case x.taken != nil: // its connection lives on
-	case cut:
+	case x.cut.Load(), errors.Is(x.unheard, os.ErrDeadlineExceeded):
 		outcome = stream.Cut
+	case x.unheard != nil: // the client has left
 	case x.said:
 		outcome = stream.Told
 	case !x.Cancelled():

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -100,13 +101,15 @@ func (x *exchange) speak() {
 	}
 	x.said = true
 	x.lastWrites()
-	// An error means that the client has left. Its handler will be told by its
-	// own context, and the response ends as one that was told all we could.
 	if words := x.words(); len(words) > 0 {
-		_, _ = x.w.Write(words)
-		x.touch()
+		var n int
+		if n, x.unheard = x.w.Write(words); n > 0 {
+			x.touch()
+		}
 	}
-	_ = x.flush()
+	if err := x.flush(); x.unheard == nil && !errors.Is(err, http.ErrNotSupported) {
+		x.unheard = err
+	}
 }
 
 // words are the farewell in the body's own format.

@@ -36,6 +36,7 @@ func TestOtherStreamsEndAtTheirBoundary(t *testing.T) {
 		"a line that never ends":      {json, []string{"{}\n{", "}"}, "bye", "{}\n{}"},
 		"parts":                       {mixed, []string{"--b\r\n\r\n1", "\r\n--b\r\n\r\n2\r\n"}, "", "--b\r\n\r\n1\r\n--b--\r\n"},
 		"parts and a last one":        {mixed, []string{"--b\r\n\r\n1\r\n", "--b\r\n\r\n2\r\n"}, "\r\nbye", "--b\r\n\r\n1\r\n--b\r\n\r\nbye\r\n--b--\r\n"},
+		"compressed lines":            {json + " ", []string{"\n", "\n"}, "bye", "\n\n"},
 		"of a type that says nothing": {"multipart/x-mixed-replace", []string{"1", "2"}, "bye", "12"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,6 +47,9 @@ func TestOtherStreamsEndAtTheirBoundary(t *testing.T) {
 				}}
 				r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					w.Header().Set("Content-Type", c.contentType)
+					if strings.HasPrefix(name, "compressed") {
+						w.Header().Set("Content-Encoding", "br")
+					}
 					for _, p := range c.parts {
 						_, err := io.WriteString(w, p)
 						assert.NoError(t, err)

@@ -180,9 +180,11 @@ func TestHandlerThatNeverReturns(t *testing.T) {
 		r := serve(t, d, mux)
 		got := r.later("/deaf/7")
 		r.drain()
+		a := <-got
+		assert.Equal(t, 2*time.Second, r.since(), "the cut closes the connection under the handler")
+		assert.ErrorIs(t, a.err, io.ErrUnexpectedEOF)
 		took, err := r.end()
 		assert.Equal(t, 3*time.Second, took, "cancel at 1 s, cut at 2 s, and half the reserve of 2 s to go")
-		assert.ErrorIs(t, (<-got).err, io.ErrUnexpectedEOF, "the cut closed the connection under the handler")
 		var incomplete *middleware.IncompleteError
 		require.True(t, errors.As(err, &incomplete))
 		require.Len(t, incomplete.Running, 1)

@@ -99,8 +99,10 @@ func TestAnnouncing(t *testing.T) {
 		time.Sleep(2 * time.Millisecond)
 		assert.Equal(t, http.StatusServiceUnavailable, r.get("/late").StatusCode)
 		assert.Equal(t, middleware.Draining, d.Report().Phase)
-		r.ended(10 * time.Second)
+		report := r.ended(10 * time.Second)
 		assert.Equal(t, http.StatusOK, (<-going).StatusCode)
+		assert.EqualValues(t, 2, report.Before)
+		assert.EqualValues(t, 4, report.Completed, "what came while announcing is the drain's")
 	})
 }
 

@@ -133,7 +133,11 @@ func TestWebSocketPeerThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{t: t}
 		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 2 * time.Second, Mercy: time.Second}}
-		r := serve(t, d, echo(s))
+		var handled time.Time
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			echo(s)(w, r)
+			handled = time.Now()
+		}))
 		r.store = s
 		c := r.dial("/")
 		c.SetCloseHandler(func(int, string) error { return nil })
@@ -142,6 +146,7 @@ func TestWebSocketPeerThatDoesNotAnswer(t *testing.T) {
 		assert.Equal(t, websocket.CloseServiceRestart, closeOf(t, err).Code)
 		report := r.ended(3 * time.Second)
 		assert.EqualValues(t, 1, report.Unanswered)
+		assert.Equal(t, 2*time.Second, handled.Sub(r.began), "the handler's read ends at the cancel")
 		assert.Empty(t, report.Ends)
 	})
 }
