@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# The house rules that a text search can hold. Prints what breaks one, and exits 1.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+module=$(go list -m)
+mapfile -t files < <(git ls-files --cached --others --exclude-standard '*.go')
+failed=0
+
+# forbid WHY PATTERN FILE...: no line may match, comments aside.
+forbid() {
+	local why=$1 pattern=$2 found
+	shift 2
+	[ $# -gt 0 ] || return 0
+	if found=$(grep -nHE "$pattern" "$@" | grep -vE '^[^:]+:[0-9]+:[[:space:]]*//'); then
+		broken "$why" "$found"
+	fi
+}
+broken() { printf 'house rule: %s\n%s\n' "$1" "$2" >&2; failed=1; }
+# those PATTERN / but PATTERN: the files whose name matches, or doesn't.
+those() { printf '%s\n' "${files[@]}" | grep -E "$1" || true; }
+but() { printf '%s\n' "${files[@]}" | grep -vE "$1" || true; }
+
+forbid 'nobody can stop a time.After: use a timer that is stopped, or context.AfterFunc' \
+	'\btime\.After\(' "${files[@]}"
+if found=$(grep -nHE '\b(TODO|FIXME|XXX)\b' "${files[@]}"); then
+	broken 'what is still to be done is an issue, not a comment' "$found"
+fi
+mapfile -t library < <(but '^(middleware/notify\.go|examples/.*|.*_test\.go)$')
+forbid 'the library ends no process and takes no signal (middleware/notify.go is called by name)' \
+	'\b(os\.Exit|log\.Fatal[a-z]*|signal\.(Notify|NotifyContext|Ignore))\(' "${library[@]}"
+
+# Time is tested on a bubble's clock. A real sleep hopes.
+for f in $(those '_test\.go$'); do
+	if grep -qE 'synctest\.|[bB]ubble' "$f"; then continue; fi # perhaps through a helper of another file
+	forbid 'a test that sleeps does so in a synctest bubble' '\btime\.Sleep\(' "$f"
+done
+
+for f in "${files[@]}"; do
+	lines=$(wc -l < "$f")
+	[ "$lines" -le 600 ] || broken 'a file has 600 lines at most' "$f: $lines"
+done
+
+found=$(but '^(middleware|stream|ws|sse|policy|examples|bench)/')
+[ -z "$found" ] || broken 'Go code lives in the folders of the design: middleware stream ws sse policy, examples and bench' "$found"
+
+# may ROOM IMPORT...: of all that is not in the standard library, the packages in
+# that folder may depend on these only.
+may() {
+	local room=$1 found
+	shift
+	found=$(go list -deps -f '{{if not .Standard}}{{.ImportPath}}{{end}}' "./$room" |
+		grep -vxF -f <(printf "$module/%s\n" "$room") | grep -vxE "$(IFS='|'; echo "${*:-none}")" || true)
+	[ -z "$found" ] || broken "arrows point down: $room must not depend on" "$found"
+}
+may policy
+may ws
+may sse
+may stream "$module/policy"
+may middleware "$module/(policy|stream|ws|sse)" 'golang.org/x/sync/.*' 'github.com/gorilla/websocket'
+
+exit "$failed"
