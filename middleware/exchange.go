@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,9 +24,12 @@ type exchange struct {
 	w   http.ResponseWriter // the one inside; nobody touches it once the handler has returned
 	req *http.Request       // as the handler got it
 
+	asksHeader bool // the handler has called Header; its goroutine's own
+
 	turn turn
 	// owned by whoever has the turn
 	committed bool        // a final status is on its way
+	looked    bool        // at the header that went with it
 	late      bool        // but only since the drain cancelled the context: the handler's own answer to that
 	bodiless  bool        // HEAD, 204, 304: complete with its header
 	declared  int64       // Content-Length; -1: none
@@ -37,13 +39,10 @@ type exchange struct {
 	asked     *word       // the farewell that waits for a boundary
 	said      bool        // it was written; what the handler writes now is swallowed
 	unheard   error       // but not to the end, for this reason
-	over      bool        // the handler has returned
 	taken     *takeover   // what the handler hijacked the connection for
 
-	last atomic.Int64 // Unix nanoseconds of the last byte; zero: none
+	last atomic.Int64 // from the beginning to the last byte, in nanoseconds; zero: none
 	cut  atomic.Bool  // by force: nothing that is written now arrives
-	wire sync.Mutex   // guards following; held over deadline calls, which don't wait for the peer
-	gone bool         // the handler has returned: a deadline would hit the connection's next request
 }
 
 // serve runs the handler inside a tracked response.
@@ -51,7 +50,7 @@ func (d *Drainer) serve(next http.Handler, rule policy.Rule, w http.ResponseWrit
 	x := &exchange{d: d, w: w, declared: -1}
 	x.turn.init()
 	x.req = r.WithContext(x.Context())
-	if !x.Track(&d.registry, r.Context(), rule, r.Method+" "+r.URL.Path, x) {
+	if !x.Track(&d.registry, r, rule, x) {
 		d.refuse(w, r, rule)
 		return
 	}
@@ -98,10 +97,6 @@ func (x *exchange) farewelled() bool {
 // tells whether its body has to be broken off because it could pass for whole.
 func (x *exchange) finish(r *http.Request, returned bool) (abort bool) {
 	x.turn.take() // a farewell that is being written ends first, at the latest by the cut
-	x.over = true
-	x.wire.Lock()
-	x.gone = true
-	x.wire.Unlock()
 	outcome := stream.Completed
 	switch {
 	case x.taken != nil: // its connection lives on
@@ -124,7 +119,7 @@ func (x *exchange) finish(r *http.Request, returned bool) (abort bool) {
 	default:
 		outcome = stream.Cancelled
 	}
-	x.yield()
+	x.turn.end()
 
 	x.Release()
 	if x.taken != nil {
@@ -152,27 +147,24 @@ func (x *exchange) Finish() {}
 // open under a handler that does neither, so that one is closed, where
 // [Drainer.ConnContext] has shown it to us.
 func (x *exchange) Cut() {
-	x.wire.Lock()
-	defer x.wire.Unlock()
-	if x.gone {
-		return
-	}
-	x.cut.Store(true)
-	control := http.NewResponseController(x.w)
-	now := time.Now()
-	_ = control.SetWriteDeadline(now) // not every writer has deadlines; then closing has to do
-	_ = control.SetReadDeadline(now)
-	if c, ok := x.req.Context().Value(connKey{}).(net.Conn); ok && x.req.ProtoMajor == 1 {
-		hardClose(c)
-	}
+	x.turn.unlessOver(func() {
+		x.cut.Store(true)
+		control := http.NewResponseController(x.w)
+		now := time.Now()
+		_ = control.SetWriteDeadline(now) // not every writer has deadlines; then closing has to do
+		_ = control.SetReadDeadline(now)
+		if c, ok := x.req.Context().Value(connKey{}).(net.Conn); ok && x.req.ProtoMajor == 1 {
+			hardClose(c)
+		}
+	})
 }
 
 // LastByte implements [stream.Link].
 func (x *exchange) LastByte() time.Time {
 	if last := x.last.Load(); last != 0 {
-		return time.Unix(0, last)
+		return x.Began().Add(time.Duration(last))
 	}
 	return time.Time{}
 }
 
-func (x *exchange) touch() { x.last.Store(time.Now().UnixNano()) }
+func (x *exchange) touch() { x.last.Store(int64(time.Since(x.Began()))) }

@@ -33,7 +33,8 @@ func (x *exchange) face() http.ResponseWriter {
 	if _, ok := x.w.(http.Hijacker); ok {
 		has |= hijack
 	}
-	if _, ok := x.w.(http.CloseNotifier); ok { //nolint:staticcheck // handlers still ask for it
+	//lint:ignore SA1019 handlers still ask for it
+	if _, ok := x.w.(http.CloseNotifier); ok {
 		has |= notify
 	}
 	if _, ok := x.w.(io.ReaderFrom); ok {
@@ -229,7 +230,7 @@ func (x *exchange) face() http.ResponseWriter {
 // plainFace is what every face has.
 type plainFace struct{ x *exchange }
 
-func (f plainFace) Header() http.Header               { return f.x.w.Header() }
+func (f plainFace) Header() http.Header               { return f.x.header() }
 func (f plainFace) WriteHeader(code int)              { f.x.writeHeader(code) }
 func (f plainFace) Write(p []byte) (int, error)       { return f.x.write(p) }
 func (f plainFace) WriteString(s string) (int, error) { return f.x.writeString(s) }
@@ -267,7 +268,8 @@ type (
 func (p hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return p.in.hijack() }
 func (p reader) ReadFrom(src io.Reader) (int64, error)          { return p.in.readFrom(src) }
 func (p notifier) CloseNotify() <-chan bool {
-	return p.in.w.(http.CloseNotifier).CloseNotify() //nolint:staticcheck // handlers still ask for it
+	//lint:ignore SA1019 handlers still ask for it
+	return p.in.w.(http.CloseNotifier).CloseNotify()
 }
 func (p pusher) Push(target string, o *http.PushOptions) error {
 	return p.in.w.(http.Pusher).Push(target, o)

@@ -96,7 +96,7 @@ func (x *exchange) writeThenSay(p []byte) (int, error) {
 // speak writes the farewell, unless the response has become one that gets none.
 // The turn must be held by the caller, and the body be at a boundary.
 func (x *exchange) speak() {
-	if x.said || x.over || x.cut.Load() || x.Kind() != policy.Infinite {
+	if x.said || x.turn.over || x.cut.Load() || x.Kind() != policy.Infinite {
 		return
 	}
 	x.said = true
@@ -129,9 +129,9 @@ func (x *exchange) words() []byte {
 // lastWrites replaces the handler's write deadline, which may be long past, by
 // the moment of the cut: nothing but the end of the body comes after.
 func (x *exchange) lastWrites() {
-	x.wire.Lock()
-	defer x.wire.Unlock()
-	if !x.gone && !x.cut.Load() {
-		_ = http.NewResponseController(x.w).SetWriteDeadline(x.CutAt())
-	}
+	x.turn.unlessOver(func() {
+		if !x.cut.Load() {
+			_ = http.NewResponseController(x.w).SetWriteDeadline(x.CutAt())
+		}
+	})
 }

@@ -127,7 +127,6 @@ func TestFiniteResponseCutShort(t *testing.T) {
 func cancelled(r middleware.Report) uint64 { return r.Cancelled }
 func wasCut(r middleware.Report) uint64    { return r.Cut }
 func told(r middleware.Report) uint64      { return r.Told }
-func completed(r middleware.Report) uint64 { return r.Completed }
 
 func TestDeadlineIsTheMomentOfTheCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -139,7 +139,8 @@ func interfaces(w http.ResponseWriter) (has [6]bool) {
 	_, has[0] = w.(http.Flusher)
 	_, has[1] = w.(interface{ FlushError() error })
 	_, has[2] = w.(http.Hijacker)
-	_, has[3] = w.(http.CloseNotifier) //nolint:staticcheck // handlers still ask for it
+	//lint:ignore SA1019 handlers still ask for it
+	_, has[3] = w.(http.CloseNotifier)
 	_, has[4] = w.(io.ReaderFrom)
 	_, has[5] = w.(http.Pusher)
 	return has

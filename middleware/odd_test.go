@@ -344,3 +344,38 @@ func TestMessageThatFindsNoBoundary(t *testing.T) {
 		assert.EqualValues(t, 1, told(r.ended(2*time.Second)))
 	})
 }
+
+// A stream whose type somebody around us has set is seen at its first flush.
+func TestStreamThatSomebodyElseTyped(t *testing.T) {
+	for name, c := range map[string]struct {
+		flushFirst bool
+		want       string
+	}{
+		"flushed first": {true, `^data: a\n\nretry: \d+\nevent: shutdown\n`},
+		"written first": {false, `^data: a\n\n$`}, // we missed its beginning, so nothing is put in
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{}
+				h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if c.flushFirst {
+						w.(http.Flusher).Flush()
+					}
+					_, _ = io.WriteString(w, "data: a\n\n")
+					w.(http.Flusher).Flush()
+					<-r.Context().Done()
+				}))
+				r := serveAll(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Type", "text/event-stream")
+					h.ServeHTTP(w, r)
+				}))
+				got := r.later("/")
+				r.drain()
+				r.ended(3 * time.Second)
+				a := <-got
+				assert.NoError(t, a.err)
+				assert.Regexp(t, c.want, a.body)
+			})
+		})
+	}
+}

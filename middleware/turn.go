@@ -13,6 +13,7 @@ type turn struct {
 	free sync.Cond // signalled when taken turns false
 	// guarded by mu
 	taken bool
+	over  bool  // the response has ended: nobody may touch the writer any more
 	word  *word // what the drain wants said
 }
 
@@ -26,6 +27,24 @@ func (t *turn) take() {
 	}
 	t.taken = true
 	t.mu.Unlock()
+}
+
+// end gives the turn for the last time.
+func (t *turn) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.taken, t.over, t.word = false, true, nil
+	t.free.Broadcast()
+}
+
+// unlessOver calls f, which must not wait for the peer, if the response hasn't
+// ended, and keeps it from ending meanwhile.
+func (t *turn) unlessOver(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.over {
+		f()
+	}
 }
 
 // leave takes the turn if it is free. If not, it leaves word for the holder's

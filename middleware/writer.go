@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"unsafe"
 
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
@@ -23,7 +24,7 @@ func (x *exchange) writeHeader(code int) {
 	x.turn.take()
 	defer x.yield()
 	switch {
-	case x.said || x.over:
+	case x.said || x.turn.over:
 		return
 	case x.taken != nil && x.complain("response.WriteHeader on hijacked connection"):
 		return
@@ -35,25 +36,47 @@ func (x *exchange) writeHeader(code int) {
 	x.w.WriteHeader(code)
 }
 
-// commit looks at the header that is about to go out. The turn must be held by
-// the caller.
+func (x *exchange) header() http.Header {
+	x.asksHeader = true
+	return x.w.Header()
+}
+
+// commit takes note that a final status is about to go out. The turn must be
+// held by the caller.
 func (x *exchange) commit(code int) {
 	if x.committed {
 		return
 	}
 	x.committed = true
 	x.late = x.Cancelled()
-	h := x.w.Header()
-	if code != http.StatusSwitchingProtocols && x.d.draining() {
-		h.Set("Connection", "close") // RFC 9112, section 9.6; over HTTP/2 net/http sends GOAWAY for it
-	}
-	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil {
-		x.declared = n
-	}
 	x.bodiless = x.req.Method == http.MethodHead || code == http.StatusNoContent || code == http.StatusNotModified
+	draining := x.d.draining()
+	if draining && code != http.StatusSwitchingProtocols {
+		x.w.Header().Set("Connection", "close") // RFC 9112, section 9.6; over HTTP/2 net/http sends GOAWAY for it
+	}
+	if x.asksHeader || draining {
+		x.look()
+	}
+}
+
+// look takes from the header what kind of response this is. A handler that never
+// asked for the header has set nothing in it, and net/http would copy an empty
+// one for our asking: for such a one the first flush is early enough, in case
+// that somebody around us has set it. The turn must be held by the caller.
+func (x *exchange) look() {
+	x.looked = true
+	h := x.w.Header()
+	if length := h.Get("Content-Length"); length != "" {
+		if n, err := strconv.ParseInt(length, 10, 64); err == nil {
+			x.declared = n
+		}
+	}
 	kind, protocol := policy.Finite, stream.HTTP
 	if !x.bodiless {
 		kind, protocol = x.recognise(h)
+	}
+	if x.follow != nil && x.written > 0 { // unseen: too late to follow
+		x.follow, protocol = nil, stream.HTTP
 	}
 	x.Settle(kind, protocol, x.req.Pattern)
 }
@@ -65,7 +88,7 @@ func (x *exchange) begin(n int) (answer int, err error, instead bool) {
 	switch {
 	case x.said:
 		return n, nil, true
-	case x.over:
+	case x.turn.over:
 		return 0, errOver, true
 	case x.cut.Load():
 		return 0, errCut, true
@@ -106,22 +129,10 @@ func (x *exchange) pass(p []byte) (int, error) {
 	return n, err
 }
 
-// writeString is the handler's WriteString, which saves net/http a copy.
+// writeString is the handler's WriteString. It makes no copy of s: a writer must
+// not change what it is given (see [io.Writer]).
 func (x *exchange) writeString(s string) (int, error) {
-	x.turn.take()
-	if x.follow == nil {
-		defer x.yield()
-		if n, err, instead := x.begin(len(s)); instead {
-			return n, err
-		}
-		if x.follow == nil {
-			n, err := io.WriteString(x.w, s)
-			x.wrote(int64(n))
-			return n, err
-		}
-	}
-	x.yield()
-	return x.write([]byte(s))
+	return x.write(unsafe.Slice(unsafe.StringData(s), len(s)))
 }
 
 // readFrom is the handler's ReadFrom. A body that isn't followed goes to
@@ -154,6 +165,9 @@ func (x *exchange) flushError() error {
 	defer x.yield()
 	if _, err, instead := x.begin(0); instead {
 		return err
+	}
+	if !x.looked {
+		x.look()
 	}
 	return x.flush()
 }

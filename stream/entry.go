@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/lastcall-go/lastcall/policy"
@@ -46,31 +47,30 @@ type Entry struct {
 // Track begins the response: it sets what an Entry is about and enters it into
 // g. It reports false when g admits no more; the entry is then counted as
 // refused and must not be used further.
-func (e *Entry) Track(g *Registry, parent context.Context, rule policy.Rule, route string, link Link) bool {
-	e.registry, e.entry, e.parent, e.began = g, e, parent, time.Now()
-	e.rule, e.route, e.link = rule, route, link
+//
+// r is the request as it came. What can be read of it later is kept, so that a
+// handler may do with r as it likes.
+func (e *Entry) Track(g *Registry, r *http.Request, rule policy.Rule, link Link) bool {
+	e.registry, e.entry, e.parent, e.began = g, e, r.Context(), time.Now()
+	e.method, e.path, e.rule, e.link = r.Method, r.URL.Path, rule, link
 	return g.add(e)
 }
 
 // Context is the context for the handler's request.
 func (e *Entry) Context() context.Context { return (*responseContext)(&e.Response) }
 
-// Settle records what the response's header showed.
-func (e *Entry) Settle(shape policy.Kind, p Protocol, route string) {
-	e.change(func() {
-		e.shape, e.protocol = shape, p
-		if route != "" {
-			e.route = route
-		}
-	})
+// Settle records what the response's header showed, and the pattern by which its
+// handler was found, if that is known.
+func (e *Entry) Settle(shape policy.Kind, p Protocol, pattern string) {
+	e.change(func() { e.shape, e.protocol, e.pattern = shape, p, pattern })
 }
 
 // Hand gives the response over to another link, its hijacked connection.
-func (e *Entry) Hand(l Link, p Protocol, route string) {
+func (e *Entry) Hand(l Link, p Protocol, pattern string) {
 	e.mu.Lock()
 	e.link = l
 	e.mu.Unlock()
-	e.Settle(policy.Infinite, p, route)
+	e.Settle(policy.Infinite, p, pattern)
 }
 
 // Link gives what carries the response now.
@@ -127,18 +127,12 @@ func (e *Entry) Tell() {
 
 // Cancel cancels the response's context with [ErrDraining].
 func (e *Entry) Cancel() {
-	e.mu.Lock()
-	e.cancelled = true
-	e.mu.Unlock()
+	e.cancelled.Store(true)
 	e.cancellable().cancel(ErrDraining)
 }
 
 // Cancelled tells whether the drain has cancelled the response's context.
-func (e *Entry) Cancelled() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.cancelled
-}
+func (e *Entry) Cancelled() bool { return e.cancelled.Load() }
 
 // Release frees what the context holds in its parent. It is called when the
 // handler has returned, at which net/http ends the parent too.

@@ -18,22 +18,24 @@ type Response struct {
 	entry    *Entry // that this is part of
 	parent   context.Context
 	began    time.Time
+	method   string
+	path     string
 
-	inner atomic.Pointer[cancellable] // made when somebody first needs to wait on the context
+	cancelled atomic.Bool                 // by the drain
+	inner     atomic.Pointer[cancellable] // made when somebody first needs to wait on the context
 
-	mu        sync.Mutex // guards following; never held over I/O, a callback or a wait
-	rule      policy.Rule
-	tag       policy.Kind // the handler's word
-	shape     policy.Kind // what its header showed
-	protocol  Protocol
-	route     string
-	planned   bool
-	cancelAt  time.Time
-	cutAt     time.Time
-	cancelled bool
-	told      bool
-	farewell  func(retry time.Duration) policy.Farewell // the handler's own
-	windUp    chan struct{}                             // made when somebody first asks; closed when told
+	mu       sync.Mutex // guards following; never held over I/O, a callback or a wait
+	rule     policy.Rule
+	tag      policy.Kind // the handler's word
+	shape    policy.Kind // what its header showed
+	protocol Protocol
+	pattern  string // that its handler was found by
+	planned  bool
+	cancelAt time.Time
+	cutAt    time.Time
+	told     bool
+	farewell func(retry time.Duration) policy.Farewell // the handler's own
+	windUp   chan struct{}                             // made when somebody first asks; closed when told
 }
 
 // Kind tells how the drain takes this response: by the handler's [Tag], else by
@@ -123,7 +125,18 @@ func (r *Response) Route() string {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.route
+	if r.pattern != "" {
+		return r.pattern
+	}
+	return r.method + " " + r.path
+}
+
+// Began is when the response began; the zero time on nil.
+func (r *Response) Began() time.Time {
+	if r == nil {
+		return time.Time{}
+	}
+	return r.began
 }
 
 // Age is the time since the response began.

@@ -25,6 +25,7 @@ func TestUntracked(t *testing.T) {
 	assert.Equal(t, stream.HTTP, r.Protocol())
 	assert.Empty(t, r.Route())
 	assert.Zero(t, r.Age())
+	assert.Zero(t, r.Began())
 	assert.Zero(t, r.Idle())
 	assert.False(t, r.TrackedBy(nil))
 	r.Refine(policy.Rule{Kind: policy.Finite})
@@ -78,7 +79,7 @@ func TestOnChange(t *testing.T) {
 		assert.Same(t, e, changed)
 		changes++
 	}
-	e.Track(g, context.Background(), policy.Rule{}, "", nil)
+	e.Track(g, request(context.Background()), policy.Rule{}, nil)
 	e.Tag(policy.Finite)
 	assert.Zero(t, changes, "nobody has planned it")
 	at := time.Now()
@@ -97,7 +98,7 @@ func TestOnChange(t *testing.T) {
 func TestAgeAndIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, l := new(stream.Entry), new(link)
-		e.Track(new(stream.Registry), t.Context(), policy.Rule{}, "", l)
+		e.Track(new(stream.Registry), request(t.Context()), policy.Rule{}, l)
 		time.Sleep(time.Minute)
 		assert.Equal(t, time.Minute, e.Idle(), "nothing has moved yet")
 		l.last = time.Now()
