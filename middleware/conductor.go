@@ -37,20 +37,24 @@ type conductor struct {
 // progressEvery is how often a drain logs how it goes.
 const progressEvery = time.Second
 
-// newConductor takes the times from the Drainer's budget, or what fits of it
-// before limit, unless that is zero.
+// newConductor takes the times from the Drainer's budget, all of them shortened
+// alike where limit comes sooner, unless that is zero.
 func newConductor(d *Drainer, limit time.Time) *conductor {
-	b := d.Budget
-	if !limit.IsZero() {
-		b.Total = min(b.Whole(), max(time.Until(limit), time.Nanosecond))
+	b, share := d.Budget, 1.0
+	if left := time.Until(limit); !limit.IsZero() && left < b.Whole() {
+		share = max(0, float64(left)/float64(b.Whole()))
 	}
+	of := func(t time.Duration) time.Duration { return time.Duration(share * float64(t)) }
 	return &conductor{
-		d: d, announce: min(b.Announce, b.Whole()), work: b.Work(), reserve: b.Reserved(), patience: b.Reserved() / 2,
+		d: d, announce: of(b.Announce), work: of(b.Work()), reserve: of(b.Reserved()), patience: b.Reserved() / 2,
 		steps: make(map[*stream.Entry]*step), haste: d.haste, heard: make(chan struct{}, 1),
 	}
 }
 
-func (c *conductor) run() {
+func (c *conductor) run(found stream.Tally) {
+	c.d.log(slog.LevelInfo, "drain begins",
+		"finite", found.Finite, "sse", found.SSE, "websocket", found.WebSocket, "other", found.Other,
+		"announce", c.announce, "budget", c.announce+c.work+c.reserve)
 	ticker := time.NewTicker(progressEvery)
 	defer ticker.Stop()
 	c.wait(c.announce, ticker)
@@ -145,13 +149,30 @@ func (c *conductor) end() {
 		c.d.mu.Unlock()
 	}
 	if len(survivors) == 0 {
-		c.acts.Wait() // they have nobody left to wait for
+		c.join()
 	}
 	c.d.mu.Lock()
 	c.d.phase, c.d.endAt = Done, time.Now()
 	c.d.mu.Unlock()
 	c.d.logOutcomes()
 	close(c.d.done)
+}
+
+// join waits for the acts. They have nobody left to wait for, but for a handler's
+// OnFarewell that blocks against its word.
+func (c *conductor) join() {
+	joined := make(chan struct{})
+	go func() {
+		c.acts.Wait()
+		close(joined)
+	}()
+	enough := time.NewTimer(c.patience)
+	defer enough.Stop()
+	select {
+	case <-joined:
+	case <-enough.C:
+		c.d.log(slog.LevelWarn, "an OnFarewell function blocks; the drain ends without it")
+	}
 }
 
 func (c *conductor) enter(p Phase) {
@@ -292,7 +313,7 @@ func (c *conductor) replan() {
 	now := time.Since(c.began)
 	for _, e := range changed {
 		s, kind := c.steps[e], e.Kind()
-		if s == nil || s.kind == kind || s.next > cancel || (s.kind == policy.Infinite && s.next > farewell) {
+		if s == nil || s.kind == kind || s.next > cancel || (s.kind == policy.Infinite && s.next > farewell && e.Committed()) {
 			continue
 		}
 		rule := e.Rule()

@@ -35,7 +35,7 @@ type Drainer struct {
 	Refusal http.Handler
 	// Logger gets a line when the drain begins, one a second while it goes on,
 	// one for each response that had to be cut, and one with the outcomes at
-	// its end. Nil means silent.
+	// its end. A handler of it that blocks blocks the drain. Nil means silent.
 	Logger *slog.Logger
 
 	registry stream.Registry
@@ -177,11 +177,7 @@ func (d *Drainer) begin(limit time.Time) {
 		d.mu.Unlock()
 		d.isDraining.Store(true)
 		close(d.began)
-		c := newConductor(d, limit)
-		d.log(slog.LevelInfo, "drain begins",
-			"finite", found.Finite, "sse", found.SSE, "websocket", found.WebSocket, "other", found.Other,
-			"announce", c.announce, "budget", c.announce+c.work+c.reserve)
-		go c.run()
+		go newConductor(d, limit).run(found)
 	})
 }
 

@@ -10,8 +10,9 @@ import (
 // A face is the http.ResponseWriter that a handler gets: an exchange with exactly
 // those optional interfaces that the writer inside has. A false Flusher makes a
 // stream that never arrives, a false Hijacker a 101 that nobody follows up, a
-// missing CloseNotifier a panic in gin. Deadlines and full duplex are reached
-// through Unwrap, as [http.ResponseController] does. WriteString is always there:
+// missing CloseNotifier a panic in gin. What else the one inside can do is
+// reached through Unwrap, as [http.ResponseController] does: see controls.
+// WriteString is always there:
 // where the one inside lacks it, it is Write. A face with Flush has FlushError,
 // so that no error of a flush is lost.
 //
@@ -234,7 +235,7 @@ func (f plainFace) Header() http.Header               { return f.x.header() }
 func (f plainFace) WriteHeader(code int)              { f.x.writeHeader(code) }
 func (f plainFace) Write(p []byte) (int, error)       { return f.x.write(p) }
 func (f plainFace) WriteString(s string) (int, error) { return f.x.writeString(s) }
-func (f plainFace) Unwrap() http.ResponseWriter       { return f.x.w }
+func (f plainFace) Unwrap() http.ResponseWriter       { return f.x.controls() }
 
 // flushFace is a recorder's.
 type flushFace struct{ plainFace }

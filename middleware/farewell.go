@@ -55,23 +55,30 @@ func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
 	w := &word{f.Expand(retry), retry}
 	if x.turn.leave(w) {
 		x.asked = w
-		x.say()
 		x.yield()
 	}
 }
 
-// yield gives the turn back, after saying what was asked for meanwhile.
+// yield gives the turn back, once what was asked for is said, or can't be yet.
 func (x *exchange) yield() {
+	x.say()
 	for w := x.turn.give(); w != nil; w = x.turn.give() {
 		x.asked = w
 		x.say()
 	}
 }
 
-// say writes the farewell if it is asked for and can stand here. The turn must
+// say says the farewell if it is asked for and can be said: where the body
+// stands, or by the connection that has been hijacked meanwhile. The turn must
 // be held by the caller.
 func (x *exchange) say() {
-	if x.asked != nil && x.follow != nil && x.follow.AtBoundary() {
+	switch {
+	case x.asked == nil || x.said:
+	case x.taken != nil:
+		w := x.asked
+		x.asked = nil
+		x.taken.Farewell(w.Farewell, w.retry)
+	case x.follow != nil && x.follow.AtBoundary():
 		x.speak()
 	}
 }
@@ -100,6 +107,7 @@ func (x *exchange) speak() {
 		return
 	}
 	x.said = true
+	x.Said()
 	x.lastWrites()
 	if words := x.words(); len(words) > 0 {
 		var n int

@@ -118,7 +118,7 @@ func TestWriterKeepsInterfaces(t *testing.T) {
 			h := middleware.Graceful(d)(http.HandlerFunc(func(got http.ResponseWriter, r *http.Request) {
 				assert.Equal(t, interfaces(w), interfaces(got))
 				assert.Implements(t, (*io.StringWriter)(nil), got)
-				assert.Equal(t, w, got.(interface{ Unwrap() http.ResponseWriter }).Unwrap())
+				assert.Equal(t, w, unwrap(unwrap(got)), "behind what keeps track")
 				if f, ok := got.(interface{ FlushError() error }); ok {
 					assert.ErrorIs(t, f.FlushError(), errFlush)
 				}
@@ -133,6 +133,10 @@ func TestWriterKeepsInterfaces(t *testing.T) {
 			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 		})
 	}
+}
+
+func unwrap(w http.ResponseWriter) http.ResponseWriter {
+	return w.(interface{ Unwrap() http.ResponseWriter }).Unwrap()
 }
 
 func interfaces(w http.ResponseWriter) (has [6]bool) {

@@ -21,9 +21,12 @@ import (
 func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x.turn.take()
 	defer x.yield()
-	conn, brw, err := x.w.(http.Hijacker).Hijack()
+	conn, brw, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
 		return conn, brw, err
+	}
+	if x.cut.Load() {
+		hardClose(conn) // net/http has just taken the deadlines off it
 	}
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
 	early = bytes.Clone(early)
@@ -35,7 +38,7 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	protocol := stream.Hijacked
 	if isWebSocket(x.req) {
 		protocol = stream.WebSocket
-		t.socket = ws.New(conn, ws.Options{Switched: x.committed, Early: early, OnClose: t.connClosed})
+		t.socket = ws.New(conn, ws.Options{Switched: x.code == http.StatusSwitchingProtocols, Early: early, OnClose: t.connClosed})
 		handle = t.socket.Handle()
 	} else {
 		t.tunnel = &tunnel{Conn: conn, touch: x.touch, closed: t.connClosed}
@@ -211,6 +214,15 @@ func (t *tunnel) cutOff() {
 	if !t.done.Load() {
 		t.cut.Store(true)
 		hardClose(t.Conn)
+	}
+}
+
+func resetOnClose(c net.Conn) {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if l, ok := c.(interface{ SetLinger(sec int) error }); ok {
+		_ = l.SetLinger(0)
 	}
 }
 

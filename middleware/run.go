@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // Run serves until ctx ends or serve fails, then drains, then shuts srv down:
@@ -49,7 +50,7 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	err := d.Shutdown(context.WithoutCancel(ctx))
 
 	silent.close()
-	limited, cancel := context.WithTimeout(context.Background(), d.Budget.Reserved())
+	limited, cancel := context.WithDeadline(context.Background(), d.lastMoment())
 	defer cancel()
 	if err != nil {
 		cancel() // those that wouldn't go have had their time
@@ -65,6 +66,18 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 		err = errors.Join(fmt.Errorf("middleware: serving: %w", serveErr), err)
 	}
 	return err
+}
+
+// lastMoment is when a drain that is over must have been followed by all else:
+// the reserve from now, and within the budget.
+func (d *Drainer) lastMoment() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	moment, end := time.Now().Add(d.Budget.Reserved()), d.startAt.Add(d.Budget.Whole())
+	if end.Before(moment) {
+		return end
+	}
+	return moment
 }
 
 // adopt hooks into srv what Run needs of it.

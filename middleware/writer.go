@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"unsafe"
 
@@ -44,10 +45,10 @@ func (x *exchange) header() http.Header {
 // commit takes note that a final status is about to go out. The turn must be
 // held by the caller.
 func (x *exchange) commit(code int) {
-	if x.committed {
+	if x.committed || x.taken != nil {
 		return
 	}
-	x.committed = true
+	x.committed, x.code = true, code
 	x.late = x.Cancelled()
 	x.bodiless = x.req.Method == http.MethodHead || code == http.StatusNoContent || code == http.StatusNotModified
 	draining := x.d.draining()
@@ -72,10 +73,12 @@ func (x *exchange) look() {
 		}
 	}
 	kind, protocol := policy.Finite, stream.HTTP
-	if !x.bodiless {
+	// A body of a known length ends by itself. A HEAD's handler may run on like
+	// that of the GET, though nobody sees what it writes.
+	if x.declared < 0 && (!x.bodiless || x.in.Method == http.MethodHead) {
 		kind, protocol = x.recognise(h)
 	}
-	if x.follow != nil && x.written > 0 { // unseen: too late to follow
+	if x.follow != nil && (x.bodiless || x.written > 0) { // what we haven't seen we can't follow
 		x.follow, protocol = nil, stream.HTTP
 	}
 	x.Settle(kind, protocol, x.req.Pattern)
@@ -135,23 +138,48 @@ func (x *exchange) writeString(s string) (int, error) {
 	return x.write(unsafe.Slice(unsafe.StringData(s), len(s)))
 }
 
-// readFrom is the handler's ReadFrom. A body that isn't followed goes to
-// net/http whole, which may let the kernel copy it (sendfile).
+// readFrom is the handler's ReadFrom. A file or a connection that isn't followed
+// goes to net/http whole, which may let the kernel copy it (sendfile, splice).
+// Of anything else net/http would make writes too.
 func (x *exchange) readFrom(src io.Reader) (int64, error) {
-	x.turn.take()
-	if n, err, instead := x.begin(0); instead && err != nil {
-		x.yield()
-		return int64(n), err
-	}
-	inner, ok := x.w.(io.ReaderFrom)
-	if x.follow != nil || x.said || !ok {
-		x.yield()
+	if !forKernel(src) {
 		return io.Copy(writerOnly{x}, src)
+	}
+	// The first bytes go by themselves: a source that fails before them must
+	// not have committed us to a 200.
+	first, err := io.CopyN(writerOnly{x}, src, sniffed)
+	if err == io.EOF {
+		return first, nil
+	}
+	if err != nil {
+		return first, err
+	}
+	x.turn.take()
+	inner, ok := x.w.(io.ReaderFrom)
+	if !ok || x.follow != nil || x.said || x.turn.over || x.cut.Load() || x.taken != nil {
+		x.yield()
+		n, err := io.Copy(writerOnly{x}, src)
+		return first + n, err
 	}
 	defer x.yield()
 	n, err := inner.ReadFrom(src)
 	x.wrote(n)
-	return n, err
+	return first + n, err
+}
+
+// sniffed is how many bytes net/http looks at for a Content-Type.
+const sniffed = 512
+
+// forKernel tells whether the kernel may be able to copy from src by itself.
+func forKernel(src io.Reader) bool {
+	if limited, ok := src.(*io.LimitedReader); ok {
+		src = limited.R
+	}
+	switch src.(type) {
+	case *os.File, *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
 }
 
 // writerOnly hides ReadFrom from io.Copy.
@@ -169,17 +197,10 @@ func (x *exchange) flushError() error {
 	if !x.looked {
 		x.look()
 	}
+	x.flushed = true
 	return x.flush()
 }
 
-// flush flushes the writer inside. The turn must be held by the caller.
-func (x *exchange) flush() error {
-	switch f := x.w.(type) {
-	case interface{ FlushError() error }:
-		return f.FlushError()
-	case http.Flusher:
-		f.Flush()
-		return nil
-	}
-	return http.ErrNotSupported
-}
+// flush flushes the writer inside, or what that one unwraps to. The turn must be
+// held by the caller.
+func (x *exchange) flush() error { return http.NewResponseController(x.w).Flush() }

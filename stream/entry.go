@@ -2,6 +2,8 @@ package stream
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -105,11 +107,23 @@ func (e *Entry) Farewell(retry time.Duration) (policy.Farewell, error) {
 	if own == nil {
 		return rule.Farewell, nil
 	}
-	whole := policy.Rule{Farewell: own(retry)}.Over(rule)
-	if err := whole.Validate(); err != nil {
+	said, err := ask(own, retry)
+	whole := policy.Rule{Farewell: said}.Over(rule)
+	if err = errors.Join(err, whole.Validate()); err != nil {
 		return rule.Farewell, err
 	}
 	return whole.Farewell, nil
+}
+
+// ask runs a handler's function on a goroutine that isn't the handler's, where
+// its panic would end the process in the middle of a drain.
+func ask(f func(time.Duration) policy.Farewell, retry time.Duration) (said policy.Farewell, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("stream: OnFarewell's function panicked: %v", v)
+		}
+	}()
+	return f(retry), nil
 }
 
 // Tell closes the channel that [Draining] gives.
@@ -124,6 +138,13 @@ func (e *Entry) Tell() {
 		close(e.windUp)
 	}
 }
+
+// Said records that the farewell is out, so that no change of kind takes it back.
+func (e *Entry) Said() { e.said.Store(true) }
+
+// Committed tells whether the response must end as a stream: its farewell is
+// out, or is with a connection that can't be asked to forget it.
+func (e *Entry) Committed() bool { return e.said.Load() || e.Protocol() == WebSocket }
 
 // Cancel cancels the response's context with [ErrDraining].
 func (e *Entry) Cancel() {

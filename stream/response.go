@@ -22,6 +22,7 @@ type Response struct {
 	path     string
 
 	cancelled atomic.Bool                 // by the drain
+	said      atomic.Bool                 // its farewell is out
 	inner     atomic.Pointer[cancellable] // made when somebody first needs to wait on the context
 
 	mu       sync.Mutex // guards following; never held over I/O, a callback or a wait

@@ -1,0 +1,115 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
+)
+
+// finish ends the response when its handler has returned, or panicked, and
+// tells whether it has to be broken off because it could pass for whole.
+func (x *exchange) finish(returned bool) (abort bool) {
+	x.turn.take() // a farewell that is being written ends first, at the latest by the cut
+	if x.taken != nil {
+		x.turn.end()
+		x.Release()
+		x.taken.handlerReturned() // the response lives on in its connection
+		return false
+	}
+	outcome := x.outcome()
+	switch {
+	case outcome == stream.Cut && x.committed && !x.whole():
+		abort = true
+		x.sever() // a panic alone may be recovered by somebody around us
+	case outcome == stream.Told:
+		x.lastWrites() // anew: the handler may have set a deadline with each of its writes
+	case x.committed || !returned:
+	case outcome == stream.Cancelled:
+		x.d.answerInstead(x.w, x.in, x.Rule()) // net/http would make an empty 200 of this, which is a lie
+	case x.d.draining():
+		x.w.Header().Set("Connection", "close")
+	}
+	x.turn.end()
+	x.Release()
+	x.d.end(&x.Entry, outcome)
+	return abort && returned
+}
+
+// outcome tells how the response ended, now that its handler has returned. The
+// turn must be held by the caller, here and below.
+func (x *exchange) outcome() stream.Outcome {
+	switch {
+	case x.cut.Load(), errors.Is(x.unheard, os.ErrDeadlineExceeded):
+		return stream.Cut
+	case x.unheard != nil: // the client has left
+		return stream.Completed
+	case x.said:
+		return stream.Told
+	case !x.Cancelled():
+		return stream.Completed
+	case x.committed && x.Kind() != policy.Infinite && !x.whole() && !x.answered():
+		return stream.Cut
+	}
+	return stream.Cancelled
+}
+
+// whole tells whether the body is known to be all there.
+func (x *exchange) whole() bool {
+	return x.bodiless || x.declared >= 0 && x.written >= x.declared
+}
+
+// answered tells whether what was written is the handler's answer to being
+// cancelled, and not the beginning of what it had set out to write: it began
+// only then, and says that it failed or was put together in one go.
+func (x *exchange) answered() bool {
+	return x.late && (x.code >= http.StatusBadRequest || !x.flushed)
+}
+
+// Finish implements [stream.Link]. The handler's return ends the response; one
+// that waits for the rest of an upload gets an error in its place, so that its
+// client can still be answered.
+func (x *exchange) Finish() {
+	if x.Kind() == policy.Infinite {
+		return
+	}
+	x.turn.unlessOver(func() { _ = http.NewResponseController(x.w).SetReadDeadline(time.Now()) })
+}
+
+// Cut implements [stream.Link].
+func (x *exchange) Cut() {
+	x.turn.unlessOver(func() {
+		x.cut.Store(true)
+		x.sever()
+	})
+}
+
+// sever makes sure that nothing more of the response reaches its client, the end
+// of its body least of all. The deadlines free a handler that is inside a read
+// or a write, and reset an HTTP/2 stream. They leave an HTTP/1 connection open
+// under a handler that does neither, so that one is closed, where
+// [Drainer.ConnContext] has shown it to us.
+func (x *exchange) sever() {
+	conn, _ := x.in.Context().Value(connKey{}).(net.Conn)
+	// An http.TimeoutHandler around us that has timed out has answered, and the
+	// connection may be at its next request.
+	ours := conn != nil && x.in.ProtoMajor == 1 && x.in.Context().Err() != context.DeadlineExceeded
+	control := http.NewResponseController(x.w)
+	now := time.Now()
+	_ = control.SetWriteDeadline(now) // not every writer has deadlines
+	_ = control.SetReadDeadline(now)
+	if !ours {
+		return
+	}
+	if !x.in.ProtoAtLeast(1, 1) {
+		// Without chunks the end of the connection is the end of the body (RFC
+		// 9112, section 6.3): only a reset tells that it is not the whole one.
+		resetOnClose(conn)
+	}
+	hardClose(conn)
+}
