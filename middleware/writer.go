@@ -145,16 +145,21 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 	if !forKernel(src) {
 		return io.Copy(writerOnly{x}, src)
 	}
-	// The first bytes go by themselves: a source that fails before them must
-	// not have committed us to a 200.
-	first, err := io.CopyN(writerOnly{x}, src, sniffed)
-	if err == io.EOF {
-		return first, nil
-	}
-	if err != nil {
-		return first, err
-	}
+	var first int64
 	x.turn.take()
+	if !x.committed {
+		// The first bytes go by themselves, as in net/http: a source that fails
+		// before them must not have committed us to a 200.
+		x.yield()
+		var err error
+		if first, err = io.CopyN(writerOnly{x}, src, sniffed); err != nil {
+			if err == io.EOF {
+				err = nil
+			}
+			return first, err
+		}
+		x.turn.take()
+	}
 	inner, ok := x.w.(io.ReaderFrom)
 	if !ok || x.follow != nil || x.said || x.turn.over || x.cut.Load() || x.taken != nil {
 		x.yield()
