@@ -228,10 +228,7 @@ func (c *conductor) take(s *step, now time.Duration) {
 		c.act(e.Link().Insist)
 		c.schedule(s, cancel, m.Cancel)
 	case cancel:
-		if between := m.Cancel + (m.Cut-m.Cancel)/2; s.saying && now < between {
-			// With a short Timeout the farewell may be on its way still. It goes
-			// first, unless the peer holds it up.
-			c.schedule(s, cancel, between)
+		if c.mayWait(s, now) {
 			return
 		}
 		c.enter(Cancelling)
@@ -242,6 +239,20 @@ func (c *conductor) take(s *step, now time.Duration) {
 	case cut:
 		c.cut(s, now)
 	}
+}
+
+// mayWait puts a response's cancel off while its farewell is still on its way:
+// with a short Timeout it would come first, and end a stream in the middle of the
+// event that the farewell waits for. The farewell may take half of the mercy.
+func (c *conductor) mayWait(s *step, now time.Duration) bool {
+	m := s.moments
+	half := (m.Cut - m.Cancel) / 2
+	short := m.Cancel-m.Farewell < half
+	if now >= m.Cancel+half || !s.saying && !(short && s.kind == policy.Infinite && s.entry.Unsaid()) {
+		return false
+	}
+	c.schedule(s, cancel, m.Cancel+half)
+	return true
 }
 
 func (c *conductor) say(e *stream.Entry, retry time.Duration) {
@@ -313,8 +324,14 @@ func (c *conductor) replan() {
 	now := time.Since(c.began)
 	for _, e := range changed {
 		s, kind := c.steps[e], e.Kind()
+		if s != nil && s.kind == kind && s.next == cancel {
+			c.schedule(s, cancel, s.moments.Cancel) // it may have waited for its farewell
+		}
 		if s == nil || s.kind == kind || s.next > cancel || (s.kind == policy.Infinite && s.next > farewell && e.Committed()) {
 			continue
+		}
+		if kind == policy.Infinite {
+			e.Untell()
 		}
 		rule := e.Rule()
 		c.set(e, kind, c.plan.Late(policy.Subject{Rule: &rule, Kind: kind}, now))

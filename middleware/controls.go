@@ -13,26 +13,47 @@ import (
 // that itself, they would write, flush and hijack past the drain.
 type controls struct{ plainFace }
 
-// controls that can hijack are a type of their own: coder/websocket takes the
-// method for a promise.
-type hijackControls struct{ controls }
+// flushControls and hijackControls are for what can be flushed, and hijacked: a
+// method that fails is no substitute for none. go-sse and coder/websocket take
+// it for a promise.
+type (
+	flushControls  struct{ controls }
+	hijackControls struct{ flushControls }
+)
 
 func (x *exchange) controls() http.ResponseWriter {
 	c := controls{plainFace{x}}
-	if canHijack(x.w) {
-		return hijackControls{c}
+	switch {
+	case reaches[http.Hijacker](x.w):
+		return hijackControls{flushControls{c}}
+	case reaches[http.Flusher](x.w), reaches[interface{ FlushError() error }](x.w):
+		return flushControls{c}
 	}
 	return c
 }
 
-func canHijack(w http.ResponseWriter) bool {
+type unwrapper interface{ Unwrap() http.ResponseWriter }
+
+// reaches tells whether w, or what it unwraps to, is a T.
+func reaches[T any](w http.ResponseWriter) bool {
 	for {
-		if _, ok := w.(http.Hijacker); ok {
+		if _, ok := w.(T); ok {
 			return true
 		}
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		u, ok := w.(unwrapper)
 		if !ok {
 			return false
+		}
+		w = u.Unwrap()
+	}
+}
+
+// innermost is what w unwraps to in the end.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		u, ok := w.(unwrapper)
+		if !ok {
+			return w
 		}
 		w = u.Unwrap()
 	}
@@ -41,9 +62,10 @@ func canHijack(w http.ResponseWriter) bool {
 func (c controls) inside() *http.ResponseController { return http.NewResponseController(c.x.w) }
 
 func (c controls) Unwrap() http.ResponseWriter        { return c.x.w }
-func (c controls) FlushError() error                  { return c.x.flushError() }
 func (c controls) SetReadDeadline(t time.Time) error  { return c.inside().SetReadDeadline(t) }
 func (c controls) SetWriteDeadline(t time.Time) error { return c.inside().SetWriteDeadline(t) }
 func (c controls) EnableFullDuplex() error            { return c.inside().EnableFullDuplex() }
+
+func (c flushControls) FlushError() error { return c.x.flushError() }
 
 func (c hijackControls) Hijack() (net.Conn, *bufio.ReadWriter, error) { return c.x.hijack() }

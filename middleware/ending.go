@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -68,7 +69,8 @@ func (x *exchange) whole() bool {
 // cancelled, and not the beginning of what it had set out to write: it began
 // only then, and says that it failed or was put together in one go.
 func (x *exchange) answered() bool {
-	return x.late && (x.code >= http.StatusBadRequest || !x.flushed)
+	const inOneGo = 2048 // net/http sends what is more in pieces, flushed or not
+	return x.late && (x.code >= http.StatusBadRequest || !x.flushed && x.written <= inOneGo)
 }
 
 // Finish implements [stream.Link]. The handler's return ends the response; one
@@ -93,12 +95,14 @@ func (x *exchange) Cut() {
 // of its body least of all. The deadlines free a handler that is inside a read
 // or a write, and reset an HTTP/2 stream. They leave an HTTP/1 connection open
 // under a handler that does neither, so that one is closed, where
-// [Drainer.ConnContext] has shown it to us.
+// [Drainer.ConnContext] has shown it to us. Without that an HTTP/1.0 client,
+// which knows the end of a body by that of its connection, can't be told.
 func (x *exchange) sever() {
 	conn, _ := x.in.Context().Value(connKey{}).(net.Conn)
 	// An http.TimeoutHandler around us that has timed out has answered, and the
 	// connection may be at its next request.
-	ours := conn != nil && x.in.ProtoMajor == 1 && x.in.Context().Err() != context.DeadlineExceeded
+	answered := x.in.Context().Err() == context.DeadlineExceeded && fmt.Sprintf("%T", innermost(x.w)) == "*http.timeoutWriter"
+	ours := conn != nil && x.in.ProtoMajor == 1 && !answered
 	control := http.NewResponseController(x.w)
 	now := time.Now()
 	_ = control.SetWriteDeadline(now) // not every writer has deadlines

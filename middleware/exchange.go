@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/sse"
 	"github.com/lastcall-go/lastcall/stream"
 )
@@ -24,36 +23,29 @@ type exchange struct {
 
 	asksHeader bool // the handler has called Header; its goroutine's own
 
+	cut  atomic.Bool  // by force: nothing that is written now arrives
+	last atomic.Int64 // from the beginning to the last byte, in nanoseconds; zero: none
+
 	turn turn
 	// owned by whoever has the turn
 	committed bool        // a final status is on its way
 	looked    bool        // at the header that went with it
 	late      bool        // but only since the drain cancelled the context: it may be the handler's answer to that
-	code      int         // that status
 	flushed   bool        // on its way, by the handler's wish
 	bodiless  bool        // HEAD, 204, 304: complete with its header
+	said      bool        // the farewell was written; what the handler writes now is swallowed
+	code      int16       // the final status
+	events    sse.Scanner // the follower of most
 	declared  int64       // Content-Length; -1: none
 	written   int64       // of the body, by the handler
 	follow    follower    // where in a stream we are; nil: nothing can be put into this body
-	events    sse.Scanner // the follower of most
 	asked     *word       // the farewell that waits for a boundary
-	said      bool        // it was written; what the handler writes now is swallowed
-	unheard   error       // but not to the end, for this reason
+	unheard   error       // why the farewell was not written to the end
 	taken     *takeover   // what the handler hijacked the connection for
-
-	last atomic.Int64 // from the beginning to the last byte, in nanoseconds; zero: none
-	cut  atomic.Bool  // by force: nothing that is written now arrives
 }
 
-// serve runs the handler inside a tracked response.
-func (d *Drainer) serve(next http.Handler, rule policy.Rule, w http.ResponseWriter, r *http.Request) {
-	x := &exchange{d: d, w: w, in: r, declared: -1}
-	x.turn.init()
-	x.req = r.WithContext(x.Context())
-	if !x.Track(&d.registry, r, rule, x) {
-		d.refuse(w, r, rule)
-		return
-	}
+// run runs the handler.
+func (x *exchange) run(next http.Handler) {
 	returned := false
 	defer func() {
 		var v any

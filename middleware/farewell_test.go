@@ -159,3 +159,46 @@ func TestFarewellAnywhere(t *testing.T) {
 		}
 	}
 }
+
+// With Timeout AtOnce the cancel would come in the middle of the event that the
+// farewell waits for, as behind a proxy: it lets the event end first.
+func TestFarewellAtOnceInTheMiddleOfAnEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := serve(t, &middleware.Drainer{Policy: policy.Rule{Timeout: policy.AtOnce}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			for _, part := range []string{"data: a\n", "\n"} {
+				if r.Context().Err() != nil {
+					return
+				}
+				_, _ = io.WriteString(w, part)
+				w.(http.Flusher).Flush()
+				time.Sleep(300 * time.Millisecond)
+			}
+			<-r.Context().Done()
+		}))
+		got := r.later("/")
+		r.drain()
+		report := r.ended(600 * time.Millisecond)
+		assert.Regexp(t, `^data: a\n\nretry: \d+\nevent: shutdown\n`, (<-got).body)
+		assert.EqualValues(t, 1, report.Told)
+	})
+}
+
+// A stream that shows itself only after the drain has begun still has its turn:
+// what it was told as a finite response is taken back.
+func TestLateStreamHearsItsOwnTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := serve(t, &middleware.Drainer{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Second)
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.(http.Flusher).Flush()
+			time.Sleep(time.Millisecond) // for the drain to hear of it
+			<-stream.Draining(r.Context())
+		}))
+		got := r.later("/")
+		r.drain()
+		report := r.ended(time.Second)
+		assert.Contains(t, (<-got).body, "event: shutdown")
+		assert.EqualValues(t, 1, report.Told)
+	})
+}

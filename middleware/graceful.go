@@ -61,14 +61,38 @@ type graceful struct {
 }
 
 func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if tracked := stream.From(r.Context()); tracked.TrackedBy(&g.d.registry) {
-		tracked.Refine(g.rule)
+	if g.refine(r) {
 		g.next.ServeHTTP(w, r)
 		return
 	}
+	if x := g.track(w, r); x != nil {
+		x.run(g.next)
+	}
+}
+
+// refine lays the rule over that of a response that is tracked already.
+func (g *graceful) refine(r *http.Request) bool {
+	tracked := stream.From(r.Context())
+	if !tracked.TrackedBy(&g.d.registry) {
+		return false
+	}
+	tracked.Refine(g.rule)
+	return true
+}
+
+// track enters the request's response, or refuses it and gives nil. It is apart
+// from ServeHTTP so that the rules it handles don't lie on the stack of every
+// open response.
+func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 	rule := g.rule
 	if g.d.Policy != nil {
 		rule = rule.Over(g.d.Policy.Rule(r))
 	}
-	g.d.serve(g.next, rule, w, r)
+	x := &exchange{d: g.d, w: w, in: r, declared: -1}
+	x.req = r.WithContext(x.Context())
+	if !x.Track(&g.d.registry, r, rule, x) {
+		g.d.refuse(w, r, rule)
+		return nil
+	}
+	return x
 }

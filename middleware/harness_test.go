@@ -111,6 +111,7 @@ func (r *rig) drain() {
 	r.began = time.Now()
 	r.stop()
 	<-r.d.Draining()
+	synctest.Wait() // until what begins at once has begun
 }
 
 func (r *rig) since() time.Duration { return time.Since(r.began) }

@@ -121,7 +121,7 @@ func (t *takeover) outcome() stream.Outcome {
 func (t *takeover) Farewell(f policy.Farewell, retry time.Duration) {
 	if t.socket != nil {
 		f = f.Expand(retry)
-		t.socket.Farewell(ws.Farewell{Code: f.Code, Reason: f.Reason, Message: f.Message})
+		t.socket.Farewell(ws.Farewell{Code: f.Code, Reason: f.Reason, Message: f.Message, Binary: f.Binary})
 	}
 }
 

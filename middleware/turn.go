@@ -1,40 +1,94 @@
 package middleware
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // A turn is the right to write to a response. Whoever has it may be inside a
 // write to a slow peer for minutes, so the drain never waits for it: it leaves
 // word, and the holder acts on that when it is done.
 //
-// It is a mutex and a condition rather than a mutex alone because mu is then
-// never held over I/O.
+// It is no sync.Mutex, since a goroutine that waits for one is not durably
+// blocked for testing/synctest: a peer that doesn't read would hang its users'
+// tests. Nobody in the way, it costs two atomic operations.
 type turn struct {
-	mu   sync.Mutex
-	free sync.Cond // signalled when taken turns false
-	// guarded by mu
-	taken bool
-	over  bool  // the response has ended: nobody may touch the writer any more
-	word  *word // what the drain wants said
+	state atomic.Int32
+
+	over  bool          // the response has ended: nobody may touch the writer any more
+	mu    sync.Mutex    // guards following, over, and all changes of state but free to taken and back
+	freed chan struct{} // closed when the state turns free; nil: nobody waits
+	word  *word         // what the drain wants said
 }
 
-func (t *turn) init() { t.free.L = &t.mu }
+const (
+	free int32 = iota
+	taken
+	wanted // taken, and somebody waits or has left word
+)
 
 // take waits for the turn.
 func (t *turn) take() {
-	t.mu.Lock()
-	for t.taken {
-		t.free.Wait()
+	if t.state.CompareAndSwap(free, taken) {
+		return
 	}
-	t.taken = true
-	t.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.state.Swap(wanted) != free {
+		if t.freed == nil {
+			t.freed = make(chan struct{})
+		}
+		freed := t.freed
+		t.mu.Unlock()
+		<-freed
+		t.mu.Lock()
+	}
+}
+
+// leave takes the turn if it is free. If not, it leaves word for the holder's
+// give to hand out.
+func (t *turn) leave(w *word) (had bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.state.Swap(wanted) == free {
+		return true
+	}
+	t.word = w
+	return false
+}
+
+// give ends the turn, unless word was left meanwhile: then the caller still has
+// it, acts on the word and gives again. So no word falls between a holder's
+// last look and its leaving.
+func (t *turn) give() *word {
+	if t.state.CompareAndSwap(taken, free) {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w := t.word; w != nil {
+		t.word = nil
+		return w
+	}
+	t.freeLocked()
+	return nil
+}
+
+// freeLocked lets everybody who waits try. t.mu must be held by the caller.
+func (t *turn) freeLocked() {
+	t.state.Store(free)
+	if t.freed != nil {
+		close(t.freed)
+		t.freed = nil
+	}
 }
 
 // end gives the turn for the last time.
 func (t *turn) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.taken, t.over, t.word = false, true, nil
-	t.free.Broadcast()
+	t.over, t.word = true, nil
+	t.freeLocked()
 }
 
 // unlessOver calls f, which must not wait for the peer, if the response hasn't
@@ -45,30 +99,4 @@ func (t *turn) unlessOver(f func()) {
 	if !t.over {
 		f()
 	}
-}
-
-// leave takes the turn if it is free. If not, it leaves word for the holder's
-// give to hand out.
-func (t *turn) leave(word *word) (taken bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.taken {
-		t.word = word
-		return false
-	}
-	t.taken = true
-	return true
-}
-
-// give ends the turn, unless word was left meanwhile: then the caller still has
-// it, acts on the word and gives again. So no word falls between a holder's
-// last look and its leaving.
-func (t *turn) give() (word *word) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if word, t.word = t.word, nil; word == nil {
-		t.taken = false
-		t.free.Signal()
-	}
-	return word
 }

@@ -5,8 +5,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
+	"syscall"
 	"unsafe"
 
 	"github.com/lastcall-go/lastcall/policy"
@@ -48,7 +48,7 @@ func (x *exchange) commit(code int) {
 	if x.committed || x.taken != nil {
 		return
 	}
-	x.committed, x.code = true, code
+	x.committed, x.code = true, int16(code)
 	x.late = x.Cancelled()
 	x.bodiless = x.req.Method == http.MethodHead || code == http.StatusNoContent || code == http.StatusNotModified
 	draining := x.d.draining()
@@ -78,8 +78,8 @@ func (x *exchange) look() {
 	if x.declared < 0 && (!x.bodiless || x.in.Method == http.MethodHead) {
 		kind, protocol = x.recognise(h)
 	}
-	if x.follow != nil && (x.bodiless || x.written > 0) { // what we haven't seen we can't follow
-		x.follow, protocol = nil, stream.HTTP
+	if x.follow != nil && (x.bodiless || x.written > 0 && x.follow != &x.events) {
+		x.follow, protocol = nil, stream.HTTP // what we haven't seen we can't follow
 	}
 	x.Settle(kind, protocol, x.req.Pattern)
 }
@@ -126,8 +126,11 @@ func (x *exchange) wrote(n int64) {
 func (x *exchange) pass(p []byte) (int, error) {
 	n, err := x.w.Write(p)
 	x.wrote(int64(n))
-	if x.follow != nil {
+	switch {
+	case x.follow != nil:
 		_, _ = x.follow.Write(p[:n])
+	case !x.looked: // it may turn out to be an event stream
+		_, _ = x.events.Write(p[:n])
 	}
 	return n, err
 }
@@ -175,16 +178,14 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 // sniffed is how many bytes net/http looks at for a Content-Type.
 const sniffed = 512
 
-// forKernel tells whether the kernel may be able to copy from src by itself.
+// forKernel tells whether the kernel may be able to copy from src by itself. A
+// file comes as more than one type: io.Copy has os hide its WriteTo.
 func forKernel(src io.Reader) bool {
 	if limited, ok := src.(*io.LimitedReader); ok {
 		src = limited.R
 	}
-	switch src.(type) {
-	case *os.File, *net.TCPConn, *net.UnixConn:
-		return true
-	}
-	return false
+	_, ok := src.(syscall.Conn)
+	return ok
 }
 
 // writerOnly hides ReadFrom from io.Copy.

@@ -87,14 +87,17 @@ func (e *Entry) Link() Link {
 func (e *Entry) Plan(cancelAt, cutAt time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.planned, e.cancelAt, e.cutAt = true, cancelAt, cutAt
+	e.planned, e.cancelIn, e.cutIn = true, cancelAt.Sub(e.began), cutAt.Sub(e.began)
 }
 
 // CutAt gives the moment of the cut, zero where none is planned.
 func (e *Entry) CutAt() time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.cutAt
+	if !e.planned {
+		return time.Time{}
+	}
+	return e.began.Add(e.cutIn)
 }
 
 // Farewell gives what the client is to be told: the handler's own farewell where
@@ -139,8 +142,28 @@ func (e *Entry) Tell() {
 	}
 }
 
-// Said records that the farewell is out, so that no change of kind takes it back.
-func (e *Entry) Said() { e.said.Store(true) }
+// Untell takes Tell back, where nobody has asked yet: a response that was told as
+// finite, before its header showed a stream, has its turn still to come.
+func (e *Entry) Untell() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.windUp == nil {
+		e.told = false
+	}
+}
+
+// Said records that the farewell is out, so that no change of kind takes it back,
+// and reports that as a change.
+func (e *Entry) Said() {
+	e.said.Store(true)
+	if e.registry.OnChange != nil {
+		e.registry.OnChange(e)
+	}
+}
+
+// Unsaid tells whether the farewell has still to find its place in an event
+// stream.
+func (e *Entry) Unsaid() bool { return !e.said.Load() && e.Protocol() == SSE }
 
 // Committed tells whether the response must end as a stream: its farewell is
 // out, or is with a connection that can't be asked to forget it.

@@ -16,7 +16,8 @@ import (
 // twice in its life, and nothing else of the registry.
 type Registry struct {
 	// OnChange is called, on the goroutine that made the change, when the kind
-	// of a response changed after the drain had planned it. It must not block.
+	// of a response changed after the drain had planned it, or when its farewell
+	// got out. It must not block.
 	// Set it before the first response.
 	OnChange func(*Entry)
 

@@ -25,16 +25,16 @@ type Response struct {
 	said      atomic.Bool                 // its farewell is out
 	inner     atomic.Pointer[cancellable] // made when somebody first needs to wait on the context
 
-	mu       sync.Mutex // guards following; never held over I/O, a callback or a wait
-	rule     policy.Rule
+	mu       sync.Mutex  // guards following; never held over I/O, a callback or a wait
 	tag      policy.Kind // the handler's word
 	shape    policy.Kind // what its header showed
 	protocol Protocol
-	pattern  string // that its handler was found by
 	planned  bool
-	cancelAt time.Time
-	cutAt    time.Time
 	told     bool
+	rule     policy.Rule
+	pattern  string                                    // that its handler was found by
+	cancelIn time.Duration                             // after began
+	cutIn    time.Duration                             // after began
 	farewell func(retry time.Duration) policy.Farewell // the handler's own
 	windUp   chan struct{}                             // made when somebody first asks; closed when told
 }
@@ -105,7 +105,10 @@ func (r *Response) Deadline() (time.Time, bool) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.cancelAt, r.planned
+	if !r.planned {
+		return time.Time{}, false
+	}
+	return r.began.Add(r.cancelIn), true
 }
 
 // Protocol tells what the response speaks, as far as its header has shown.

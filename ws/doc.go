@@ -3,11 +3,16 @@
 //
 // A [Conn] stands between the library that hijacked the connection and the connection itself. It passes every byte
 // on, unchanged, and keeps count of where frames and messages begin and end (RFC 6455, section 5). Asked for a
-// [Farewell], it puts an optional last text message at a message boundary and a Close frame at a frame boundary into the
+// [Farewell], it puts an optional last message at a message boundary and a Close frame at a frame boundary into the
 // outgoing bytes, never inside a frame, swallows what the handler writes afterwards, and sees the closing handshake
 // through. What it can't follow (a refused upgrade, another protocol, masked outgoing frames) it never writes into.
 //
 // It keeps no time: how long to wait, and when to call [Conn.Insist], [Conn.Finish] and [Conn.Cut], is its
-// caller's business. It doesn't negotiate, read or check messages, it doesn't see WebSockets over HTTP/2 (RFC 8441:
-// nothing is hijacked there), and it doesn't check that the upgrade was to "websocket": its caller must.
+// caller's business. It doesn't negotiate, read or check messages, and it doesn't check that the upgrade was to
+// "websocket": its caller must.
+//
+// A WebSocket over HTTP/2 (RFC 8441, which net/http takes only with GODEBUG=http2xconnect=1) has no connection to hijack:
+// its frames go through the ResponseWriter, nothing follows them, and nothing is written among them. To package middleware
+// it is an HTTP response, finite unless its rule or its handler's tag says otherwise; its handler can write its own Close
+// when stream.Draining says so, and one that goes on past its time is cancelled.
 package ws

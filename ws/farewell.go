@@ -9,8 +9,8 @@ import (
 // maxReason is what a Close frame holds beside its code (RFC 6455, section 5.5).
 const maxReason = maxControl - 2
 
-// A Farewell is what a peer is told. The zero Farewell is a Close frame without code. In Reason and Message, bytes that
-// are not UTF-8 are replaced by U+FFFD: a peer must fail the connection on them (RFC 6455, section 8.1).
+// A Farewell is what a peer is told. The zero Farewell is a Close frame without code. In Reason and in a text Message,
+// bytes that are not UTF-8 are replaced by U+FFFD: a peer must fail the connection on them (RFC 6455, section 8.1).
 type Farewell struct {
 	// Code is the close code; zero: none, and no reason either. It is not checked: of the codes below 3000, RFC
 	// 6455 section 7.4 and the IANA registry name those that may be sent (1012 is "service restart").
@@ -19,6 +19,8 @@ type Farewell struct {
 	Reason string
 	// Message is sent before the Close, as a text message; empty: none.
 	Message string
+	// Binary makes it a binary message, of any bytes.
+	Binary bool
 }
 
 // An order is a Farewell as it goes out.
@@ -30,7 +32,11 @@ type order struct {
 func (f Farewell) order() *order {
 	o := new(order)
 	if f.Message != "" {
-		o.frames = appendFrame(nil, opText, strings.ToValidUTF8(f.Message, "\uFFFD"))
+		opcode, message := byte(opBinary), f.Message
+		if !f.Binary {
+			opcode, message = opText, strings.ToValidUTF8(message, "\uFFFD")
+		}
+		o.frames = appendFrame(nil, opcode, message)
 		o.close = len(o.frames)
 	}
 	var payload string

@@ -15,6 +15,7 @@ func TestFarewellBytes(t *testing.T) {
 		name     string
 		farewell Farewell
 		text     string
+		binary   string
 		close    string
 	}{
 		{name: "zero", close: "\x88\x00"},
@@ -25,6 +26,8 @@ func TestFarewellBytes(t *testing.T) {
 		{name: "reason cut", farewell: Farewell{Code: 1001, Reason: strings.Repeat("r", 124)}, close: "\x88\x7d\x03\xe9" + strings.Repeat("r", 123)},
 		{name: "reason cut between characters", farewell: Farewell{Code: 1001, Reason: strings.Repeat("r", 121) + "€"}, close: "\x88\x7b\x03\xe9" + strings.Repeat("r", 121)},
 		{name: "not UTF-8", farewell: Farewell{Code: 1001, Reason: "a\xff", Message: "b\xfe"}, text: "b\uFFFD", close: "\x88\x06\x03\xe9a\uFFFD"},
+		{name: "binary", farewell: Farewell{Message: "b\xfe", Binary: true}, binary: "b\xfe", close: "\x88\x00"},
+		{name: "binary without a message", farewell: Farewell{Binary: true}, close: "\x88\x00"},
 		{name: "long message", farewell: Farewell{Message: strings.Repeat("m", 126)}, text: strings.Repeat("m", 126), close: "\x88\x00"},
 		{name: "very long message", farewell: Farewell{Message: strings.Repeat("m", 65536)}, text: strings.Repeat("m", 65536), close: "\x88\x00"},
 	} {
@@ -32,6 +35,9 @@ func TestFarewellBytes(t *testing.T) {
 			var want []byte
 			if test.text != "" {
 				want = text(test.text)
+			}
+			if test.binary != "" {
+				want = encode(0x82, false, []byte(test.binary))
 			}
 			o := test.farewell.order()
 			assert.Equal(t, string(want)+test.close, string(o.frames))
@@ -135,6 +141,14 @@ func TestMessageWaitsForItsBoundary(t *testing.T) {
 		c.Insist()
 		_, _ = c.Write(last)
 		assert.Equal(t, join(first, ping, byeClose), inner.out)
+	})
+	t.Run("and is left out when the handler's time is over", func(t *testing.T) {
+		inner := &tape{}
+		c := New(inner, Options{Switched: true})
+		_, _ = c.Write(first)
+		c.Farewell(bye)
+		c.Finish() // nobody has insisted
+		assert.Equal(t, join(first, byeClose), inner.out)
 	})
 	t.Run("and is left out by the Write that was under way", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, p *pair) {
