@@ -94,7 +94,7 @@ func (c *conductor) begin(open []*stream.Entry) {
 		// From here on a change of kind is reported, so none is missed.
 		e.Plan(c.began.Add(c.work), c.began.Add(c.work))
 		rules[i] = e.Rule()
-		subjects[i] = policy.Subject{Rule: &rules[i], Kind: e.Kind()}
+		subjects[i] = policy.Subject{Rule: &rules[i], Kind: e.Kind(), Age: e.Age(), Idle: e.Idle()}
 	}
 	for i, m := range c.plan.Begin(subjects) {
 		c.set(open[i], subjects[i].Kind, m)

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -42,22 +43,25 @@ func BenchmarkMuxRule(b *testing.B) {
 
 func BenchmarkPlan1M(b *testing.B) {
 	const n = 1_000_000
+	random := rand.New(rand.NewPCG(1, 1))
 	rules := make([]policy.Rule, 10)
 	for i := range rules {
 		rules[i] = policy.Rule{Spread: 20 * sec, Farewell: policy.Farewell{Code: 4000 + i, Reason: "moving house", Event: "bye"}}
 	}
+	oldest := policy.Rule{Spread: 20 * sec, Order: policy.OldestFirst}
 	for _, bench := range []struct {
 		name string
 		rule func(i int) *policy.Rule
 	}{
 		{"one rule", func(int) *policy.Rule { return &rules[0] }},
+		{"one rule, oldest first", func(int) *policy.Rule { return &oldest }},
 		{"ten rules, mixed", func(i int) *policy.Rule { return &rules[i*7%10] }},
 		{"ten rules, each copied", func(i int) *policy.Rule { r := rules[i*7%10]; return &r }},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			all := make([]policy.Subject, n)
 			for i := range all {
-				all[i] = policy.Subject{Rule: bench.rule(i), Kind: policy.Infinite}
+				all[i] = policy.Subject{Rule: bench.rule(i), Kind: policy.Infinite, Age: time.Duration(random.Int64())}
 			}
 			b.ReportAllocs()
 			for b.Loop() {

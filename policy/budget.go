@@ -41,6 +41,16 @@ func (b Budget) Work() time.Duration {
 	return max(0, left-max(0, min(b.Reserved(), left)))
 }
 
+// Over returns b where it says something, and base where b is zero, field by field: what the environment says over what
+// is in a file, say.
+func (b Budget) Over(base Budget) Budget {
+	return Budget{
+		Total:    cmp.Or(b.Total, base.Total),
+		Announce: cmp.Or(b.Announce, base.Announce),
+		Reserve:  cmp.Or(b.Reserve, base.Reserve),
+	}
+}
+
 // Validate reports all that is wrong with b, joined: a negative time, or parts that leave no time for the responses.
 func (b Budget) Validate() error { return joined("policy: ", b.faults()) }
 

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -13,15 +12,22 @@ import (
 //
 // A Mux must not be copied after first use.
 type Mux struct {
-	mux    http.ServeMux
-	routes []*route // in the order of Handle
-	sealed sync.Once
+	// Default lies under the rule of every route, field by field, and is the whole rule of what no pattern matches. It
+	// must not change once requests are looked up.
+	Default Rule
+
+	mux       http.ServeMux
+	routes    []*route // in the order of Handle
+	defaultAt place
+	sealed    sync.Once
 }
 
 // A route is the handler that carries a rule through http.ServeMux.
 type route struct {
 	pattern string
 	rule    Rule
+	at      place
+	whole   Rule // rule over the table's Default, once sealed
 }
 
 func (*route) ServeHTTP(http.ResponseWriter, *http.Request) {}
@@ -33,14 +39,17 @@ func (m *Mux) Handle(pattern string, r Rule) {
 	if err := joined(fmt.Sprintf("policy: route %q: ", pattern), r.faults()); err != nil {
 		panic(err)
 	}
-	at := &route{pattern, r}
-	m.mux.Handle(pattern, at)
+	m.handle(&route{pattern: pattern, rule: r})
+}
+
+func (m *Mux) handle(at *route) {
+	m.mux.Handle(at.pattern, at)
 	m.routes = append(m.routes, at)
 }
 
-// Rule returns the rule of the pattern that req matches best, and the zero Rule where none matches or ServeMux would
-// redirect. It does not change req, so it may be called before the application's own router sees the request. Many
-// goroutines may call it at once.
+// Rule returns the rule of the pattern that req matches best, over m.Default, and m.Default alone where none matches or
+// ServeMux would redirect. It does not change req, so it may be called before the application's own router sees the
+// request. Many goroutines may call it at once.
 func (m *Mux) Rule(req *http.Request) Rule {
 	if m == nil {
 		return Rule{}
@@ -48,28 +57,53 @@ func (m *Mux) Rule(req *http.Request) Rule {
 	m.sealed.Do(m.seal)
 	h, _ := m.mux.Handler(req)
 	if at, ok := h.(*route); ok {
-		return at.rule
+		return at.whole
 	}
-	return Rule{}
+	return m.Default
 }
 
-// seal gives the zero Rule to what no pattern matches. It would have it anyway, but ServeMux takes twice as long to find
-// nothing, since it then collects the methods that would have been allowed; and in a table of streams, nothing is what
-// most requests match.
+// seal works out the rules as they are handed out, and gives m.Default to what no pattern matches. It would have it
+// anyway, but ServeMux takes twice as long to find nothing, since it then collects the methods that would have been
+// allowed; and in a table of streams, nothing is what most requests match.
 func (m *Mux) seal() {
+	for _, at := range m.routes {
+		at.whole = at.rule.Over(m.Default)
+	}
 	// Where the application has said what to do with the rest, "/" conflicts, and isn't needed.
 	defer func() { _ = recover() }()
-	m.mux.Handle("/", &route{pattern: "/"})
+	m.mux.Handle("/", &route{pattern: "/", whole: m.Default})
 }
 
-// Check reports every route whose rule doesn't fit b, in the order of Handle, joined. See [Budget.Fit].
+// Check reports what is wrong with m.Default, and every route whose rule over it isn't valid or doesn't fit b, in the
+// order of Handle, joined. See [Budget.Fit]; here the time counts too that rules with a higher Priority may take first.
 func (m *Mux) Check(b Budget) error {
 	if m == nil {
 		return nil
 	}
-	errs := make([]error, len(m.routes))
-	for i, at := range m.routes {
-		errs[i] = b.Fit(at.pattern, at.rule)
+	return joinedAt(append(m.faults(), m.misfits(b)...))
+}
+
+// faults are what is wrong with the rules in themselves.
+func (m *Mux) faults() []fault {
+	if own := m.Default.faults(); len(own) > 0 {
+		return faultsAt(m.defaultAt, "the rule for every route: ", own) // and not once more for each route
 	}
-	return errors.Join(errs...)
+	var all []fault
+	for _, at := range m.routes {
+		all = append(all, faultsAt(at.at, fmt.Sprintf("route %q: ", at.pattern), at.rule.Over(m.Default).faults())...)
+	}
+	return all
+}
+
+func (m *Mux) misfits(b Budget) []fault {
+	rules := []Rule{m.Default}
+	for _, at := range m.routes {
+		rules = append(rules, at.rule.Over(m.Default))
+	}
+	lead := leads(rules)
+	var all []fault
+	for i, at := range m.routes {
+		all = append(all, faultsAt(at.at, "", b.misfits(at.pattern, rules[i+1], lead[i+1]))...)
+	}
+	return append(all, faultsAt(m.defaultAt, "", b.misfits("", m.Default, lead[0]))...)
 }

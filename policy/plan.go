@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"cmp"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -21,6 +23,9 @@ type Subject struct {
 	Rule *Rule
 	// Kind of the response, whatever its rule says. Auto is planned as Finite.
 	Kind Kind
+	// Age is the time since it began, and Idle the time since a byte last moved on it. Only a rule with an Order looks at
+	// them; of equals the one that comes first is told first.
+	Age, Idle time.Duration
 }
 
 // Moments are what a Plan has for one response. The first three are since draining began, none of them before the one
@@ -57,8 +62,9 @@ func NewPlan(work time.Duration, seed uint64) *Plan {
 }
 
 // Begin plans for all the responses that a drain found, and returns their moments in the order of all. Streams with
-// equal rules are told at an even pace over their rule's Spread, in random order and never fewer than 200 a second, so
-// that a few are done early; those of a rule without a Spread are told all at once.
+// equal rules are told at an even pace over their rule's Spread, in its Order and never fewer than 200 a second, so that a
+// few are done early; those of a rule without a Spread are told all at once. Those of a lower Priority begin when the last
+// farewell of a higher one is due.
 //
 // It takes less than 64 bytes for each response, 32 of which it returns.
 func (p *Plan) Begin(all []Subject) []Moments {
@@ -78,16 +84,24 @@ func (p *Plan) Begin(all []Subject) []Moments {
 		}
 		g.found = append(g.found, int32(i))
 	}
-	for _, g := range paced {
-		p.shuffle(g.found)
-		p.pace(g, moments)
+	slices.SortStableFunc(paced, func(a, b *group) int { return cmp.Compare(b.rule.Priority, a.rule.Priority) })
+	var lead, next time.Duration
+	for i, g := range paced {
+		if i > 0 && g.rule.Priority < paced[i-1].rule.Priority {
+			lead = next
+		}
+		p.sort(g, all)
+		over := p.pace(g, lead, moments)
+		if g.rule.Grace != ToTheEnd {
+			next = max(next, over)
+		}
 		g.found = nil
 	}
 	return moments
 }
 
 // Late plans for one response that became known, or turned out to be of another kind, when the drain was at on its way.
-// A stream is told at once. Everything is still inside the work, so what comes later has less; after its end, all is now.
+// A stream is told at once, unless its rule leaves it alone [ToTheEnd]. Everything is still inside the work, so what comes later has less; after its end, all is now.
 func (p *Plan) Late(s Subject, at time.Duration) Moments {
 	at = min(max(0, at), p.work)
 	g := p.group(s.Rule)
@@ -95,8 +109,12 @@ func (p *Plan) Late(s Subject, at time.Duration) Moments {
 		return p.finite(g, at)
 	}
 	r := g.rule
-	r.Grace, r.Spread = 0, 0
-	return g.tell(at, r.stream(p.work-at))
+	r.Spread = 0
+	if r.Grace != ToTheEnd {
+		r.Grace = 0
+	}
+	end := r.stream(p.work - at)
+	return g.tell(at+end.grace, end)
 }
 
 func (p *Plan) group(r *Rule) *group {
@@ -111,6 +129,17 @@ func (p *Plan) group(r *Rule) *group {
 	return g
 }
 
+// sort puts the streams of g into the order in which they are told.
+func (p *Plan) sort(g *group, all []Subject) {
+	if g.rule.Order == Random {
+		p.shuffle(g.found)
+		return
+	}
+	slices.SortFunc(g.found, func(a, b int32) int {
+		return cmp.Or(g.rule.Order.compare(&all[a], &all[b]), cmp.Compare(a, b))
+	})
+}
+
 // shuffle is written out because rand.Shuffle may change from one release of Go to the next, and plans should not.
 func (p *Plan) shuffle(order []int32) {
 	for n := len(order) - 1; n > 0; n-- {
@@ -120,15 +149,22 @@ func (p *Plan) shuffle(order []int32) {
 }
 
 // pace gives each stream of g a place on an even grid over the window and delays it by up to half a gap: enough not to
-// beat in step with other servers' drains, too little to bunch up.
-func (p *Plan) pace(g *group, moments []Moments) {
+// beat in step with other servers' drains, too little to bunch up. The window begins after lead; pace returns when it is
+// over.
+func (p *Plan) pace(g *group, lead time.Duration, moments []Moments) (over time.Duration) {
+	end := g.stream
+	if lead > 0 {
+		end = g.rule.after(lead).stream(p.work - lead)
+	}
+	begin := lead + end.grace
 	n := time.Duration(len(g.found))
-	window := min(g.stream.spread, n*maxGap)
+	window := min(end.spread, n*maxGap)
 	for k, i := range g.found {
 		place := ratio(window, time.Duration(k), n)
 		jitter := portion(window/n/2, p.random.Uint64())
-		moments[i] = g.tell(g.stream.grace+place+jitter, g.stream)
+		moments[i] = g.tell(begin+place+jitter, end)
 	}
+	return min(begin+max(window, AtOnce), p.work)
 }
 
 func (g *group) tell(at time.Duration, end parts) Moments {
@@ -138,6 +174,9 @@ func (g *group) tell(at time.Duration, end parts) Moments {
 
 func (p *Plan) finite(g *group, at time.Duration) Moments {
 	cancel := max(at, g.finite.grace)
+	if g.rule.Grace == ToTheEnd {
+		at = cancel
+	}
 	return Moments{Farewell: at, Cancel: cancel, Cut: min(cancel+g.finite.mercy, p.work), Retry: g.retry()}
 }
 

@@ -71,7 +71,7 @@ func TestBeginMoments(t *testing.T) {
 		"stream, squeezed, unsaid": {2 * sec, policy.Infinite, policy.Rule{Grace: 36 * sec}, policy.Moments{1800 * ms, 1950 * ms, 2 * sec, 0}},
 		"no work":                  {0, policy.Infinite, policy.Rule{Grace: sec}, policy.Moments{}},
 		"less than no work":        {-sec, policy.Finite, policy.Rule{}, policy.Moments{}},
-		"endless rule": {work, policy.Infinite, policy.Rule{Grace: math.MaxInt64, Timeout: policy.AtOnce, Mercy: policy.AtOnce},
+		"endless rule": {work, policy.Infinite, policy.Rule{Grace: math.MaxInt64 - 1, Timeout: policy.AtOnce, Mercy: policy.AtOnce},
 			policy.Moments{20*sec - 1, 20*sec - 1, 20 * sec, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -272,7 +272,7 @@ func TestEqualSeedsGiveEqualPlans(t *testing.T) {
 
 func TestBeginTakes64BytesEach(t *testing.T) {
 	for _, n := range []int{10_000, 100_000, 130_000} {
-		all := many(n, policy.Rule{Spread: 10 * sec}, policy.Infinite)
+		all := many(n, policy.Rule{Spread: 10 * sec, Order: policy.Order(n / 100_000)}, policy.Infinite)
 		p := policy.NewPlan(20*sec, 1)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -289,13 +289,20 @@ func FuzzPlan(f *testing.F) {
 	f.Add(uint64(2), int64(2*sec), uint16(3000), int64(9*sec), int64(20*sec), int64(3*sec), int64(sec), int64(3*sec))
 	f.Add(uint64(3), int64(-1), uint16(10), int64(-1), int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MinInt64), int64(-5))
 	f.Add(uint64(4), int64(math.MaxInt64), uint16(1000), int64(1), int64(math.MaxInt64/2), int64(math.MaxInt64/2), int64(7), int64(math.MaxInt64))
+	f.Add(uint64(0x1021), int64(20*sec), uint16(3000), int64(sec), int64(5*sec), int64(2*sec), int64(0), int64(3*sec))
+	f.Add(uint64(0x1012), int64(4*sec), uint16(3000), int64(0), int64(5*sec), int64(0), int64(sec), int64(0))
+	f.Add(uint64(6), int64(20*sec), uint16(1500), int64(policy.ToTheEnd), int64(5*sec), int64(0), int64(0), int64(3*sec))
+	f.Add(uint64(7), int64(20*sec), uint16(50), int64(policy.ToTheEnd), int64(0), int64(0), int64(0), int64(3*sec))
 	f.Add(uint64(5), int64(1000), uint16(2000), int64(0), int64(900), int64(1), int64(1), int64(999))
 	f.Fuzz(func(t *testing.T, seed uint64, work int64, n uint16, grace, spread, timeout, mercy, at int64) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		rules := []policy.Rule{
 			{Grace: time.Duration(grace), Spread: time.Duration(spread), Timeout: time.Duration(timeout), Mercy: time.Duration(mercy)},
-			{Spread: time.Duration(spread), Reconnect: policy.Window{Max: 30 * sec}},
+			{Spread: time.Duration(spread), Reconnect: policy.Window{Max: 30 * sec}, Order: policy.Order(seed % 4)},
 			{Grace: time.Duration(random.Int64N(int64(30 * sec))), Timeout: time.Duration(random.Int64N(int64(9 * sec)))},
+		}
+		for i := range rules { // in half of the cases all are told together
+			rules[i].Priority = int(seed>>(4*i)) % 3 * int(seed>>12&1)
 		}
 		all := make([]policy.Subject, n%4096)
 		for i := range all {
@@ -304,6 +311,7 @@ func FuzzPlan(f *testing.F) {
 			if random.IntN(2) == 0 {
 				all[i].Kind = policy.Infinite
 			}
+			all[i].Age, all[i].Idle = time.Duration(random.Int64N(100)), time.Duration(random.Int64())
 		}
 		late := make([]policy.Subject, 10)
 		for i := range late {
@@ -324,16 +332,18 @@ func hold(t *testing.T, work time.Duration, seed uint64, all, late []policy.Subj
 	work = min(max(0, work), math.MaxInt64/8)
 
 	told := map[policy.Rule][]time.Duration{}
+	lead := leads(all)
 	for i, m := range moments {
 		s := all[i]
 		sane(t, m, s, work)
 		if s.Kind == policy.Infinite {
 			told[*s.Rule] = append(told[*s.Rule], m.Farewell)
-		} else {
+		} else if s.Rule.Grace != policy.ToTheEnd {
 			require.Zero(t, m.Farewell, "finite responses hear of it at once")
 		}
-		kept(t, m, s, work)
+		kept(t, m, s, work, lead[s.Rule.Priority])
 	}
+	inOrder(t, all, moments, work)
 	for r, of := range told {
 		slices.Sort(of)
 		paced(t, r, of)
@@ -343,7 +353,9 @@ func hold(t *testing.T, work time.Duration, seed uint64, all, late []policy.Subj
 		m := p.Late(s, when)
 		require.Equal(t, m, twin.Late(s, when))
 		sane(t, m, s, work)
-		require.Equal(t, min(max(0, when), work), m.Farewell, "told at once")
+		if s.Rule.Grace != policy.ToTheEnd {
+			require.Equal(t, min(max(0, when), work), m.Farewell, "told at once")
+		}
 	}
 }
 
@@ -362,12 +374,15 @@ func sane(t *testing.T, m policy.Moments, s policy.Subject, work time.Duration) 
 }
 
 // kept checks that what a fitting rule says is what it gets, to the nanosecond.
-func kept(t *testing.T, m policy.Moments, s policy.Subject, work time.Duration) {
+func kept(t *testing.T, m policy.Moments, s policy.Subject, work, lead time.Duration) {
 	t.Helper()
 	r := *s.Rule
 	r.Kind = max(policy.Finite, s.Kind)
 	b := policy.Budget{Total: work + 1, Reserve: 1}
-	if r.Validate() != nil || b.Fit("/", r) != nil {
+	if r.Kind == policy.Infinite && r.Grace != policy.ToTheEnd {
+		r.Grace = max(r.Grace, lead)
+	}
+	if r.Validate() != nil || b.Fit("/", r) != nil || r.Grace == policy.ToTheEnd && lead > 0 {
 		return
 	}
 	require.Equal(t, work, b.Work())
@@ -377,12 +392,17 @@ func kept(t *testing.T, m policy.Moments, s policy.Subject, work time.Duration) 
 		require.LessOrEqual(t, m.Cut-m.Cancel, policy.DefaultMercy)
 	}
 	switch {
+	case r.Grace == policy.ToTheEnd && r.Spread <= 0:
+		require.Equal(t, work, m.Cut, "to the end")
+	case r.Grace == policy.ToTheEnd:
+		require.LessOrEqual(t, work-m.Cut, r.Spread, "to the end, but for the pace")
 	case r.Kind == policy.Finite && r.Grace > 0:
 		require.Equal(t, r.Grace, m.Cancel, "grace")
 	case r.Kind == policy.Finite:
 		require.Equal(t, work, m.Cut, "as long as the budget lasts")
 	default:
-		require.True(t, r.Grace <= m.Farewell && m.Farewell <= r.Grace+r.Spread, "%v is not in the window of %+v", m.Farewell, r)
+		// Those that are told first may be fewer than they could be, and done sooner.
+		require.True(t, s.Rule.Grace <= m.Farewell && m.Farewell <= r.Grace+r.Spread, "%v is not in the window of %+v", m.Farewell, r)
 		if r.Timeout > 0 {
 			require.Equal(t, r.Timeout, m.Cancel-m.Farewell, "timeout")
 		} else {

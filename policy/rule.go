@@ -2,8 +2,8 @@ package policy
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 )
@@ -21,10 +21,17 @@ type Rule struct {
 	// Kind of the route's responses; Auto: by what the handler does.
 	Kind Kind
 	// Grace is how long a response is left alone once draining begins. For a stream it comes before the farewell; zero:
-	// none. A finite response is cancelled after it; zero: as long as the budget lasts.
+	// none. A finite response is cancelled after it; zero: as long as the budget lasts; [AtOnce]: none. [ToTheEnd] is all
+	// the time that the rule's other parts leave.
 	Grace time.Duration
 	// Spread is the window over which this rule's farewells are paced; zero: all at once. Finite responses have none.
 	Spread time.Duration
+	// Order says which of this rule's streams are told first; zero: Random.
+	Order Order
+	// Priority puts the farewells of rules with a higher one before those of rules with a lower one, which may be below
+	// zero: dashboards before payments. The lower ones begin when the last farewell of the higher ones is due, not when
+	// those have ended, and share what time is left then. A rule that grants [ToTheEnd] holds nobody up.
+	Priority int
 	// Timeout is the time from a stream's farewell to its cancel; zero: 3 s or what the budget has left; [AtOnce]: none.
 	// A handler that doesn't listen to stream.Draining goes on for as long, with its output swallowed, and so does the
 	// drain: AtOnce suits most event streams. A WebSocket's peer has this time to answer the close frame. Finite
@@ -43,8 +50,12 @@ const (
 	DefaultTimeout = 3 * time.Second
 	DefaultMercy   = 1 * time.Second
 
-	// AtOnce, as a Timeout or Mercy, is as good as none, where zero would mean the default.
+	// AtOnce, as any of a Rule's times, is as good as none, where zero would mean the default or what another rule says.
 	AtOnce = time.Nanosecond
+
+	// ToTheEnd, as a Grace, is all the time that the budget leaves beside the rule's Spread, Timeout and Mercy. It always
+	// fits. A finite response has as long without it, but hears stream.Draining at once; with it only as it is cancelled.
+	ToTheEnd time.Duration = math.MaxInt64
 )
 
 // Rule returns r, whatever the request, which may be nil.
@@ -57,6 +68,8 @@ func (r Rule) Over(base Rule) Rule {
 		Kind:      cmp.Or(r.Kind, base.Kind),
 		Grace:     cmp.Or(r.Grace, base.Grace),
 		Spread:    cmp.Or(r.Spread, base.Spread),
+		Order:     cmp.Or(r.Order, base.Order),
+		Priority:  cmp.Or(r.Priority, base.Priority),
 		Timeout:   cmp.Or(r.Timeout, base.Timeout),
 		Mercy:     cmp.Or(r.Mercy, base.Mercy),
 		Reconnect: cmp.Or(r.Reconnect, base.Reconnect),
@@ -64,7 +77,7 @@ func (r Rule) Over(base Rule) Rule {
 	}
 }
 
-// Validate reports all that is wrong with r in itself, joined: an unknown kind, a negative duration, a window that ends
+// Validate reports all that is wrong with r in itself, joined: an unknown kind or order, a negative duration, a window that ends
 // before it begins, a farewell that can't be sent. Whether r fits a budget is for [Budget.Fit] to say.
 func (r Rule) Validate() error {
 	return joined("policy: ", r.faults())
@@ -73,6 +86,9 @@ func (r Rule) Validate() error {
 func (r Rule) faults() (faults []string) {
 	if r.Kind > Infinite {
 		faults = append(faults, fmt.Sprintf("Kind %d is unknown; use Auto, Finite or Infinite", uint8(r.Kind)))
+	}
+	if r.Order > IdleFirst {
+		faults = append(faults, fmt.Sprintf("Order %d is unknown; use Random, OldestFirst, YoungestFirst or IdleFirst", uint8(r.Order)))
 	}
 	for _, part := range []struct {
 		name  string
@@ -84,13 +100,4 @@ func (r Rule) faults() (faults []string) {
 	}
 	faults = append(faults, r.Reconnect.faults()...)
 	return append(faults, r.Farewell.faults(r.Reconnect)...)
-}
-
-// joined makes one error of many faults, one line each, and nil of none.
-func joined(prefix string, faults []string) error {
-	errs := make([]error, len(faults))
-	for i, fault := range faults {
-		errs[i] = errors.New(prefix + fault)
-	}
-	return errors.Join(errs...)
 }

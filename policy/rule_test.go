@@ -61,11 +61,7 @@ func TestOverTakesEveryField(t *testing.T) {
 	}
 	require.NoError(t, quick.Check(over, nil))
 
-	every := policy.Rule{
-		Kind: policy.Finite, Grace: 1, Spread: 2, Timeout: 3, Mercy: 4,
-		Reconnect: policy.Window{Min: 5, Max: 6},
-		Farewell:  policy.Farewell{Code: 7, Reason: "a", Message: "b", Binary: true, Event: "c", Data: "d"},
-	}
+	every := everyField()
 	v := reflect.ValueOf(every)
 	for i := range v.NumField() {
 		require.False(t, v.Field(i).IsZero(), "%s is not set in this test", v.Type().Field(i).Name)
@@ -101,6 +97,7 @@ func TestRuleValidate(t *testing.T) {
 		"zero":  {policy.Rule{}, ""},
 		"full":  {policy.Rule{Kind: policy.Infinite, Grace: 1, Spread: 1, Timeout: policy.AtOnce, Mercy: policy.AtOnce}, ""},
 		"kind":  {policy.Rule{Kind: 3}, "policy: Kind 3 is unknown; use Auto, Finite or Infinite"},
+		"order": {policy.Rule{Order: 4}, "policy: Order 4 is unknown; use Random, OldestFirst, YoungestFirst or IdleFirst"},
 		"grace": {policy.Rule{Grace: -time.Second}, "policy: Grace is -1s; use zero or more"},
 		"window backwards": {
 			policy.Rule{Reconnect: policy.Window{Min: 3 * time.Second, Max: 2 * time.Second}},

@@ -11,13 +11,25 @@ type parts struct{ grace, spread, timeout, mercy time.Duration }
 
 func (p parts) sum() time.Duration { return p.grace + p.spread + p.timeout + p.mercy }
 
-// said returns what r says about its own kind. What it says nothing about, and what can't be, is zero.
+// said returns what r says about its own kind. What it says nothing about, what can't be, and a grace that takes what is
+// left are zero.
 func (r Rule) said() parts {
 	p := parts{grace: forever(r.Grace), mercy: forever(r.Mercy)}
+	if r.Grace == ToTheEnd {
+		p.grace = 0
+	}
 	if r.Kind != Finite {
 		p.spread, p.timeout = forever(r.Spread), forever(r.Timeout)
 	}
 	return p
+}
+
+// after returns r as it is for streams that are not told before lead: what is over of their grace by then is over.
+func (r Rule) after(lead time.Duration) Rule {
+	if r.Grace != ToTheEnd {
+		r.Grace = max(0, r.Grace-lead)
+	}
+	return r
 }
 
 // stream returns the parts that a stream under r has within work. They never add up to more.
@@ -31,7 +43,11 @@ func (r Rule) stream(work time.Duration) parts {
 	if p.mercy == 0 {
 		usual.mercy = DefaultMercy
 	}
-	return p.within(work, usual)
+	p = p.within(work, usual)
+	if r.Grace == ToTheEnd {
+		p.grace = work - p.sum()
+	}
+	return p
 }
 
 // finite returns the parts that a finite response under r has within work: grace until cancel, mercy until cut.

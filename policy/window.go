@@ -27,6 +27,8 @@ func (w Window) Slot(k uint64) time.Duration {
 
 func (w Window) orDefault() Window { return cmp.Or(w, defaultWindow) }
 
+func (w Window) words() string { return w.Min.String() + " to " + w.Max.String() }
+
 func (w Window) faults() (faults []string) {
 	switch {
 	case w.Min < 0 || w.Max < 0:

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/r3labs/sse/v2"
+
+	"github.com/lastcall-go/lastcall/sse/r3labs"
 )
 
 const (
@@ -20,6 +22,7 @@ const (
 // A dashboard publishes figures of this process to everybody who looks.
 type dashboard struct {
 	server *sse.Server
+	events *r3labs.Handler // of the server's
 	cancel context.CancelFunc
 	done   sync.WaitGroup // the publisher
 }
@@ -27,7 +30,8 @@ type dashboard struct {
 // newDashboard begins to publish. open tells how many responses are open.
 func newDashboard(open func() int) *dashboard {
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &dashboard{server: sse.New(), cancel: cancel}
+	server := sse.New()
+	d := &dashboard{server: server, events: &r3labs.Handler{Server: server, Patience: dashboardPatience}, cancel: cancel}
 	d.server.AutoReplay = false // yesterday's figures help nobody
 	d.server.BufferSize = 1
 	d.server.CreateStream(metricsStream)
@@ -35,12 +39,11 @@ func newDashboard(open func() int) *dashboard {
 	return d
 }
 
-// close must come when no handler is running any more: a subscriber that leaves after the library's Close waits for ever
-// for somebody to take note.
-func (d *dashboard) close() {
+// close waits for the subscribers to leave, as they have when the server has drained.
+func (d *dashboard) close(ctx context.Context) error {
 	d.cancel()
 	d.done.Wait()
-	d.server.Close()
+	return d.events.Close(ctx)
 }
 
 func (d *dashboard) publish(ctx context.Context, open func() int) {
@@ -65,21 +68,5 @@ func (d *dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("live: stream=%q: the only stream is %q", name, metricsStream), http.StatusNotFound)
 		return
 	}
-	// Nothing is replayed, and the library would refuse an id that isn't a number, which a browser never forgives.
-	r.Header.Del("Last-Event-ID")
-	d.server.ServeHTTP(prompt{w, http.NewResponseController(w)}, r)
+	d.events.ServeHTTP(w, r)
 }
-
-// prompt gives each event a limited time to get out. The library hands events to one subscriber after the other, so that
-// without it a single one who stops reading would freeze the dashboard for all.
-type prompt struct {
-	http.ResponseWriter
-	control *http.ResponseController
-}
-
-func (p prompt) Flush() {
-	_ = p.control.SetWriteDeadline(time.Now().Add(dashboardPatience))
-	_ = p.control.Flush() // an error also ends the request's context, at which the library lets go
-}
-
-func (p prompt) Unwrap() http.ResponseWriter { return p.ResponseWriter }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -18,7 +19,7 @@ import (
 func TestDashboard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDashboard(func() int { return 42 })
-		t.Cleanup(d.close) // after the server has gone
+		t.Cleanup(func() { assert.NoError(t, d.close(context.Background())) }) // after the server has gone
 		p := inMemory(t, d)
 		conn := p.dial()
 		defer conn.Close()
@@ -48,7 +49,7 @@ func TestDashboard(t *testing.T) {
 
 func TestDashboardHasOneStream(t *testing.T) {
 	d := newDashboard(func() int { return 0 })
-	defer d.close()
+	defer func() { assert.NoError(t, d.close(context.Background())) }()
 	for _, query := range []string{"", "?stream=other"} {
 		w := httptest.NewRecorder()
 		d.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/events"+query, nil))
@@ -60,7 +61,7 @@ func TestDashboardHasOneStream(t *testing.T) {
 func TestWhoStopsReadingDoesNotFreezeTheDashboard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDashboard(func() int { return 0 })
-		t.Cleanup(d.close)
+		t.Cleanup(func() { assert.NoError(t, d.close(context.Background())) })
 		p := inMemory(t, d)
 		const request = "GET /events?stream=metrics HTTP/1.1\r\nHost: live\r\n\r\n"
 		stuck := p.dial()

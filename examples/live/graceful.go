@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -15,19 +16,30 @@ import (
 type graceful struct {
 	drainer *middleware.Drainer
 	screen  *screen
+	rules   policy.Swap
+	file    string // that rules are read from; empty: none
 }
 
 func newGraceful(cfg config, log *slog.Logger, screen *screen) (*graceful, error) {
-	d := &middleware.Drainer{
-		Policy: rules(),
-		Budget: policy.Budget{Total: cfg.budget, Announce: cfg.announce},
+	g := &graceful{screen: screen, file: cfg.policy}
+	g.drainer = &middleware.Drainer{
+		Policy: &g.rules,
+		Budget: policy.Budget{Total: cfg.budget, Announce: cfg.announce, Reserve: cfg.reserve},
 		Logger: log,
 	}
-	return &graceful{d, screen}, d.Check()
+	return g, g.rules.Store(cmp.Or(cfg.table, rules()), g.drainer.Budget)
 }
 
 func (g *graceful) notify(parent context.Context) (context.Context, context.CancelFunc) {
-	return middleware.NotifyContext(parent, g.drainer)
+	ctx, stop := middleware.NotifyContext(parent, g.drainer)
+	if g.file == "" {
+		return ctx, stop
+	}
+	forget := reread(g.file, &g.rules, g.drainer.Budget, g.drainer.Logger)
+	return ctx, func() {
+		forget()
+		stop()
+	}
 }
 
 func (g *graceful) wrap(next http.Handler) http.Handler { return middleware.Graceful(g.drainer)(next) }

@@ -258,6 +258,8 @@ func TestUsage(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
+	bad := file(t, "{\"routes\": {\"/ws\": {\n\"spred\": \"1s\"}}}")
+	long := file(t, `{"routes": {"/ws": {"spread": "30s"}}}`)
 	for _, c := range []struct {
 		args string
 		want string
@@ -266,6 +268,10 @@ func TestUsage(t *testing.T) {
 		{"-budget soon", `invalid value "soon" for flag -budget`},
 		{"-budget 0s", "-budget is 0s: use a time over 0s"},
 		{"-announce -1s", "-announce is -1s: use 0s or more"},
+		{"-rules -bare", "-rules and -policy are about lastcall's drain"},
+		{"-policy nowhere.json", "can't read -policy: open nowhere.json"},
+		{"-policy " + bad, "policy: " + bad + `:2: unknown field "spred"; a rule has`},
+		{"-policy " + long, `:1: route "/ws" needs 30s (spread 30s) but the budget leaves 23s of 25s`},
 		{"-clients 0 -demo", "-clients is 0: use 1 or more"},
 		{"now", `unexpected argument "now"`},
 		{"-budget 2s", `route "/ws" needs 3s (spread 1s + timeout 2s)`},

@@ -4,6 +4,8 @@
 //	go run ./examples/live                      # then open http://localhost:8080 and press Ctrl-C
 //	go run ./examples/live -demo -clients 200   # the same with clients of its own, and what they saw
 //	go run ./examples/live -demo -bare          # the same without lastcall, for contrast
+//	go run ./examples/live -rules               # which rule each route has, and why
+//	go run ./examples/live -policy drain.json   # rules and budget from a file, which SIGHUP has read again
 //
 // Its exit status is 0 where nothing was cut, 1 where something was, and 2 for bad flags or an address in use.
 package main
@@ -20,6 +22,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/lastcall-go/lastcall/policy"
 )
 
 const (
@@ -49,6 +53,10 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 	end, err := newEnding(cfg, log, screen)
 	if err != nil {
 		return fail(exitUsage, err)
+	}
+	if g, ok := end.(*graceful); ok && cfg.rules {
+		printRules(stdout, g.drainer.Policy, g.drainer.Budget)
+		return exitOK
 	}
 	ln, err := listen(cfg.addr)
 	if err != nil {
@@ -81,10 +89,14 @@ type config struct {
 	addr             string
 	budget, announce time.Duration
 	demo, bare       bool
+	rules            bool
+	policy           string        // the file
+	reserve          time.Duration // only a file has it
+	table            *policy.Mux   // what the file says, else nil
 	clients          int
 }
 
-// parse reads the flags. When help was asked for it writes it to usage and returns flag.ErrHelp.
+// parse reads the flags, and the file with the policy if they name one. When help was asked for it writes it to usage and returns flag.ErrHelp.
 func parse(args []string, usage io.Writer) (config, error) {
 	var c config
 	f := flag.NewFlagSet("live", flag.ContinueOnError)
@@ -95,6 +107,8 @@ func parse(args []string, usage io.Writer) (config, error) {
 	f.BoolVar(&c.demo, "demo", false, "connect clients of our own, drain, and print what they saw")
 	f.IntVar(&c.clients, "clients", 200, "how `many` clients -demo connects")
 	f.BoolVar(&c.bare, "bare", false, "end with net/http's own Shutdown instead, for contrast")
+	f.StringVar(&c.policy, "policy", "", "`file` with rules and a budget, see policy.File; -budget and -announce stand above it")
+	f.BoolVar(&c.rules, "rules", false, "print which rule each route has and where it came from, and exit")
 
 	err := f.Parse(args)
 	switch {
@@ -109,11 +123,18 @@ func parse(args []string, usage io.Writer) (config, error) {
 		err = fmt.Errorf("-budget is %v: use a time over 0s", c.budget)
 	case c.announce < 0:
 		err = fmt.Errorf("-announce is %v: use 0s or more", c.announce)
+	case c.bare && (c.rules || c.policy != ""):
+		err = errors.New("-rules and -policy are about lastcall's drain, which -bare goes without: leave out -bare or them")
 	case c.clients < 1:
 		err = fmt.Errorf("-clients is %d: use 1 or more", c.clients)
 	}
 	if c.demo {
 		c.addr = "127.0.0.1:0"
+	}
+	if err == nil && c.policy != "" {
+		given := map[string]bool{}
+		f.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		err = c.load(given)
 	}
 	return c, err
 }

@@ -46,7 +46,7 @@ func TestParse(t *testing.T) {
 	var usage bytes.Buffer
 	_, err = parse([]string{"-h"}, &usage)
 	assert.ErrorIs(t, err, flag.ErrHelp)
-	for _, name := range []string{"addr", "announce", "bare", "budget", "clients", "demo"} {
+	for _, name := range []string{"addr", "announce", "bare", "budget", "clients", "demo", "policy", "rules"} {
 		assert.Contains(t, usage.String(), "  -"+name)
 	}
 }

@@ -2,12 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
-
-	"github.com/lastcall-go/lastcall/policy"
 )
 
 // An ending is how the server is brought to its end: by lastcall's drain or by net/http's own Shutdown. It is all that
@@ -30,29 +29,6 @@ func newEnding(cfg config, log *slog.Logger, screen *screen) (ending, error) {
 	return newGraceful(cfg, log, screen)
 }
 
-// rules says how each route's streams are ended. Routes that aren't here have the zero rule, by which what is finite may
-// go on for as long as the budget lasts.
-func rules() policy.Policy {
-	var m policy.Mux
-	m.Handle("/ws", policy.Rule{
-		Kind:      policy.Infinite,
-		Spread:    time.Second,
-		Timeout:   2 * time.Second,
-		Reconnect: policy.Window{Min: time.Second, Max: 5 * time.Second},
-		Farewell: policy.Farewell{
-			Reason:  "restarting; retry={retry}",
-			Message: `{"type":"bye","retry":{retry}}`,
-		},
-	})
-	m.Handle("/events", policy.Rule{
-		Kind:      policy.Infinite,
-		Spread:    time.Second,
-		Timeout:   policy.AtOnce, // nothing comes after a dashboard's final event
-		Reconnect: policy.Window{Min: time.Second, Max: 5 * time.Second},
-	})
-	return &m
-}
-
 // serve serves ln until ctx ends, or a signal comes, and the ending is over.
 func serve(ctx context.Context, ln net.Listener, end ending, log *slog.Logger) error {
 	ctx, stop := end.notify(ctx)
@@ -73,8 +49,9 @@ func serve(ctx context.Context, ln net.Listener, end ending, log *slog.Logger) e
 
 	// No handler runs any more, so that what they use can go.
 	past.close()
-	board.close()
-	return err
+	closing, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return errors.Join(err, board.close(closing))
 }
 
 // routes gives the whole server. The probes stay outside of what is drained: they answer until the very end.

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// rules says how each route's streams are ended. Routes that aren't here have the zero rule, by which what is finite may
+// go on for as long as the budget lasts.
+func rules() *policy.Mux {
+	var m policy.Mux
+	m.Handle("/ws", policy.Rule{
+		Kind:      policy.Infinite,
+		Spread:    time.Second,
+		Timeout:   2 * time.Second,
+		Reconnect: policy.Window{Min: time.Second, Max: 5 * time.Second},
+		Farewell: policy.Farewell{
+			Reason:  "restarting; retry={retry}",
+			Message: `{"type":"bye","retry":{retry}}`,
+		},
+	})
+	m.Handle("/events", policy.Rule{
+		Kind:      policy.Infinite,
+		Spread:    time.Second,
+		Timeout:   policy.AtOnce, // nothing comes after a dashboard's final event
+		Reconnect: policy.Window{Min: time.Second, Max: 5 * time.Second},
+	})
+	return &m
+}
+
+// printRules says what each route's streams will be told and when, and who said so.
+func printRules(w io.Writer, p policy.Policy, b policy.Budget) {
+	fmt.Fprintf(w, "budget %v: announce %v, responses %v, reserve %v\n\n", b.Whole(), b.Announce, b.Work(), b.Reserved())
+	fmt.Fprint(w, policy.Explain(p))
+}
+
+// load takes the rules from the file, and of its budget what no flag has given.
+func (c *config) load(given map[string]bool) error {
+	f, err := readPolicy(c.policy)
+	if err != nil {
+		return err
+	}
+	if !given["budget"] {
+		c.budget = cmp.Or(f.Budget.Total, c.budget)
+	}
+	if !given["announce"] {
+		c.announce = f.Budget.Announce
+	}
+	c.reserve = f.Budget.Reserve
+	c.table, err = f.Mux()
+	return err
+}
+
+func readPolicy(name string) (*policy.File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("can't read -policy: %w", err)
+	}
+	defer f.Close()
+	return policy.Read(f, name)
+}
+
+// reread reads the policy's file again on every SIGHUP, until stop is called. Rules that aren't in order, or don't fit
+// the budget, which stays as it was at the start, change nothing.
+func reread(name string, rules *policy.Swap, b policy.Budget, log *slog.Logger) (stop func()) {
+	hangups, over, stopped := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-hangups:
+			case <-over:
+				return
+			}
+			f, err := readPolicy(name)
+			var table *policy.Mux
+			if err == nil {
+				table, err = f.Mux()
+			}
+			if err == nil {
+				err = rules.Store(table, b)
+			}
+			if err != nil {
+				log.Error("policy stays as it was", "file", name, "error", oneLine(err.Error()))
+				continue
+			}
+			log.Info("policy read again", "file", name, "routes", len(f.Routes))
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(over)
+		<-stopped
+	}
+}

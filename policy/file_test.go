@@ -1,0 +1,248 @@
+package policy_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+const goodFile = `{
+	"budget": {"total": "40s", "announce": "5s", "reserve": "1.5s"},
+	"default": {"mercy": "500ms"},
+	"routes": {
+		"GET /live": "tell-come-back",
+		"GET /ticker": {"spread": "15s", "use": "tell-stay-away", "timeout": "at once", "grace": "to the end"},
+		"/ws/{room}": {
+			"kind": "infinite", "grace": "1s", "spread": "10s", "timeout": "2s", "mercy": "1m", "order": "oldest-first", "priority": 2,
+			"reconnect": {"min": "1s", "max": "20s"},
+			"farewell": {"code": 4000, "reason": "back", "message": "bye", "binary": true, "event": "e", "data": "d"}
+		}
+	}
+}
+`
+
+var goodRoutes = map[string]policy.Rule{
+	"GET /live":   policy.TellComeBack(),
+	"GET /ticker": policy.Rule{Grace: policy.ToTheEnd, Spread: 15 * sec, Timeout: policy.AtOnce}.Over(policy.TellStayAway()),
+	"/ws/{room}": {
+		Kind: policy.Infinite, Grace: sec, Spread: 10 * sec, Timeout: 2 * sec, Mercy: time.Minute, Order: policy.OldestFirst, Priority: 2,
+		Reconnect: policy.Window{Min: sec, Max: 20 * sec},
+		Farewell:  policy.Farewell{Code: 4000, Reason: "back", Message: "bye", Binary: true, Event: "e", Data: "d"},
+	},
+}
+
+func read(text string) (*policy.File, error) {
+	return policy.Read(strings.NewReader(text), "drain.json")
+}
+
+func TestRead(t *testing.T) {
+	f, err := read(strings.Replace(goodFile, `"1m"`, `"20s"`, 1))
+	require.NoError(t, err)
+	assert.Equal(t, policy.Budget{Total: 40 * sec, Announce: 5 * sec, Reserve: 1500 * ms}, f.Budget)
+	assert.Equal(t, policy.Rule{Mercy: 500 * ms}, f.Default)
+	require.Len(t, f.Routes, 3)
+	assert.Equal(t, goodRoutes["GET /live"], f.Routes["GET /live"])
+	assert.Equal(t, goodRoutes["GET /ticker"], f.Routes["GET /ticker"])
+	ws := goodRoutes["/ws/{room}"]
+	ws.Mercy = 20 * sec
+	assert.Equal(t, ws, f.Routes["/ws/{room}"])
+
+	m, err := f.Mux()
+	require.NoError(t, err)
+	require.NoError(t, policy.Check(m, f.Budget))
+	assert.Equal(t, ws, m.Rule(httptest.NewRequest("GET", "/ws/blue", nil)))
+	assert.Equal(t, policy.Rule{Mercy: 500 * ms}, m.Rule(httptest.NewRequest("GET", "/else", nil)))
+
+	e := policy.Explain(m)
+	require.Len(t, e, 4)
+	assert.Equal(t, []string{"GET /live", "GET /ticker", "/ws/{room}", "(all others)"}, []string{e[0].Route, e[1].Route, e[2].Route, e[3].Route})
+	assert.Contains(t, e[0].Fields, policy.Field{Name: "spread", Value: "5s", From: "drain.json:5"})
+	assert.Contains(t, e[0].Fields, policy.Field{Name: "mercy", Value: "500ms", From: "drain.json:3"})
+	assert.Contains(t, e[2].Fields, policy.Field{Name: "mercy", Value: "20s", From: "drain.json:7"})
+	assert.Contains(t, e[3].Fields, policy.Field{Name: "mercy", Value: "500ms", From: "drain.json:3"})
+
+	for _, nothing := range []string{"{}", ` {"routes": {}} `, `{"budget": {}, "default": {}}`} {
+		f, err = read(nothing)
+		require.NoError(t, err)
+		assert.Zero(t, f.Budget)
+		m, err = f.Mux()
+		require.NoError(t, err)
+		assert.Zero(t, m.Rule(httptest.NewRequest("GET", "/", nil)))
+	}
+}
+
+// All of them at once, in the order of the file.
+func TestReadTellsAllThatIsWrong(t *testing.T) {
+	_, err := read(`{
+	"budget": {"total": "40s", "anounce": "5s"},
+	"default": {"mercy": -1, "grace": "50s"},
+	"routes": {
+		"GET /a/{x}": "tell-come-bak",
+		"GET /{y}/b": {"spread": "soon"},
+		"GET /{z": {},
+		"GET /c": {"kind": "endless", "kind": "finite", "grace": "-1s"},
+		"GET /d": {"farewell": {"code": "4000", "binary": "yes", "data": {"retry": [1, {"a": 2}]}, "event": null}},
+		"GET /d": {"spread": "1s"},
+		"GET /e": [1, 2], "/f2": {"order": "last", "priority": "1"},
+		"GET /f": {
+			"reconnect": {"min": "2s", "max": "1s"},
+			"use": "nothing"
+		},
+		"GET /a/{other}": {"use": 7}
+	},
+	"extra": {"deep": [{}, []]}
+}`)
+	require.EqualError(t, err, strings.TrimSpace(`
+policy: drain.json:2: unknown field "anounce"; a budget has total, announce, reserve
+policy: drain.json:3: mercy is -1; write a time in quotes, such as "1.5s"
+policy: drain.json:5: no rule has the name "tell-come-bak"; use cut-at-once, leave-alone, let-finish, tell-come-back, tell-stay-away
+policy: drain.json:6: spread is "soon"; write a number with its unit, such as "1.5s" or "200ms"
+policy: drain.json:6: route "GET /{y}/b" conflicts with "GET /a/{x}" on line 5: they match some of the same requests, and neither is the more specific; change one
+policy: drain.json:7: route "GET /{z": parsing "GET /{z": at offset 5: bad wildcard segment (must end with '}')
+policy: drain.json:8: kind "endless" is unknown; use "auto", "finite" or "infinite"
+policy: drain.json:8: "kind" is given twice, first on line 8; keep one of them
+policy: drain.json:8: route "GET /c": Grace is -1s; use zero or more
+policy: drain.json:9: code is "4000"; write a whole number
+policy: drain.json:9: binary is "yes"; write true or false
+policy: drain.json:9: data is an object; write a string
+policy: drain.json:9: event is null; write a string
+policy: drain.json:10: "GET /d" is given twice, first on line 9; keep one of them
+policy: drain.json:11: the rule is an array; write an object
+policy: drain.json:11: order "last" is unknown; use "random", "oldest-first", "youngest-first" or "idle-first"
+policy: drain.json:11: priority is "1"; write a whole number
+policy: drain.json:12: route "GET /f": Reconnect.Min 2s is over Reconnect.Max 1s; set Max to 2s or more
+policy: drain.json:14: no rule has the name "nothing"; use cut-at-once, leave-alone, let-finish, tell-come-back, tell-stay-away
+policy: drain.json:16: use is 7; write the name of a rule
+policy: drain.json:16: route "GET /a/{other}" conflicts with "GET /a/{x}" on line 5: they match some of the same requests, and neither is the more specific; change one
+policy: drain.json:18: unknown field "extra"; the file has budget, default, routes`))
+}
+
+func TestReadRefuses(t *testing.T) {
+	for name, tt := range map[string]struct{ text, want string }{
+		"nothing":        {"", "policy: drain.json:1: this is not JSON: unexpected end of JSON input"},
+		"no JSON":        {"{\n\"budget\": {},\n}", "policy: drain.json:3: this is not JSON: invalid character '}' looking for beginning of object key string"},
+		"cut short":      {"{\n\"budget\": {\n", "policy: drain.json:2: this is not JSON: unexpected end of JSON input"},
+		"more behind":    {"{}\n\n{}", "policy: drain.json:3: this is not JSON: invalid character '{' after top-level value"},
+		"no object":      {"\n[]", "policy: drain.json:2: the file is an array; write an object"},
+		"null":           {"null", "policy: drain.json:1: the file is null; write an object"},
+		"no routes":      {`{"routes": []}`, "policy: drain.json:1: routes is an array; write an object with a rule for each pattern"},
+		"fraction":       {`{"default": {"farewell": {"code": 1e3}}}`, "policy: drain.json:1: code is 1e3; write a whole number"},
+		"case":           {`{"Budget": {}}`, `policy: drain.json:1: unknown field "Budget"; the file has budget, default, routes`},
+		"no word for it": {`{"budget": {"total": "to the end"}}`, `policy: drain.json:1: total is "to the end"; write a number with its unit, such as "1.5s" or "200ms"`},
+		"no time left":   {"{\"budget\":\n{\"total\": \"2s\", \"announce\": \"2s\"}}", "policy: drain.json:1: Budget.Announce 2s and Reserve 1s leave nothing of Total 2s for the responses; raise Total over 3s"},
+		"over its budget": {"{\"budget\": {\"total\": \"12s\"}, \"default\": {\"grace\": \"2s\"}, \"routes\": {\n\"/a\": {\"spread\": \"10s\"}, \"/b\": \"leave-alone\"}}",
+			`policy: drain.json:2: route "/a" needs 12s (grace 2s + spread 10s) but the budget leaves 10.8s of 12s (announce 0s, reserve 1.2s): shorten the rule by 1.2s or raise Budget.Total to 13.334s`},
+		"default over the budget": {"{\"budget\": {\"total\": \"12s\"},\n\"default\": {\"grace\": \"11s\"}}",
+			`policy: drain.json:2: the rule for every route needs 11s (grace 11s) but the budget leaves 10.8s of 12s (announce 0s, reserve 1.2s): shorten the rule by 200ms or raise Budget.Total to 12.223s`},
+		"default not valid": {"{\"default\":\n{\"farewell\": {\"code\": 1005}}, \"routes\": {\"/\": {}}}",
+			"policy: drain.json:1: the rule for every route: close code 1005 may not be sent (RFC 6455 7.4.1); use 1000-1003, 1007-1014 or 3000-4999"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, err := read(tt.text)
+			require.EqualError(t, err, tt.want)
+			assert.Nil(t, f)
+		})
+	}
+	_, err := policy.Read(iotest.ErrReader(errors.New("disk gone")), "drain.json")
+	require.EqualError(t, err, "policy: reading drain.json: disk gone")
+}
+
+// Where the budget comes from elsewhere, Check finds what doesn't fit it, and still knows the line.
+func TestCheckKnowsTheLine(t *testing.T) {
+	f, err := read("{\"routes\": {\n\"/a\": {\"spread\": \"30s\"}}}")
+	require.NoError(t, err)
+	m, err := f.Mux()
+	require.NoError(t, err)
+	require.NoError(t, policy.Check(m, policy.Budget{Total: 40 * sec}))
+	require.ErrorContains(t, policy.Check(m, policy.Budget{}), `policy: drain.json:2: route "/a" needs 30s`)
+}
+
+func TestWhatIsWrittenReadsTheSame(t *testing.T) {
+	every := everyField()
+	f := policy.File{
+		Budget:  policy.Budget{Total: time.Hour, Announce: 1, Reserve: time.Minute},
+		Default: policy.Rule{Timeout: policy.AtOnce},
+		Routes:  map[string]policy.Rule{"/every": every, "/none": {}, "/alone": policy.LeaveAlone(), "/kind": {Kind: policy.Finite}},
+	}
+	text, err := json.MarshalIndent(f, "", "\t")
+	require.NoError(t, err)
+	back, err := read(string(text))
+	require.NoError(t, err, "%s", text)
+	assert.Equal(t, f.Budget, back.Budget)
+	assert.Equal(t, f.Default, back.Default)
+	assert.Equal(t, f.Routes, back.Routes)
+	assert.NotContains(t, string(text), `"0s"`, "what is zero is left out")
+
+	m, err := back.Mux()
+	require.NoError(t, err)
+	table, err := json.Marshal(m)
+	require.NoError(t, err)
+	again, err := read(string(table))
+	require.NoError(t, err)
+	assert.Equal(t, f.Routes, again.Routes)
+	assert.Equal(t, f.Default, again.Default)
+	assert.Zero(t, again.Budget)
+}
+
+// Inside of somebody's own configuration the parts are as strict as a file of their own.
+func TestPartsUnmarshal(t *testing.T) {
+	type own struct {
+		Drain  policy.File     `json:"drain"`
+		Rule   policy.Rule     `json:"rule"`
+		Budget policy.Budget   `json:"budget"`
+		Window policy.Window   `json:"window"`
+		Bye    policy.Farewell `json:"bye"`
+	}
+	var c own
+	require.NoError(t, json.Unmarshal([]byte(`{
+		"drain": {"routes": {"/a": "let-finish"}}, "rule": "cut-at-once", "budget": {"total": "9s"},
+		"window": {"max": "3s"}, "bye": {"code": 1001}
+	}`), &c))
+	assert.Equal(t, policy.LetFinish(), c.Drain.Routes["/a"])
+	assert.Equal(t, policy.CutAtOnce(), c.Rule)
+	assert.Equal(t, 9*sec, c.Budget.Total)
+	assert.Equal(t, policy.Window{Max: 3 * sec}, c.Window)
+	assert.Equal(t, 1001, c.Bye.Code)
+
+	before := c
+	for text, want := range map[string]string{
+		`{"drain": {"route": {}}}`:        `policy: line 1: unknown field "route"`,
+		`{"rule": {"spread": "1"}}`:       `policy: line 1: spread is "1"`,
+		"{\"rule\": {\n\"use\": \"x\"}}":  `policy: line 2: no rule has the name "x"`,
+		`{"rule": 1}`:                     "policy: line 1: the value is 1; write an object",
+		`{"budget": {"max": "1s"}}`:       `policy: line 1: unknown field "max"; a budget has`,
+		`{"window": {"total": "1s"}}`:     `policy: line 1: unknown field "total"; a window has`,
+		`{"bye": {"code": 1.5, "x": {}}}`: `policy: line 1: code is 1.5; write a whole number`,
+	} {
+		require.ErrorContains(t, json.Unmarshal([]byte(text), &c), want)
+		assert.Equal(t, before, c, "%s changed something", text)
+	}
+	require.NoError(t, json.Unmarshal([]byte(`{"drain": null, "rule": null, "budget": null, "window": null, "bye": null}`), &c))
+	assert.Equal(t, before, c)
+	require.NoError(t, json.Unmarshal([]byte(`{"budget": {"announce": "1s"}}`), &c))
+	assert.Equal(t, policy.Budget{Total: 9 * sec, Announce: sec}, c.Budget, "what isn't mentioned stays")
+}
+
+func TestWhatJSONCannotHold(t *testing.T) {
+	_, err := json.Marshal(policy.Rule{Farewell: policy.Farewell{Message: "\xff", Binary: true}})
+	require.ErrorContains(t, err, `policy: "\xff" is not UTF-8 and can't be written as JSON`)
+	_, err = json.Marshal(policy.File{Default: policy.Rule{Kind: 9}})
+	require.ErrorContains(t, err, "policy: kind 9 is unknown")
+}
+
+func TestFileMuxChecks(t *testing.T) {
+	f := policy.File{Routes: map[string]policy.Rule{"/a/{x}": {}, "/{y}/b": {}, "/c": {Mercy: -1}}} // made by a program
+	m, err := f.Mux()
+	assert.Nil(t, m)
+	require.EqualError(t, err, `policy: route "/{y}/b" conflicts with "/a/{x}": they match some of the same requests, and neither is the more specific; change one`+
+		"\n"+`policy: route "/c": Mercy is -1ns; use zero or more`)
+}
