@@ -114,8 +114,8 @@ func TestFileIsNoTerminal(t *testing.T) {
 func TestProbesAnswerThroughTheDrain(t *testing.T) {
 	g, err := newGraceful(config{budget: 5 * time.Second}, quiet, &screen{})
 	require.NoError(t, err)
+	board := newDashboard(g.open)
 	defer func() { assert.NoError(t, board.close(context.Background())) }()
-	defer assert.NoError(t, board.close(context.Background()))
 	h := routes(g, newChat(newHistory(quiet)), board)
 	get := func(path string) int {
 		w := httptest.NewRecorder()
