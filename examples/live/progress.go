@@ -87,6 +87,10 @@ func progressLine(r middleware.Report, left time.Duration) string {
 		full = progressWidth * max(0, found-open) / found
 	}
 	bar := strings.Repeat("█", full) + strings.Repeat("░", progressWidth-full)
+	phase := r.Phase
+	if phase == middleware.Cancelling && r.Open.Streams() == 0 {
+		phase = middleware.Draining // those that are left are let finish
+	}
 	return fmt.Sprintf("%-10s %s %d open: finite %d, sse %d, ws %d  %.1fs left",
-		r.Phase, bar, open, r.Open.Finite, r.Open.SSE, r.Open.WebSocket+r.Open.Other, max(0, left).Seconds())
+		phase, bar, open, r.Open.Finite, r.Open.SSE, r.Open.WebSocket+r.Open.Other, max(0, left).Seconds())
 }
