@@ -64,9 +64,20 @@ func (c *Conn) Close() error {
 // once; then only the handler's Close or Cut ends the connection.
 func (c *Conn) Finish() {
 	c.Insist() // also says what a Write that failed has left unsaid
+	c.await()
 	c.takeReads()
 	if c.has(saying | sent) {
 		c.linger()
+	}
+}
+
+// await lets a Farewell or an Insist that is under way say what it has to: else the handler, whose Reads end next, could
+// close the connection first. It doesn't wait for the handler's own Write, which may be stuck, and settles by itself.
+func (c *Conn) await() {
+	if c.settling.Load() > 0 {
+		c.writing.take()
+		c.writing.release()
+		c.settle()
 	}
 }
 

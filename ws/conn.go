@@ -43,6 +43,8 @@ type Conn struct {
 	insist atomic.Bool           // say it without a message
 	posted atomic.Bool           // order or insist changed, and perhaps nobody has looked since
 
+	settling atomic.Int32 // those that look now
+
 	writing turn     // to write to inner
 	out     outgoing // owned by who has writing
 
@@ -146,7 +148,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return swallowed(p, err)
 	}
 	n, err := c.write(p)
-	if err == nil { // else it is left to the next: this caller wants to hear of its error, not wait for a peer
+	if err == nil && c.posted.Load() { // else it is left to the next: this caller wants to hear of its error, not wait for a peer
 		c.settle()
 	}
 	return n, err

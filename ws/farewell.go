@@ -84,6 +84,8 @@ func (c *Conn) Insist() {
 // settle says the farewell if one was posted that nobody has looked at, unless somebody is writing: whoever is, settles
 // after releasing its turn, and so nothing is lost between its last look and the release.
 func (c *Conn) settle() {
+	c.settling.Add(1)
+	defer c.settling.Add(-1)
 	for c.posted.Load() && c.writing.try() {
 		c.posted.Store(false)
 		if words, message := c.words(); words != nil && c.out.at(message) {

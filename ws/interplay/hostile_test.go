@@ -205,6 +205,7 @@ func TestHostileBefore(t *testing.T) {
 		_ = p.Close()
 	}
 	report := drained(t, d)
-	assert.EqualValues(t, 4, report.Before)
-	assert.Zero(t, report.Found.WebSocket)
+	// The client may see its connection closed a moment before the handler has returned, which the drain then finds.
+	assert.EqualValues(t, 4, report.Before+report.Completed, "%+v", report)
+	assert.Zero(t, report.Told+report.Unanswered+report.Cancelled+report.Cut)
 }
