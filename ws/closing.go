@@ -58,10 +58,10 @@ func (c *Conn) Close() error {
 }
 
 // Finish ends the handler's time: a farewell that waits for a message boundary is said as Insist would, and the handler's
-// Reads, a pending one too, return io.EOF. If the farewell was said (or the
-// handler's own Close), Finish reads in its place, throwing away what comes, until the peer's Close or its end, closes
-// the connection, and returns then, or at Cut: call it on a goroutine of its own. If nothing was said it returns at
-// once; then only the handler's Close or Cut ends the connection.
+// Reads, a pending one too, return io.EOF. If the farewell was said (or the handler's own Close), Finish reads in its
+// place, throwing away what comes, until the peer's Close or its end, closes the connection, and returns then, or at Cut:
+// call it on a goroutine of its own. If nothing was said it returns at once; then only the handler's Close or Cut ends the
+// connection.
 func (c *Conn) Finish() {
 	c.Insist() // also says what a Write that failed has left unsaid
 	c.await()
