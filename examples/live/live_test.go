@@ -23,7 +23,7 @@ import (
 
 const (
 	childLimit = 30 * time.Second
-	// exitWithin is how long after its last client's end the process must be gone. Seen: 5 to 9 ms, with the race detector.
+	// exitWithin is how long after its last client's end the process must be gone. Seen with the race detector: 5 to 15 ms.
 	exitWithin = 100 * time.Millisecond
 	// exitSlack is what is given to ends that begin with a signal, whose way to the process is part of it.
 	exitSlack = time.Second
