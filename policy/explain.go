@@ -151,6 +151,7 @@ func (r Rule) facets() []facet {
 		{"priority", said(r.Priority, strconv.Itoa(r.Priority)), "0"},
 		{"timeout", said(r.Timeout, span(r.Timeout).String()), span(DefaultTimeout).String()},
 		{"mercy", said(r.Mercy, span(r.Mercy).String()), span(DefaultMercy).String()},
+		{"maxage", said(r.MaxAge, span(r.MaxAge).String()), ""},
 		{"reconnect", said(r.Reconnect, r.Reconnect.words()), defaultWindow.words()},
 		{"code", said(f.Code, strconv.Itoa(f.Code)), strconv.Itoa(ComeBack.Code)},
 		{"reason", quoted(f.Reason), quoted(ComeBack.Reason)},

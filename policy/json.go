@@ -38,10 +38,11 @@ func (r Rule) MarshalJSON() ([]byte, error) {
 		Priority  int      `json:"priority,omitzero"`
 		Timeout   span     `json:"timeout,omitzero"`
 		Mercy     span     `json:"mercy,omitzero"`
+		MaxAge    span     `json:"maxage,omitzero"`
 		Reconnect Window   `json:"reconnect,omitzero"`
 		Farewell  Farewell `json:"farewell,omitzero"`
 	}{r.Kind, span(r.Grace), span(r.Spread), r.Order, r.Priority, span(r.Timeout), span(r.Mercy),
-		r.Reconnect, r.Farewell})
+		span(r.MaxAge), r.Reconnect, r.Farewell})
 }
 
 // UnmarshalJSON implements [json.Unmarshaler], for an object or the name of a named rule, as a [File] has it. It refuses
@@ -159,6 +160,7 @@ func (r *reader) rule(t json.Token, key string, to *Rule) {
 		{"priority", r.number(&to.Priority)},
 		{"timeout", r.span(&to.Timeout)},
 		{"mercy", r.span(&to.Mercy)},
+		{"maxage", r.span(&to.MaxAge)},
 		{"reconnect", func(key string) { r.window(r.next(), key, &to.Reconnect) }},
 		{"farewell", func(key string) { r.farewell(r.next(), key, &to.Farewell) }},
 	})

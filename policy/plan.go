@@ -29,7 +29,7 @@ type Subject struct {
 }
 
 // Moments are what a Plan has for one response. The first three are since draining began, none of them before the one
-// above it nor after the plan's work.
+// above it nor after the plan's work; those of [Rule.Aged] are since the response began.
 type Moments struct {
 	// Farewell is when a stream is told, and when a finite response hears that the server is draining.
 	Farewell time.Duration
@@ -90,7 +90,7 @@ func (p *Plan) Begin(all []Subject) []Moments {
 		if i > 0 && g.rule.Priority < paced[i-1].rule.Priority {
 			lead = next
 		}
-		p.sort(g, all)
+		p.sort(g.found, g.rule.Order, all)
 		over := p.pace(g, lead, moments)
 		if g.rule.Grace != ToTheEnd {
 			next = max(next, over)
@@ -117,6 +117,17 @@ func (p *Plan) Late(s Subject, at time.Duration) Moments {
 	return g.tell(at+end.grace, end)
 }
 
+// Pick returns the places in all of the n subjects that an Order puts first, in that order, and of all where there are
+// fewer: those that a part of the streams is, which is to be told without the rest.
+func (p *Plan) Pick(all []Subject, order Order, n int) []int32 {
+	picked := make([]int32, len(all))
+	for i := range picked {
+		picked[i] = int32(i)
+	}
+	p.sort(picked, order, all)
+	return picked[:min(max(0, n), len(picked))]
+}
+
 func (p *Plan) group(r *Rule) *group {
 	if r == nil {
 		r = new(Rule)
@@ -129,14 +140,14 @@ func (p *Plan) group(r *Rule) *group {
 	return g
 }
 
-// sort puts the streams of g into the order in which they are told.
-func (p *Plan) sort(g *group, all []Subject) {
-	if g.rule.Order == Random {
-		p.shuffle(g.found)
+// sort puts places in all into the order in which those that stand there are told.
+func (p *Plan) sort(found []int32, order Order, all []Subject) {
+	if order == Random {
+		p.shuffle(found)
 		return
 	}
-	slices.SortFunc(g.found, func(a, b int32) int {
-		return cmp.Or(g.rule.Order.compare(&all[a], &all[b]), cmp.Compare(a, b))
+	slices.SortFunc(found, func(a, b int32) int {
+		return cmp.Or(order.compare(&all[a], &all[b]), cmp.Compare(a, b))
 	})
 }
 

@@ -39,6 +39,11 @@ type Rule struct {
 	Timeout time.Duration
 	// Mercy is the time from cancel to cut; zero: 1 s or what the budget has left; [AtOnce]: none.
 	Mercy time.Duration
+	// MaxAge is how old a stream may become while nothing drains: then it is told, cancelled and cut by the Timeout and
+	// Mercy above, and its client comes back, elsewhere perhaps, with its credentials looked at anew. Each stream has an age
+	// of its own, up to a fifth less, so that those that began together don't end together. Zero, or [ToTheEnd]: any age.
+	// Finite responses have none.
+	MaxAge time.Duration
 	// Reconnect is when clients are asked to come back; each gets a slot of its own; zero: 1 s to 5 s.
 	Reconnect Window
 	// Farewell is what streams are told.
@@ -55,6 +60,7 @@ const (
 
 	// ToTheEnd, as a Grace, is all the time that the budget leaves beside the rule's Spread, Timeout and Mercy. It always
 	// fits. A finite response has as long without it, but hears stream.Draining at once; with it only as it is cancelled.
+	// As a MaxAge it is no end at all, where zero would mean what another rule says.
 	ToTheEnd time.Duration = math.MaxInt64
 )
 
@@ -72,6 +78,7 @@ func (r Rule) Over(base Rule) Rule {
 		Priority:  cmp.Or(r.Priority, base.Priority),
 		Timeout:   cmp.Or(r.Timeout, base.Timeout),
 		Mercy:     cmp.Or(r.Mercy, base.Mercy),
+		MaxAge:    cmp.Or(r.MaxAge, base.MaxAge),
 		Reconnect: cmp.Or(r.Reconnect, base.Reconnect),
 		Farewell:  r.Farewell.over(base.Farewell),
 	}
@@ -93,7 +100,7 @@ func (r Rule) faults() (faults []string) {
 	for _, part := range []struct {
 		name  string
 		value time.Duration
-	}{{"Grace", r.Grace}, {"Spread", r.Spread}, {"Timeout", r.Timeout}, {"Mercy", r.Mercy}} {
+	}{{"Grace", r.Grace}, {"Spread", r.Spread}, {"Timeout", r.Timeout}, {"Mercy", r.Mercy}, {"MaxAge", r.MaxAge}} {
 		if part.value < 0 {
 			faults = append(faults, fmt.Sprintf("%s is %v; use zero or more", part.name, part.value))
 		}
