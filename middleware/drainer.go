@@ -2,7 +2,9 @@ package middleware
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -19,7 +21,9 @@ import (
 // called concurrently.
 //
 // It drains once. A Drainer that has begun stays draining for good: later
-// requests are refused, later calls of Start do nothing.
+// requests are refused, later calls of Start do nothing. Only what [Drainer.Drain]
+// began can be taken back. While it serves, streams that have come to their rule's
+// MaxAge are told goodbye, and so are those that [Drainer.Shed] picks.
 type Drainer struct {
 	// Policy tells which rule a request has. It is asked once per request, at
 	// its beginning. Nil means policy.Rule{} for all.
@@ -39,31 +43,26 @@ type Drainer struct {
 	Logger *slog.Logger
 
 	registry stream.Registry
-	slots    atomic.Uint64 // handed out to those refused
+	mail     *mailbox       // of the conductor
+	acts     sync.WaitGroup // what the conductor does to responses
+	ages     atomic.Uint64  // numbers of those that end by their age
+	slots    atomic.Uint64  // handed out to those refused
 
-	once  sync.Once     // makes following
-	began chan struct{} // closed when the drain begins
-	haste chan struct{} // closed when everything is to be cut at once
-	done  chan struct{} // closed when the drain is over
-	poke  chan struct{} // holds one: something is in changed
+	once       sync.Once
+	isDraining atomic.Bool
 
-	beginOnce, hasteOnce sync.Once
-	isDraining           atomic.Bool
-
-	mu      sync.Mutex // guards following; taken before a registry's locks
-	phase   Phase
-	startAt time.Time
-	endAt   time.Time
-	found   stream.Tally
-	ends    []End
-	changed []*stream.Entry // whose kind changed after they were planned
+	mu      sync.Mutex    // guards following, and what drain says; taken before a registry's locks
+	began   chan struct{} // closed while draining
+	current *drain        // nil while serving
 }
 
 func (d *Drainer) init() {
 	d.once.Do(func() {
-		d.began, d.haste, d.done = make(chan struct{}), make(chan struct{}), make(chan struct{})
-		d.poke = make(chan struct{}, 1)
-		d.registry.OnChange = d.kindChanged
+		d.mail, d.began = newMailbox(), make(chan struct{})
+		d.ages.Store(rand.Uint64()) // replicas must not tell the first of their streams all at the same age
+		d.registry.OnChange = func(e *stream.Entry) {
+			d.post(func(c *conductor) { c.changed(e) })
+		}
 	})
 }
 
@@ -83,7 +82,35 @@ func (d *Drainer) Check() error { return policy.Check(d.Policy, d.Budget) }
 // The drain ends within the Budget, whether or not anybody waits for it. Called
 // through http.Server.Shutdown an announcement only takes time, since that has
 // closed the listener already; [Drainer.Run] keeps it open.
-func (d *Drainer) Start() { d.begin(time.Time{}) }
+func (d *Drainer) Start() { d.begin(time.Time{}, true) }
+
+// ErrFinal is what [Drainer.Resume] returns when the drain can't be taken back.
+var ErrFinal = errors.New("middleware: the drain is final: it was begun, or taken on, by Start, Shutdown, Run or Close; only what Drain began can be taken back")
+
+// Drain begins a drain that [Drainer.Resume] can take back, and returns at once. In
+// all else it is as Start; a drain that has begun is left as it is. When nothing is
+// left the drain is over, and the server goes on refusing requests until Resume or
+// Shutdown. Start, Shutdown, Run or Close make it final at any time; its budget runs
+// from the call of Drain all the same.
+func (d *Drainer) Drain() { d.begin(time.Time{}, false) }
+
+// Resume takes back a drain that Drain began: the server is ready again when it
+// returns, and what has not been told yet stays, with no moment set any more.
+// Streams that were told end as they would have, and so does a finite response whose
+// context has been cancelled; one that only heard of the drain by stream.Draining has
+// heard. In the [Report] the responses that the drain ended are among those that
+// ended before.
+//
+// Resume returns nil when the server serves, also when there was nothing to take
+// back, and [ErrFinal] when the drain can't be taken back.
+func (d *Drainer) Resume() error {
+	d.init()
+	answer := make(chan error, 1)
+	if !d.post(func(c *conductor) { answer <- c.resume() }) {
+		return ErrFinal
+	}
+	return <-answer
+}
 
 // Shutdown begins the drain, unless it has begun, and waits until it is over.
 //
@@ -103,19 +130,19 @@ func (d *Drainer) Shutdown(ctx context.Context) error {
 		d.log(slog.LevelWarn, "shutdown was given a context that is already over, so everything is cut at once; give it a new one with a deadline")
 	}
 	limit, _ := ctx.Deadline()
-	d.begin(limit)
+	r := d.begin(limit, true)
 	select {
-	case <-d.done:
-		return d.verdict(nil)
+	case <-r.done:
+		return d.verdict(r, nil)
 	default:
 	}
 	select {
-	case <-d.done:
-		return d.verdict(nil)
+	case <-r.done:
+		return d.verdict(r, nil)
 	case <-ctx.Done():
 		d.hurry()
-		<-d.done
-		return d.verdict(ctx.Err())
+		<-r.done
+		return d.verdict(r, ctx.Err())
 	}
 }
 
@@ -125,18 +152,20 @@ func (d *Drainer) Shutdown(ctx context.Context) error {
 // It may be called while Shutdown or Run is under way, which then return too.
 // The error is nil or an [*IncompleteError] that names what still ran.
 func (d *Drainer) Close() error {
-	d.init()
+	r := d.begin(time.Time{}, true)
 	d.hurry()
-	d.begin(time.Time{})
-	<-d.done
-	return d.verdict(nil)
+	<-r.done
+	return d.verdict(r, nil)
 }
 
 // Draining gives a channel that is closed when the drain begins, before its
 // announcement: the server isn't ready any more. When it is one response's own
-// turn to wind up, [stream.Draining] tells its handler.
+// turn to wind up, [stream.Draining] tells its handler. After a drain that was
+// taken back, ask anew: the channel that was closed stays closed.
 func (d *Drainer) Draining() <-chan struct{} {
 	d.init()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	return d.began
 }
 
@@ -167,32 +196,38 @@ func (d *Drainer) ConnContext(ctx context.Context, c net.Conn) context.Context {
 
 func (d *Drainer) draining() bool { return d.isDraining.Load() }
 
-func (d *Drainer) begin(limit time.Time) {
+// begin begins a drain, unless there is one, and gives it.
+func (d *Drainer) begin(limit time.Time, final bool) *drain {
 	d.init()
-	d.beginOnce.Do(func() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.current == nil {
 		d.registry.Mark()
-		found := d.registry.Counts().Open
-		d.mu.Lock()
-		d.startAt, d.found, d.phase = time.Now(), found, Announcing
-		d.mu.Unlock()
+		r := newDrain(d, limit)
+		d.current = r
 		d.isDraining.Store(true)
 		close(d.began)
-		go newConductor(d, limit).run(found)
-	})
+		d.post(func(c *conductor) { c.begin(r) })
+	}
+	r := d.current
+	r.final = r.final || final
+	if r.final && r.phase == Done {
+		d.mail.close()
+	}
+	return r
 }
 
 // hurry has everything cut.
-func (d *Drainer) hurry() { d.hasteOnce.Do(func() { close(d.haste) }) }
+func (d *Drainer) hurry() { d.post((*conductor).cutAll) }
 
-// kindChanged hands a response to the conductor for planning it anew.
-func (d *Drainer) kindChanged(e *stream.Entry) {
-	d.mu.Lock()
-	d.changed = append(d.changed, e)
-	d.mu.Unlock()
-	select {
-	case d.poke <- struct{}{}:
-	default: // it has been poked already
+// post gives the conductor an order, and makes sure that there is one. It reports
+// false once the last drain is over.
+func (d *Drainer) post(o order) bool {
+	accepted, start := d.mail.post(o)
+	if start {
+		go newConductor(d).run()
 	}
+	return accepted
 }
 
 // end ends a response with its outcome.
@@ -203,11 +238,16 @@ func (d *Drainer) end(e *stream.Entry, o stream.Outcome) {
 	}
 	end := endOf(e)
 	d.logEnd("cut", end)
+	d.cut(e, end)
+}
+
+// cut ends a response as one that was cut, with a note of it in the drain's report.
+func (d *Drainer) cut(e *stream.Entry, end End) {
 	// The lock makes the drain's end, which End may bring about, wait for the note.
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if e.End(o) {
-		d.ends = append(d.ends, end)
+	if e.End(stream.Cut) && d.current != nil {
+		d.current.ends = append(d.current.ends, end)
 	}
 }
 

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -36,10 +37,30 @@ func (x *exchange) finish(returned bool) (abort bool) {
 	case x.d.draining():
 		x.w.Header().Set("Connection", "close")
 	}
+	if (outcome == stream.Told || outcome == stream.Cancelled) && !x.d.draining() {
+		x.part()
+	}
 	x.turn.end()
 	x.Release()
 	x.d.end(&x.Entry, outcome)
 	return abort && returned
+}
+
+// part has net/http close the connection of a stream that was told while the server
+// goes on, in order, behind the response: whose client came back over it would not
+// have moved. Its header, which could have said so, went out long ago. The connection
+// of HTTP/2 has other streams on it.
+func (x *exchange) part() {
+	conn, ok := x.in.Context().Value(connKey{}).(net.Conn)
+	if !ok || x.in.ProtoMajor != 1 {
+		return
+	}
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	if r, ok := conn.(interface{ CloseRead() error }); ok {
+		_ = r.CloseRead() // net/http takes the end of its next read for the client's leaving
+	}
 }
 
 // outcome tells how the response ended, now that its handler has returned. The

@@ -207,6 +207,6 @@ func TestPanicsPassThrough(t *testing.T) {
 		<-r.later("/")
 		assert.Equal(t, "mine", <-seen)
 		report := r.ended(0)
-		assert.EqualValues(t, 1, report.Before)
+		assert.EqualValues(t, 1, report.Before.All())
 	})
 }

@@ -72,7 +72,7 @@ func TestNestedGraceful(t *testing.T) {
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 	assert.Equal(t, policy.Rule{Grace: 1 * time.Second, Spread: 2 * time.Second, Timeout: 3 * time.Second, Mercy: 3 * time.Second}, rule)
 	assert.Equal(t, 1, open)
-	assert.EqualValues(t, 1, d.Report().Before)
+	assert.EqualValues(t, 1, d.Report().Before.All())
 }
 
 // Two Drainers, one around the other, both track.

@@ -106,7 +106,7 @@ func TestEveryResponseHasOneOutcome(t *testing.T) {
 		// No connection of those admitted is open any more.
 		wg.Wait()
 		r := d.Report()
-		sum := r.Before + r.Completed + r.Told + r.Unanswered + r.Cancelled + r.Cut + r.Refused
+		sum := r.Before.All() + r.All()
 		require.EqualValues(t, requests, sum, "round %d: %+v", round, r)
 		require.Zero(t, r.Open.All())
 		require.Equal(t, middleware.Done, r.Phase)

@@ -101,7 +101,7 @@ func TestAnnouncing(t *testing.T) {
 		assert.Equal(t, middleware.Draining, d.Report().Phase)
 		report := r.ended(10 * time.Second)
 		assert.Equal(t, http.StatusOK, (<-going).StatusCode)
-		assert.EqualValues(t, 2, report.Before)
+		assert.EqualValues(t, 2, report.Before.All())
 		assert.EqualValues(t, 4, report.Completed, "what came while announcing is the drain's")
 	})
 }

@@ -49,15 +49,19 @@ type Report struct {
 	Began time.Time     // zero while serving
 	Took  time.Duration // since Began, up to the drain's end; zero while serving
 
-	Before uint64       // ended before the drain began
+	// Before counts those that ended before the drain began. Of these some may
+	// have been told too, by their age, by [Drainer.Shed], or by a drain that was
+	// taken back.
+	Before stream.Outcomes
 	Found  stream.Tally // open when the drain began
 	Open   stream.Tally // open now
 
 	// How those ended that were open when the drain began or came after:
 	// see [stream.Outcome].
-	Completed, Told, Unanswered, Cancelled, Cut, Refused uint64
+	stream.Outcomes
 
-	// Ends are the responses that were cut, those first whose end came first.
+	// Ends are the responses that the drain had to cut, those first whose end
+	// came first.
 	Ends []End
 }
 
@@ -91,20 +95,17 @@ func (d *Drainer) Report() Report {
 	counts := d.registry.Counts()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	r := Report{
-		Phase: d.phase, Began: d.startAt, Found: d.found, Open: counts.Open, Before: counts.Before,
-		Completed: counts.Ended[stream.Completed], Told: counts.Ended[stream.Told],
-		Unanswered: counts.Ended[stream.Unanswered], Cancelled: counts.Ended[stream.Cancelled],
-		Cut: counts.Ended[stream.Cut], Refused: counts.Ended[stream.Refused],
-		Ends: append([]End(nil), d.ends...),
+	report := Report{Before: counts.Before, Open: counts.Open, Outcomes: counts.Ended}
+	r := d.current
+	if r == nil {
+		return report
 	}
-	switch {
-	case !d.endAt.IsZero():
-		r.Took = d.endAt.Sub(d.startAt)
-	case !d.startAt.IsZero():
-		r.Took = time.Since(d.startAt)
+	report.Phase, report.Began, report.Found = r.phase, r.began, r.found
+	report.Ends = append([]End(nil), r.ends...)
+	if report.Took = r.ended.Sub(r.began); r.ended.IsZero() {
+		report.Took = time.Since(r.began)
 	}
-	return r
+	return report
 }
 
 // An IncompleteError says why a drain didn't end in order.
@@ -150,11 +151,11 @@ func some(ends []End) string {
 }
 
 // verdict is what a finished drain's waiters are told.
-func (d *Drainer) verdict(cause error) error {
+func (d *Drainer) verdict(r *drain, cause error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := &IncompleteError{Cause: cause}
-	for _, end := range d.ends {
+	for _, end := range r.ends {
 		if end.Running {
 			e.Running = append(e.Running, end)
 		} else {

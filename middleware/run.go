@@ -73,7 +73,7 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 func (d *Drainer) lastMoment() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	moment, end := time.Now().Add(d.Budget.Reserved()), d.startAt.Add(d.Budget.Whole())
+	moment, end := time.Now().Add(d.Budget.Reserved()), d.current.began.Add(d.Budget.Whole())
 	if end.Before(moment) {
 		return end
 	}

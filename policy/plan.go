@@ -41,6 +41,14 @@ type Moments struct {
 	Retry time.Duration
 }
 
+// After returns m for a clock on which what m counts from is at zero.
+func (m Moments) After(zero time.Duration) Moments {
+	m.Farewell += zero
+	m.Cancel += zero
+	m.Cut += zero
+	return m
+}
+
 // maxGap keeps the pace at 200 farewells a second or more, so that a few streams don't hold up a drain for the sake of
 // a herd that they are not.
 const maxGap = 5 * time.Millisecond

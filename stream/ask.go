@@ -8,10 +8,11 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// ErrDraining is the [context.Cause] of a request's context that a drain
-// cancelled. A context that ended because its client left, or because its
-// handler returned, has another cause.
-var ErrDraining = errors.New("stream: the server is draining and this response's time is up")
+// ErrDraining is the [context.Cause] of a request's context that was cancelled
+// because its response's time was up: in a drain of the server, or of this stream
+// alone, by its rule's MaxAge or by middleware.Drainer.Shed. A context that ended
+// because its client left, or because its handler returned, has another cause.
+var ErrDraining = errors.New("stream: the response was draining, alone or with its server, and its time is up")
 
 // From gives the response that a request's context belongs to, or nil where
 // nothing tracks it. All methods of a nil *Response are safe to call.
@@ -22,16 +23,18 @@ func From(ctx context.Context) *Response {
 
 // Draining gives a channel that is closed when this response should wind up: a
 // finite one as soon as the drain stops admitting requests, a stream at its own
-// slot, right after its farewell was written. Where nothing is tracked the
-// channel is nil, and receiving from it blocks for ever.
+// slot, right after its farewell was written, and also when it is told while the
+// server goes on, by its rule's MaxAge or by middleware.Drainer.Shed. A finite
+// response that heard of a drain that was taken back can't unhear it. Where
+// nothing is tracked the channel is nil, and receiving from it blocks for ever.
 //
 // A handler that waits, a long-poll say, selects on it and answers early. A
 // handler that doesn't listen loses nothing. The moment at which the server
 // stops being ready is another and earlier one, middleware.Drainer.Draining.
 func Draining(ctx context.Context) <-chan struct{} { return From(ctx).Draining() }
 
-// Deadline tells when the drain will cancel this context. It is false while the
-// server isn't draining, and where nothing is tracked. For the deadline of the
+// Deadline tells when the drain will cancel this context. It is false while neither
+// the server drains nor this stream alone, and where nothing is tracked. For the deadline of the
 // context itself, which lastcall never changes, ask the context.
 func Deadline(ctx context.Context) (time.Time, bool) { return From(ctx).Deadline() }
 

@@ -43,7 +43,11 @@ type Entry struct {
 
 	shard      *shard // immutable once tracked
 	prev, next *Entry // guarded by shard.mu
-	ended      bool   // guarded by shard.mu
+
+	// guarded by shard.mu
+	ended   bool
+	outcome Outcome // once ended
+	watched bool
 }
 
 // Track begins the response: it sets what an Entry is about and enters it into
@@ -55,7 +59,13 @@ type Entry struct {
 func (e *Entry) Track(g *Registry, r *http.Request, rule policy.Rule, link Link) bool {
 	e.registry, e.entry, e.parent, e.began = g, e, r.Context(), time.Now()
 	e.method, e.path, e.rule, e.link = r.Method, r.URL.Path, rule, link
-	return g.add(e)
+	if !g.add(e) {
+		return false
+	}
+	if rule.Kind == policy.Infinite && rule.MaxAge > 0 {
+		g.changed(e) // whose kind nothing may ever change
+	}
+	return true
 }
 
 // Context is the context for the handler's request.
@@ -88,6 +98,13 @@ func (e *Entry) Plan(cancelAt, cutAt time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.planned, e.cancelIn, e.cutIn = true, cancelAt.Sub(e.began), cutAt.Sub(e.began)
+}
+
+// Unplan takes Plan back.
+func (e *Entry) Unplan() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.planned = false
 }
 
 // CutAt gives the moment of the cut, zero where none is planned.
@@ -156,9 +173,7 @@ func (e *Entry) Untell() {
 // and reports that as a change.
 func (e *Entry) Said() {
 	e.said.Store(true)
-	if e.registry.OnChange != nil {
-		e.registry.OnChange(e)
-	}
+	e.registry.changed(e)
 }
 
 // Unsaid tells whether the farewell has still to find its place in an event
@@ -192,7 +207,22 @@ func (e *Entry) End(o Outcome) bool { return e.registry.remove(e, o) }
 
 // Ended tells whether End has been called.
 func (e *Entry) Ended() bool {
+	_, ended := e.Outcome()
+	return ended
+}
+
+// Outcome tells how the response ended, if it has.
+func (e *Entry) Outcome() (o Outcome, ended bool) {
 	e.shard.mu.Lock()
 	defer e.shard.mu.Unlock()
-	return e.ended
+	return e.outcome, e.ended
+}
+
+// Watch has the response's end reported to [Registry.OnChange]. It reports false
+// if that has come already.
+func (e *Entry) Watch() bool {
+	e.shard.mu.Lock()
+	defer e.shard.mu.Unlock()
+	e.watched = true
+	return !e.ended
 }

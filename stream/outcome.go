@@ -23,6 +23,37 @@ func (o Outcome) String() string {
 	return "unknown"
 }
 
+// Outcomes counts responses by how they ended. The zero Outcomes counts none.
+type Outcomes struct {
+	Completed, Told, Unanswered, Cancelled, Cut, Refused uint64
+}
+
+// All is the number of responses.
+func (o Outcomes) All() uint64 {
+	return o.Completed + o.Told + o.Unanswered + o.Cancelled + o.Cut + o.Refused
+}
+
+// Add counts one more.
+func (o *Outcomes) Add(one Outcome) {
+	var c counts
+	c[one]++
+	c.add(counts{o.Completed, o.Told, o.Unanswered, o.Cancelled, o.Cut, o.Refused})
+	*o = c.outcomes()
+}
+
+// counts are Outcomes by [Outcome].
+type counts [outcomes]uint64
+
+func (c *counts) add(more counts) {
+	for o, n := range more {
+		c[o] += n
+	}
+}
+
+func (c counts) outcomes() Outcomes {
+	return Outcomes{c[Completed], c[Told], c[Unanswered], c[Cancelled], c[Cut], c[Refused]}
+}
+
 // A Protocol is what a response speaks, which decides how it can be told.
 type Protocol uint8
 

@@ -15,17 +15,16 @@ import (
 // lock of its own: a request takes the lock of one shard, chosen at random,
 // twice in its life, and nothing else of the registry.
 type Registry struct {
-	// OnChange is called, on the goroutine that made the change, when the kind
-	// of a response changed after the drain had planned it, or when its farewell
-	// got out. It must not block.
-	// Set it before the first response.
+	// OnChange is called, on the goroutine that made the change, with a response
+	// that the drain has to look at anew: whose kind changed after it was
+	// planned, whose farewell got out, that has a maximum age, or that has ended
+	// and is watched. It must not block. Set it before the first response.
 	OnChange func(*Entry)
 
 	shards [shards]shard
 
-	left  atomic.Int64 // once sealed: the open entries, and one for Seal itself
-	empty chan struct{}
-	once  sync.Once // makes empty
+	left  atomic.Int64  // while sealed: the open entries, and one for Seal itself
+	empty chan struct{} // of the last Seal; read under a shard's lock
 }
 
 const shards = 32
@@ -34,8 +33,8 @@ type shard struct {
 	mu     sync.Mutex // guards following; taken before a Response's, never after it
 	first  *Entry
 	phase  phase
-	before uint64           // responses that ended while serving
-	ended  [outcomes]uint64 // those that ended since, by outcome
+	before counts // responses that ended while serving
+	ended  counts // those that ended since
 
 	_ [64]byte // keeps neighbours' locks out of each other's cache line
 }
@@ -78,7 +77,7 @@ func (g *Registry) remove(e *Entry, o Outcome) bool {
 		s.mu.Unlock()
 		return false
 	}
-	e.ended = true
+	e.ended, e.outcome = true, o
 	if e.prev != nil {
 		e.prev.next = e.next
 	} else {
@@ -89,16 +88,29 @@ func (g *Registry) remove(e *Entry, o Outcome) bool {
 	}
 	e.prev, e.next = nil, nil
 	if s.phase == serving {
-		s.before++
+		s.before[o]++
 	} else {
 		s.ended[o]++
 	}
-	last := s.phase == sealed && g.left.Add(-1) == 0
+	var empty chan struct{}
+	if s.phase == sealed && g.left.Add(-1) == 0 {
+		empty = g.empty
+	}
+	watched := e.watched
 	s.mu.Unlock()
-	if last {
-		close(g.emptied())
+	if empty != nil {
+		close(empty)
+	}
+	if watched {
+		g.changed(e)
 	}
 	return true
+}
+
+func (g *Registry) changed(e *Entry) {
+	if g.OnChange != nil {
+		g.OnChange(e)
+	}
 }
 
 // Mark begins the count of outcomes: what ends from now on belongs to the
@@ -112,12 +124,14 @@ func (g *Registry) Mark() {
 	}
 }
 
-// Seal ends admission and gives the responses that are open, in no order. A
-// response whose Track is under way meanwhile is either among them or refused.
-// Call it once.
-func (g *Registry) Seal() []*Entry {
-	g.left.Add(1) // so that it can't come to zero half-way through
-	var open []*Entry
+// Seal ends admission and gives the responses that are open, in no order, and a
+// channel that is closed once the last of them has ended. A response whose Track
+// is under way meanwhile is either among them or refused. Call it once, or again
+// after Reopen.
+func (g *Registry) Seal() (open []*Entry, empty <-chan struct{}) {
+	g.left.Store(1) // so that it can't come to zero half-way through
+	last := make(chan struct{})
+	g.empty = last
 	for i := range g.shards {
 		s := &g.shards[i]
 		s.mu.Lock()
@@ -128,17 +142,22 @@ func (g *Registry) Seal() []*Entry {
 		s.mu.Unlock()
 	}
 	if g.left.Add(-1) == 0 {
-		close(g.emptied())
+		close(last)
 	}
-	return open
+	return open, last
 }
 
-// Empty is closed once the registry is sealed and its last response has ended.
-func (g *Registry) Empty() <-chan struct{} { return g.emptied() }
-
-func (g *Registry) emptied() chan struct{} {
-	g.once.Do(func() { g.empty = make(chan struct{}) })
-	return g.empty
+// Reopen takes back Mark and Seal, whichever came: responses are admitted, and
+// what ended since Mark counts as ended before.
+func (g *Registry) Reopen() {
+	for i := range g.shards {
+		s := &g.shards[i]
+		s.mu.Lock()
+		s.phase = serving
+		s.before.add(s.ended)
+		s.ended = counts{}
+		s.mu.Unlock()
+	}
 }
 
 // Open gives the responses that are open now, in no order.
@@ -185,23 +204,23 @@ func (t *Tally) add(r *Response) {
 
 // Counts are a registry's figures at one moment.
 type Counts struct {
-	Open   Tally            // open now
-	Before uint64           // ended before the drain began
-	Ended  [outcomes]uint64 // ended since, by [Outcome]
+	Open   Tally    // open now
+	Before Outcomes // ended before the drain began
+	Ended  Outcomes // ended since
 }
 
 // Counts gives the figures as they stand. It visits every open response.
 func (g *Registry) Counts() Counts {
 	var c Counts
+	var before, ended counts
 	for i := range g.shards {
 		s := &g.shards[i]
 		s.mu.Lock()
 		s.eachLocked(func(e *Entry) { c.Open.add(&e.Response) })
-		c.Before += s.before
-		for o, n := range s.ended {
-			c.Ended[o] += n
-		}
+		before.add(s.before)
+		ended.add(s.ended)
 		s.mu.Unlock()
 	}
+	c.Before, c.Ended = before.outcomes(), ended.outcomes()
 	return c
 }

@@ -41,37 +41,64 @@ func TestRegistryCounts(t *testing.T) {
 	all[8].End(stream.Completed)
 	late, ok := begin(&g)
 	assert.True(t, ok, "still admitting")
-	assert.ElementsMatch(t, append(all[:8:8], late), g.Seal())
+	open, empty := g.Seal()
+	assert.ElementsMatch(t, append(all[:8:8], late), open)
 	_, ok = begin(&g)
 	assert.False(t, ok)
 	all[0].End(stream.Told)
 	c := g.Counts()
-	assert.EqualValues(t, 1, c.Before)
-	assert.EqualValues(t, 1, c.Ended[stream.Completed])
-	assert.EqualValues(t, 1, c.Ended[stream.Told])
-	assert.EqualValues(t, 1, c.Ended[stream.Refused])
+	assert.EqualValues(t, 1, c.Before.All())
+	assert.EqualValues(t, 1, c.Ended.Completed)
+	assert.EqualValues(t, 1, c.Ended.Told)
+	assert.EqualValues(t, 1, c.Ended.Refused)
 	assert.Equal(t, 8, c.Open.All())
 	assert.Len(t, g.Open(), 8)
 	for _, e := range g.Open() {
 		select {
-		case <-g.Empty():
+		case <-empty:
 			t.Fatal("empty while something is open")
 		default:
 		}
 		e.End(stream.Cancelled)
 	}
-	<-g.Empty()
+	<-empty
 }
 
 func TestEmptyRegistryIsEmptyOnceSealed(t *testing.T) {
 	var g stream.Registry
-	select {
-	case <-g.Empty():
-		t.Fatal("not sealed yet")
-	default:
+	open, empty := g.Seal()
+	assert.Empty(t, open)
+	<-empty
+}
+
+func TestReopen(t *testing.T) {
+	var g stream.Registry
+	stays, _ := begin(&g)
+	goes, _ := begin(&g)
+	for round := range uint64(3) {
+		g.Mark()
+		_, empty := g.Seal()
+		_, ok := begin(&g)
+		require.False(t, ok)
+		goes.End(stream.Told)
+		assert.Equal(t, stream.Outcomes{Told: 1, Refused: 1}, g.Counts().Ended)
+
+		g.Reopen()
+		assert.Equal(t, stream.Outcomes{Told: round + 1, Refused: round + 1}, g.Counts().Before, "what ended meanwhile ended before")
+		assert.Zero(t, g.Counts().Ended)
+		goes, ok = begin(&g)
+		require.True(t, ok, "admitting again")
+		select {
+		case <-empty:
+			t.Fatal("it was never empty")
+		default:
+		}
 	}
-	assert.Empty(t, g.Seal())
-	<-g.Empty()
+	stays.End(stream.Completed)
+	_, empty := g.Seal()
+	goes.End(stream.Completed)
+	<-empty
+	assert.Equal(t, stream.Outcomes{Completed: 1, Told: 3, Refused: 3}, g.Counts().Before)
 }
 
 // A response that is being registered as the registry is sealed is either among
@@ -100,11 +127,11 @@ func TestSealRacesWithTrack(t *testing.T) {
 				}
 			})
 		}
-		sealed := g.Seal()
+		sealed, empty := g.Seal()
 		wg.Wait()
 		c := g.Counts()
 		require.EqualValues(t, workers*each, admitted.Load()+refused.Load())
-		require.EqualValues(t, refused.Load(), c.Ended[stream.Refused])
+		require.EqualValues(t, refused.Load(), c.Ended.Refused)
 		given := make(map[*stream.Entry]bool)
 		for _, e := range sealed {
 			given[e] = true
@@ -113,7 +140,7 @@ func TestSealRacesWithTrack(t *testing.T) {
 			require.True(t, given[e], "open, and unknown to Seal")
 			e.End(stream.Told)
 		}
-		<-g.Empty()
-		require.EqualValues(t, admitted.Load(), g.Counts().Before+g.Counts().Ended[stream.Completed]+g.Counts().Ended[stream.Told])
+		<-empty
+		require.EqualValues(t, admitted.Load(), g.Counts().Before.All()+g.Counts().Ended.Completed+g.Counts().Ended.Told)
 	}
 }

@@ -70,15 +70,16 @@ func (r *Response) Tag(k policy.Kind) {
 }
 
 // change runs f, which may change what kind of response this is, and lets the
-// drain know when it has planned this response already.
+// drain know when it has planned this response already, or has to by its age.
 func (r *Response) change(f func()) {
 	r.mu.Lock()
 	before := r.kindLocked()
 	f()
-	replan := r.planned && r.kindLocked() != before
+	kind := r.kindLocked()
+	replan := r.planned && kind != before || r.rule.MaxAge > 0 && (kind == policy.Infinite || before == policy.Infinite)
 	r.mu.Unlock()
-	if replan && r.registry.OnChange != nil {
-		r.registry.OnChange(r.entry)
+	if replan {
+		r.registry.changed(r.entry)
 	}
 }
 

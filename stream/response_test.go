@@ -95,6 +95,48 @@ func TestOnChange(t *testing.T) {
 	assert.Equal(t, time.Second, e.CutAt().Sub(at))
 }
 
+// A stream that is to end by its age is reported as soon as it is known for one, and
+// an end that is watched.
+func TestOnChangeOfAgeAndEnd(t *testing.T) {
+	var changes int
+	g := &stream.Registry{OnChange: func(*stream.Entry) { changes++ }}
+	aged := policy.Rule{MaxAge: time.Hour}
+	finite, found, ruled, late := new(stream.Entry), new(stream.Entry), new(stream.Entry), new(stream.Entry)
+	finite.Track(g, request(context.Background()), aged, nil)
+	found.Track(g, request(context.Background()), aged, nil)
+	late.Track(g, request(context.Background()), policy.Rule{}, nil)
+	finite.Settle(policy.Finite, stream.HTTP, "")
+	late.Settle(policy.Infinite, stream.SSE, "")
+	assert.Zero(t, changes)
+	found.Settle(policy.Infinite, stream.SSE, "")
+	assert.Equal(t, 1, changes, "by its header")
+	ruled.Track(g, request(context.Background()), policy.Rule{Kind: policy.Infinite}.Over(aged), nil)
+	assert.Equal(t, 2, changes, "by its rule")
+	late.Refine(aged)
+	assert.Equal(t, 3, changes, "by what its handler says")
+	found.Tag(policy.Finite)
+	assert.Equal(t, 4, changes, "it is none any more")
+
+	assert.True(t, ruled.Watch())
+	ruled.End(stream.Told)
+	assert.Equal(t, 5, changes)
+	o, ended := ruled.Outcome()
+	assert.True(t, ended)
+	assert.Equal(t, stream.Told, o)
+	late.End(stream.Completed)
+	assert.Equal(t, 5, changes, "nobody watches")
+	assert.False(t, late.Watch())
+}
+
+func TestOutcomes(t *testing.T) {
+	var o stream.Outcomes
+	for _, one := range []stream.Outcome{stream.Told, stream.Cut, stream.Told, stream.Completed, stream.Unanswered, stream.Cancelled, stream.Refused} {
+		o.Add(one)
+	}
+	assert.Equal(t, stream.Outcomes{Completed: 1, Told: 2, Unanswered: 1, Cancelled: 1, Cut: 1, Refused: 1}, o)
+	assert.EqualValues(t, 7, o.All())
+}
+
 func TestAgeAndIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, l := new(stream.Entry), new(link)

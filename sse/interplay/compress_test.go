@@ -128,7 +128,7 @@ func TestTimeoutHandler(t *testing.T) {
 				bare := ask(timeout(src))
 				assert.Equal(t, bare, ask(timeout(graceful(src))), "inside of TimeoutHandler")
 				assert.Equal(t, bare, ask(graceful(timeout(src))), "around TimeoutHandler")
-				assert.EqualValues(t, 2, d.Report().Before)
+				assert.EqualValues(t, 2, d.Report().Before.All())
 				src.close()
 			})
 		}

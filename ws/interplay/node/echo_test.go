@@ -77,7 +77,7 @@ func TestEcho(t *testing.T) {
 			assert.Equal(t, bare, wrapped)
 			// 2 ways, each with its extensions, 37 things to say, its close, and 32 ends.
 			assert.Len(t, wrapped, 2*(1+37+1+32))
-			assert.EqualValues(t, 2*(1+32), d.Report().Before, "connections")
+			assert.EqualValues(t, 2*(1+32), d.Report().Before.All(), "connections")
 			t.Logf("%d results, equal", len(wrapped))
 		})
 	}
