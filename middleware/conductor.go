@@ -100,7 +100,7 @@ func (c *conductor) take(s *step, now time.Duration) {
 			return
 		}
 		c.disclose(s)
-		if r := c.picked[e]; r != nil {
+		if r := c.picked[e]; r != nil && !c.sealed() {
 			e.Refine(r.rule)
 		}
 		s.saying = true
@@ -184,7 +184,7 @@ func (c *conductor) changed(e *stream.Entry) {
 		c.schedule(s, cancel, s.moments.Cancel) // it may have waited for its farewell
 	}
 	switch {
-	case c.drain != nil && c.drain.sealed:
+	case c.sealed():
 		if s != nil && s.kind != kind && s.next <= cancel && !(s.begun() && e.Committed()) {
 			c.replan(s, kind)
 		}

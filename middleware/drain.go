@@ -67,6 +67,10 @@ func (r *drain) next(noSteps bool) time.Duration {
 	return never
 }
 
+// sealed tells whether a drain has got past its announcement: it has planned all
+// that is open, and its word is the last.
+func (c *conductor) sealed() bool { return c.drain != nil && c.drain.sealed }
+
 // begin takes a drain on.
 func (c *conductor) begin(r *drain) {
 	whole := r.announce + r.work + r.reserve
