@@ -71,8 +71,14 @@ func (r *drain) next(noSteps bool) time.Duration {
 // that is open, and its word is the last.
 func (c *conductor) sealed() bool { return c.drain != nil && c.drain.sealed }
 
-// begin takes a drain on.
+// begin takes a drain on, unless it was taken back before it came to that.
 func (c *conductor) begin(r *drain) {
+	c.d.mu.Lock()
+	stands := c.d.current == r
+	c.d.mu.Unlock()
+	if !stands {
+		return
+	}
 	whole := r.announce + r.work + r.reserve
 	c.d.log(slog.LevelInfo, "drain begins",
 		"finite", r.found.Finite, "sse", r.found.SSE, "websocket", r.found.WebSocket, "other", r.found.Other,
@@ -258,7 +264,7 @@ func (c *conductor) resume() error {
 	d.mu.Unlock()
 
 	var stay []*step
-	if c.drain != nil {
+	if c.drain == r {
 		r.ticker.Stop()
 		c.drain = nil
 		for _, s := range c.steps {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"time"
 
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
@@ -44,10 +43,9 @@ var errShedDraining = errors.New("middleware: Shed: the drain has begun, and tel
 //
 // It waits until all that it picked have ended, and tells how. When ctx ends first,
 // those not yet told stay, those that were told end by their own clocks, and the
-// error wraps that of ctx. A deadline of ctx shortens the pace and the times of the
-// rules so that all can end before it. When a drain begins, it takes over, and Shed
-// returns as they end in it. Once one has begun, Shed picks nobody and returns an
-// error, as it does for a Share that can't be.
+// error wraps that of ctx; the pace doesn't look at its deadline. When a drain begins,
+// it takes over, and Shed returns as they end in it. Once one has begun, Shed picks
+// nobody and returns an error, as it does for a Share that can't be.
 //
 // Clients come back to where their load balancer sends them. One that balances
 // connections, not requests, would send those of an HTTP/1.1 event stream back over
@@ -61,12 +59,8 @@ func (d *Drainer) Shed(ctx context.Context, share Share) (Shed, error) {
 	if err := share.check(); err != nil {
 		return Shed{}, err
 	}
-	r := &shed{share: share, work: never, done: make(chan struct{})}
-	r.rule = share.Rule
+	r := &shed{share: share, rule: share.Rule, done: make(chan struct{})}
 	r.rule.Kind, r.rule.Grace, r.rule.Priority, r.rule.MaxAge = 0, 0, 0, 0
-	if at, ok := ctx.Deadline(); ok {
-		r.work = time.Until(at)
-	}
 	var matching []*stream.Entry
 	for _, e := range d.registry.Open() {
 		if share.Match == nil || share.Match(&e.Response) {
@@ -110,8 +104,7 @@ func (s Share) of(n int) int {
 // A shed is one call of Shed.
 type shed struct {
 	share Share
-	rule  policy.Rule // its own, without what says nothing
-	work  time.Duration
+	rule  policy.Rule   // its own, without what says nothing
 	done  chan struct{} // closed when what follows is final
 
 	// Owned by the conductor.
@@ -140,7 +133,7 @@ func (c *conductor) shed(r *shed, matching []*stream.Entry) {
 		open = append(open, e)
 		subjects = append(subjects, policy.Subject{Rule: &rules[len(rules)-1], Kind: policy.Infinite, Age: e.Age(), Idle: e.Idle()})
 	}
-	plan := policy.NewPlan(r.work, rand.Uint64())
+	plan := policy.NewPlan(never, rand.Uint64())
 	var picked []policy.Subject
 	var entries []*stream.Entry
 	for _, i := range plan.Pick(subjects, r.rule.Order, r.share.of(len(subjects))) {
@@ -199,7 +192,7 @@ func (c *conductor) callOff(r *shed, cause error) {
 		if of != r {
 			continue
 		}
-		if s := c.steps[e]; s != nil && !s.begun() {
+		if s := c.steps[e]; s != nil && !s.begun() && !c.sealed() {
 			c.spare(s)
 		} else {
 			delete(c.picked, e)

@@ -191,26 +191,6 @@ func TestShedIsCalledOff(t *testing.T) {
 	})
 }
 
-// A deadline of the context bounds all of it.
-func TestShedEndsByItsDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := &middleware.Drainer{
-			Policy: policy.Rule{Spread: time.Minute, Timeout: time.Minute},
-			Budget: policy.Budget{Total: 3 * time.Minute},
-		}
-		r := serve(t, d, http.HandlerFunc(quiet))
-		ends := r.watchAll(10)
-		ctx, stop := context.WithTimeout(context.Background(), 2*time.Second)
-		defer stop()
-		shed, err := d.Shed(ctx, middleware.Share{Fraction: 1})
-		require.NoError(t, err)
-		assert.EqualValues(t, 10, shed.Told)
-		assert.Len(t, over(ends), 10)
-		r.drain()
-		r.ended(0)
-	})
-}
-
 // A shed that is under way as the drain begins goes on while that is announced, and is
 // taken on by it then. One that comes later picks nobody.
 func TestShedInADrain(t *testing.T) {
