@@ -13,7 +13,9 @@
 // [Graceful] wraps a handler; nothing in the handler has to change. A [Drainer]
 // drains once, within its budget, and ends the moment nothing is left. Which
 // treatment a response gets is a rule of package policy; what a handler may ask
-// and say about its own response is in package stream.
+// and say about its own response is in package stream. While the server goes on,
+// streams can end by their age, [Drainer.Shed] tells a part of them, and a drain
+// that [Drainer.Drain] began is taken back by [Drainer.Resume].
 //
 // It does not see connections that never pass through an http.Handler, does not
 // wait for goroutines that a handler has left behind once their connection is

@@ -66,6 +66,56 @@ func ExampleGraceful_routes() {
 	// Output: policy: the rule for every route needs 30s (spread 30s) but the budget leaves 23s of 25s (announce 0s, reserve 2s): shorten the rule by 7s or raise Budget.Total to 32s
 }
 
+// A drain is rehearsed on a part of the streams, while the server goes on.
+func ExampleDrainer_Shed() {
+	d := &middleware.Drainer{Policy: policy.Rule{Timeout: policy.AtOnce}}
+	srv := httptest.NewServer(middleware.Graceful(d)(http.HandlerFunc(clock)))
+	defer srv.Close()
+	for range 40 {
+		res, err := http.Get(srv.URL)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer res.Body.Close()
+	}
+
+	shed, err := d.Shed(context.Background(), middleware.Share{Fraction: 0.05})
+	fmt.Println(shed.Picked, "picked,", shed.Told, "told", err)
+	report := d.Report()
+	fmt.Println(report.Phase, "with", report.Open.SSE, "event streams")
+
+	fmt.Println(d.Shutdown(context.Background()))
+	// Output:
+	// 2 picked, 2 told <nil>
+	// serving with 38 event streams
+	// <nil>
+}
+
+// What Drain began can be taken back; what has not been told by then stays.
+func ExampleDrainer_Resume() {
+	d := &middleware.Drainer{Policy: policy.Rule{Grace: 10e9}} // nobody is told for ten seconds
+	srv := httptest.NewServer(middleware.Graceful(d)(http.HandlerFunc(clock)))
+	defer srv.Close()
+	res, err := http.Get(srv.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer res.Body.Close()
+
+	d.Drain()
+	<-d.Draining()
+	fmt.Println(d.Resume(), d.Report().Phase, d.Report().Open.SSE)
+
+	fmt.Println(d.Close())
+	fmt.Println(d.Resume())
+	// Output:
+	// <nil> serving 1
+	// <nil>
+	// middleware: the drain is final: it was begun, or taken on, by Start, Shutdown, Run or Close; only what Drain began can be taken back
+}
+
 // Run returns when its context has ended and everything is done. In a program
 // that context is NotifyContext's.
 func ExampleDrainer_Run() {
