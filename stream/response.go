@@ -168,8 +168,8 @@ func (r *Response) Idle() time.Duration {
 
 // Refine lays a rule over the one that the response has: what the new one says
 // stands, field by field. A handler that knows its client can give it a longer
-// Grace or another Farewell so; once the drain has planned the response, only a
-// Kind and a Farewell are still heard.
+// Grace or another Farewell so, or a MaxAge up to which its token is good; once the
+// drain has planned the response, only a Kind and a Farewell are still heard.
 func (r *Response) Refine(rule policy.Rule) {
 	if r != nil {
 		r.change(func() { r.rule = rule.Over(r.rule) })
