@@ -5,10 +5,8 @@
 //
 //	cd sse/interplay && go test -race ./...
 //
-// These variables make it do more:
+// This variable makes it do more:
 //
 //	LASTCALL_ROUNDS    how often each cell of the tables is drained; 2 if unset, 500 for a full run, which takes hours
 //	                   unless -run picks some cells
-//	LASTCALL_CLIENTS   how many event streams TestCapacity holds; 1,000 if unset, 4,000 for a full run; this process has
-//	                   both ends of each
 package interplay
