@@ -103,7 +103,7 @@ func (c *conductor) take(s *step, now time.Duration) {
 		if r := c.picked[e]; r != nil && !c.sealed() {
 			e.Refine(r.rule)
 		}
-		s.saying = true
+		s.saying, s.asked = true, now
 		c.act(func() {
 			c.d.say(e, m.Retry)
 			c.d.post(func(c *conductor) { c.goOn(s) })
@@ -128,15 +128,17 @@ func (c *conductor) take(s *step, now time.Duration) {
 
 // mayWait puts a response's cancel off while its farewell is still on its way:
 // with a short Timeout it would come first, and end a stream in the middle of the
-// event that the farewell waits for. The farewell may take half of the mercy.
+// event that the farewell waits for. The farewell may take half of the mercy, or
+// of what is left of that where it was asked for late.
 func (c *conductor) mayWait(s *step, now time.Duration) bool {
 	m := s.moments
-	half := (m.Cut - m.Cancel) / 2
+	from := max(m.Cancel, s.asked)
+	half := (m.Cut - from) / 2
 	short := m.Cancel-m.Farewell < half
-	if now >= m.Cancel+half || !s.saying && !(short && s.kind == policy.Infinite && s.entry.Unsaid()) {
+	if now >= from+half || !s.saying && !(short && s.kind == policy.Infinite && s.entry.Unsaid()) {
 		return false
 	}
-	c.schedule(s, cancel, m.Cancel+half)
+	c.schedule(s, cancel, from+half)
 	return true
 }
 
