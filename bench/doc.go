@@ -24,6 +24,9 @@
 // The clients write prepared bytes and count the bytes that come back, so that
 // most of the work measured is the server's.
 //
+// What a drain of many does is in the commands below this package: crowd, for
+// real, and herd, simulated.
+//
 // The promises on allocations are ordinary tests. Throughput is not: a shared
 // machine could fail it for reasons of its own.
 package bench
