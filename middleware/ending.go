@@ -34,12 +34,14 @@ func (x *exchange) finish(returned bool) (abort bool) {
 	case x.committed || !returned:
 	case outcome == stream.Cancelled:
 		x.d.answerInstead(x.w, x.in, x.Rule()) // net/http would make an empty 200 of this, which is a lie
+		x.said = true                          // nor may somebody around us say more
 	case x.d.draining():
 		x.w.Header().Set("Connection", "close")
 	}
 	if (outcome == stream.Told || outcome == stream.Cancelled) && !x.d.draining() {
 		x.part()
 	}
+	x.silent = outcome == stream.Completed && !x.committed
 	x.turn.end()
 	x.Release()
 	x.d.end(&x.Entry, outcome)
@@ -93,6 +95,14 @@ func (x *exchange) answered() bool {
 	const inOneGo = 2048 // net/http sends what is more in pieces, flushed or not
 	return x.late && (x.code >= http.StatusBadRequest || !x.flushed && x.written <= inOneGo)
 }
+
+// isAround tells whether what is written now comes from somebody around us, who
+// answers for a handler that has returned without a word: echo does so when an
+// error comes back to it, and has kept our writer. It is none of the drain's any
+// more. Once the request's context is over nobody may be there but a goroutine
+// that the handler has left behind, and the writer inside another request's. The
+// turn must be held by the caller.
+func (x *exchange) isAround() bool { return x.silent && x.in.Context().Err() == nil }
 
 // Finish implements [stream.Link]. The handler's return ends the response; one
 // that waits for the rest of an upload gets an error in its place, so that its

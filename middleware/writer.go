@@ -25,6 +25,9 @@ func (x *exchange) writeHeader(code int) {
 	x.turn.take()
 	defer x.yield()
 	switch {
+	case x.isAround():
+		x.w.WriteHeader(code)
+		return
 	case x.said || x.turn.over:
 		return
 	case x.taken != nil && x.complain("response.WriteHeader on hijacked connection"):
@@ -106,6 +109,9 @@ func (x *exchange) begin(n int) (answer int, err error, instead bool) {
 func (x *exchange) write(p []byte) (int, error) {
 	x.turn.take()
 	defer x.yield()
+	if x.isAround() {
+		return x.w.Write(p)
+	}
 	if n, err, instead := x.begin(len(p)); instead {
 		return n, err
 	}
@@ -197,6 +203,9 @@ func (w writerOnly) Write(p []byte) (int, error) { return w.x.write(p) }
 func (x *exchange) flushError() error {
 	x.turn.take()
 	defer x.yield()
+	if x.isAround() {
+		return x.flush()
+	}
 	if _, err, instead := x.begin(0); instead {
 		return err
 	}
