@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -277,5 +278,41 @@ func TestErrDrainingIsTheCause(t *testing.T) {
 		<-got
 		assert.ErrorIs(t, cause, stream.ErrDraining)
 		assert.ErrorIs(t, childs, stream.ErrDraining)
+	})
+}
+
+// A handler that listens to nothing but the errors of its writes is swallowed
+// after its farewell, and freed by its cut.
+func TestDeafEventStreamIsFreedByItsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: time.Second, Mercy: time.Second}}
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			tick := time.NewTicker(300 * time.Millisecond)
+			defer tick.Stop()
+			for http.NewResponseController(w).Flush() == nil {
+				<-tick.C
+				if _, err := io.WriteString(w, "data: tick\n\n"); err != nil {
+					assert.ErrorIs(t, err, net.ErrClosed)
+					return
+				}
+			}
+		}))
+		var err error
+		events := lines(r.get("/").Body, &err)
+		r.drain()
+		for line := range events {
+			if line == `event: shutdown` {
+				break
+			}
+		}
+		<-events // its data
+		<-events // its end
+		for line := range events {
+			t.Errorf("after the farewell: %q", line)
+		}
+		assert.Error(t, err, "cut")
+		report := r.ended(2100 * time.Millisecond) // with its next tick
+		assert.EqualValues(t, 1, report.Cut, "%+v", report)
 	})
 }

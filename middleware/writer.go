@@ -92,12 +92,12 @@ func (x *exchange) look() {
 // must be held by the caller.
 func (x *exchange) begin(n int) (answer int, err error, instead bool) {
 	switch {
+	case x.cut.Load() && !x.turn.over:
+		return 0, errCut, true // so that one who hears of nothing else ends
 	case x.said:
 		return n, nil, true
 	case x.turn.over:
 		return 0, errOver, true
-	case x.cut.Load():
-		return 0, errCut, true
 	case n > 0 && x.taken != nil && x.complain("response.Write on hijacked connection"):
 		return 0, http.ErrHijacked, true
 	}
