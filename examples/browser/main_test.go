@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"flag"
 	"os"
 	"os/exec"
 	"testing"
@@ -15,7 +16,11 @@ const (
 	pollEvery = 20 * time.Millisecond
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // the downloads mostly wait
+	goleak.VerifyTestMain(m)
+}
 
 // program gives the path of a program that is no part of Go. It skips the test where the program isn't installed and
 // nobody asked for it by name.

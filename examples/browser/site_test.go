@@ -17,11 +17,14 @@ var pageHTML []byte
 
 const half = "half a body, "
 
-// A site is the handlers of a server: a page, event streams and WebSockets without end, and a body in two halves.
+// A site is the handlers of a server: a page, event streams and WebSockets without end, a body in two halves,
+// and a download if it has one.
 type site struct {
 	name string          // what the first message of each event stream begins with
 	hold <-chan struct{} // what the second half of the body waits for
 	rule policy.Rule     // of the body
+
+	download *download // nil: none
 }
 
 func (s site) handler() (http.Handler, *middleware.Drainer) {
@@ -35,6 +38,11 @@ func (s site) handler() (http.Handler, *middleware.Drainer) {
 	d := &middleware.Drainer{Policy: &rules}
 
 	inner := http.NewServeMux()
+	if s.download != nil {
+		rules.Handle("/download", s.download.rule())
+		d.Budget = s.download.budget()
+		inner.Handle("GET /download", s.download)
+	}
 	inner.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(pageHTML) })
 	inner.HandleFunc("GET /events", s.events)
 	inner.HandleFunc("GET /ws", s.socket)
