@@ -11,5 +11,7 @@
 //	LASTCALL_CROWD    how many peers are stuck at once, or idle in BenchmarkIdle; 2,000 if unset, 9,000 at most, since
 //	                  this process holds both ends
 //
-// The tests in node need Node.js and npm, with which they install the package ws for themselves.
+// TestRealClients and the tests in node need Node.js and npm, with which they install the package ws for themselves. The
+// browser is $LASTCALL_BROWSER, or else the chromium on the PATH; where it isn't installed its tests are skipped, unless
+// the variable is set.
 package interplay

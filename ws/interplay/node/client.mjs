@@ -3,6 +3,8 @@
 //   node client.mjs FOLDER echo URL      says everything it knows to an echo server; prints what came of it, a line each
 //   node client.mjs FOLDER drain URL...  stays connected to each; prints what it is told, as it comes
 //
+// What comes after a # in a URL is how the message begins on which it closes the connection by itself, with 1000 and "mine".
+//
 // FOLDER is where the package ws is installed.
 import { createRequire } from 'node:module'
 
@@ -118,15 +120,18 @@ async function echo(url) {
 }
 
 async function drain() {
-  const all = urls.map((url) => open(url))
-  await Promise.all(all.map((c) => c.opened))
-  print({ name: 'open' })
-  await Promise.all(all.map(async (c, row) => {
-    const texts = []
-    c.ws.on('message', (data) => texts.push(data.toString()))
-    const close = await c.closed
-    print({ row, close, last: texts.at(-1) ?? '' })
-  }))
+  const all = urls.map((url) => {
+    const [address, cue] = url.split('#')
+    const c = open(address, { rejectUnauthorized: false }) // their certificates are their own
+    c.last = ''
+    c.ws.on('message', (data) => {
+      c.last = data.toString()
+      if (cue && c.last.startsWith(cue)) c.ws.close(1000, 'mine')
+    })
+    return c
+  })
+  const opened = Promise.all(all.map((c) => c.opened)).then(() => print({ name: 'open' }))
+  await Promise.all([opened, ...all.map(async (c, row) => print({ row, close: await c.closed, last: c.last.slice(0, 100) }))])
 }
 
 await (mode === 'echo' ? echo(urls[0]) : drain())

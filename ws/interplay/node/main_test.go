@@ -14,9 +14,6 @@ import (
 	"go.uber.org/goleak"
 )
 
-// wsVersion is the version of the npm package ws that is talked to.
-const wsVersion = "8.18.3"
-
 // patience bounds what has to come.
 const patience = 2 * time.Minute
 
@@ -24,8 +21,8 @@ const patience = 2 * time.Minute
 var folder string
 
 func TestMain(m *testing.M) {
-	err := install()
-	if err != nil {
+	var err error
+	if folder, err = Install(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -33,19 +30,6 @@ func TestMain(m *testing.M) {
 		_ = os.RemoveAll(folder)
 		os.Exit(code)
 	}))
-}
-
-func install() (err error) {
-	if folder, err = os.MkdirTemp("", "node"); err != nil {
-		return err
-	}
-	npm := exec.Command("npm", "install", "--prefix", folder, "--no-save", "--no-package-lock", "--no-audit", "--no-fund",
-		"--loglevel=error", "ws@"+wsVersion)
-	if said, err := npm.CombinedOutput(); err != nil {
-		_ = os.RemoveAll(folder)
-		return fmt.Errorf("node: these tests need Node.js and npm, and this failed: %v: %w\n%s", npm, err, said)
-	}
-	return nil
 }
 
 // A line is what client.mjs prints.
