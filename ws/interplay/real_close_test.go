@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -121,5 +122,61 @@ func TestRealClientsAndOtherCloses(t *testing.T) {
 		}
 		require.Len(t, urls, 3*len(tests)*times)
 		t.Logf("%v", came)
+	})
+}
+
+// TestRealClientsAndDeafHandlers: a handler that neither reads nor listens to its context keeps its client from nothing. The
+// answer to our Close is read in its place, and the end is clean, before the handler's.
+func TestRealClientsAndDeafHandlers(t *testing.T) {
+	inFrontOfEach(t, func(t *testing.T, clients clientele, secure bool) {
+		var works []*shift
+		var urls []string
+		seen := make(chan struct{})
+		release := sync.OnceFunc(func() { close(seen) })
+		defer release()
+		for _, l := range libraries {
+			if l.reads || l.proxies > 0 { // which listen in the handler's place
+				continue
+			}
+			rule := policy.Rule{Timeout: time.Second, Mercy: patience / 3, Farewell: policy.Farewell{Code: 4321, Reason: l.name}}
+			var work atomic.Pointer[shift]
+			begun, url := enter(t, cell{library: l, secure: secure}, rule, func(context.Context, conn) {
+				work.Load().drainers[0].Start()
+				<-seen
+			})
+			work.Store(begun)
+			works, urls = append(works, begun), append(urls, url)
+		}
+		ended := 0
+		clients(t, urls, func(c verdict) {
+			assert.Equal(t, 4321, c.Close.Code, c.Close.Reason)
+			assert.True(t, c.Close.WasClean, c.Close.Reason)
+			if ended++; ended == len(urls) {
+				release()
+			}
+		})
+		require.Equal(t, len(urls), ended)
+		for _, work := range works {
+			assert.EqualValues(t, 1, drained(t, work.drainers[0]).Told)
+		}
+	})
+}
+
+// TestRealClientsAreRefused: who comes in the middle of a drain never gets a connection, which both clients call 1006.
+func TestRealClientsAreRefused(t *testing.T) {
+	inFrontOfEach(t, func(t *testing.T, clients clientele, secure bool) {
+		work, url := enter(t, cell{library: libraries[0], secure: secure}, policy.Rule{}, func(context.Context, conn) {
+			t.Error("served")
+		})
+		drained(t, work.drainers[0])
+		ended := 0
+		clients(t, []string{url}, func(c verdict) {
+			ended++
+			assert.Equal(t, 1006, c.Close.Code)
+			assert.Empty(t, c.Close.Reason)
+			assert.False(t, c.Close.WasClean)
+		})
+		assert.Equal(t, 1, ended)
+		assert.EqualValues(t, 1, work.drainers[0].Report().Refused)
 	})
 }

@@ -130,7 +130,7 @@ async function drain() {
     })
     return c
   })
-  const opened = Promise.all(all.map((c) => c.opened)).then(() => print({ name: 'open' }))
+  const opened = Promise.all(all.map((c) => Promise.race([c.opened, c.closed]))).then(() => print({ name: 'open' }))
   await Promise.all([opened, ...all.map(async (c, row) => print({ row, close: await c.closed, last: c.last.slice(0, 100) }))])
 }
 
