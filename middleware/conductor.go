@@ -100,6 +100,10 @@ func (c *conductor) take(s *step, now time.Duration) {
 			return
 		}
 		c.disclose(s)
+		if e.Kind() != policy.Infinite && !c.sealed() {
+			c.spare(s) // its handler has said so since, when nobody had it report a change
+			return
+		}
 		if r := c.picked[e]; r != nil && !c.sealed() {
 			e.Refine(r.rule)
 		}

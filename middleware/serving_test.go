@@ -1,0 +1,58 @@
+package middleware_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
+)
+
+// begins begins an event stream that goes on as its handler likes.
+func begins(w http.ResponseWriter, text string) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	_, _ = io.WriteString(w, text)
+	w.(http.Flusher).Flush()
+}
+
+// What a handler says between its being picked and its slot counts: a finite answer
+// is let finish.
+func TestShedSparesWhatTurnsOutToBeFinite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{}
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			begins(w, hello)
+			if r.URL.Path != "/answer" {
+				<-r.Context().Done()
+				return
+			}
+			time.Sleep(time.Millisecond) // before its slot, which is the second: at 5 ms at the earliest
+			stream.Tag(r.Context(), policy.Finite)
+			time.Sleep(time.Minute)
+			assert.NoError(t, r.Context().Err())
+			_, _ = io.WriteString(w, "data: done\n\n")
+		}))
+		old := r.watch("/old")
+		time.Sleep(time.Second)
+		answer := make(chan seen, 1)
+		go func() { answer <- <-r.watch("/answer") }()
+		synctest.Wait()
+		shed, err := d.Shed(context.Background(), middleware.Share{N: 2, Rule: policy.Rule{Spread: time.Hour, Order: policy.OldestFirst}})
+		require.NoError(t, err)
+		assert.Equal(t, middleware.Shed{Picked: 1, Outcomes: stream.Outcomes{Told: 1}}, shed)
+		assert.True(t, (<-old).told())
+		e := <-answer
+		require.NoError(t, e.err)
+		assert.Equal(t, "data: done\n\n", e.text)
+		r.drain()
+		r.ended(0)
+	})
+}
