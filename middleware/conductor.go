@@ -114,7 +114,9 @@ func (c *conductor) take(s *step, now time.Duration) {
 		})
 		c.schedule(s, insist, m.Farewell+(m.Cancel-m.Farewell)/2)
 	case insist:
-		c.act(e.Link().Insist)
+		if !s.saying { // else it comes after, in goOn
+			c.act(e.Link().Insist)
+		}
 		c.schedule(s, cancel, m.Cancel)
 	case cancel:
 		if c.mayWait(s, now) {
@@ -146,10 +148,11 @@ func (c *conductor) mayWait(s *step, now time.Duration) bool {
 	return true
 }
 
-// goOn has a response go on whose cancel may have waited for its farewell.
+// goOn has a response go on whose next acts have waited for its farewell.
 func (c *conductor) goOn(s *step) {
 	s.saying = false
 	if s.next == cancel && s.index >= 0 {
+		c.act(s.entry.Link().Insist)
 		c.schedule(s, cancel, s.moments.Cancel)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -55,4 +56,25 @@ func TestShedSparesWhatTurnsOutToBeFinite(t *testing.T) {
 		r.drain()
 		r.ended(0)
 	})
+}
+
+// With a Timeout of none the insisting on the shortest farewell falls due with the
+// farewell, and must not overtake it.
+func TestFarewellAtOnceHasItsMessage(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			d := &middleware.Drainer{Policy: policy.Rule{Timeout: policy.AtOnce, Farewell: policy.Farewell{Message: "bye"}}}
+			r := serve(t, d, echo(&store{t: t}))
+			socket := r.dial("/")
+			synctest.Wait()
+			r.stop()
+			_, message, err := socket.ReadMessage()
+			require.NoError(t, err)
+			assert.Equal(t, "bye", string(message))
+			_, _, err = socket.ReadMessage()
+			assert.True(t, websocket.IsCloseError(err, 1012), "%v", err)
+			r.ended(0)
+			assert.EqualValues(t, 1, d.Report().Told)
+		})
+	}
 }
