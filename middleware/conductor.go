@@ -151,7 +151,7 @@ func (c *conductor) mayWait(s *step, now time.Duration) bool {
 // goOn has a response go on whose next acts have waited for its farewell.
 func (c *conductor) goOn(s *step) {
 	s.saying = false
-	if s.next == cancel && s.index >= 0 {
+	if s.next == cancel && c.holds(s) {
 		c.act(s.entry.Link().Insist)
 		c.schedule(s, cancel, s.moments.Cancel)
 	}

@@ -78,3 +78,25 @@ func TestFarewellAtOnceHasItsMessage(t *testing.T) {
 		})
 	}
 }
+
+// A farewell that is asked of the handler's own function, and comes back when the
+// drain has ended without it, finds nothing to go on with.
+func TestFarewellThatComesAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}}
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			stream.OnFarewell(r.Context(), func(time.Duration) policy.Farewell {
+				time.Sleep(2 * time.Second)
+				return policy.Farewell{}
+			})
+			begins(w, hello)
+			<-d.Draining()
+			time.Sleep(1600 * time.Millisecond) // past the half of Timeout
+		}))
+		ends := r.watchAll(3)
+		r.drain()
+		r.ended(2 * time.Second)
+		assert.Len(t, over(ends), 3)
+		assert.EqualValues(t, 3, d.Report().Completed)
+	})
+}

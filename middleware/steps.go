@@ -55,6 +55,10 @@ func (a *agenda) step(e *stream.Entry) *step {
 	return s
 }
 
+// holds tells whether a step is still to be taken: it may have been dropped since,
+// or the whole agenda it was in.
+func (a *agenda) holds(s *step) bool { return a.steps[s.entry] == s }
+
 // schedule sets a response's next act, and its moment.
 func (a *agenda) schedule(s *step, next act, at time.Duration) {
 	s.next, s.at = next, at
