@@ -3,6 +3,7 @@ package middleware
 import (
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/lastcall-go/lastcall/policy"
@@ -220,11 +221,13 @@ func (c *conductor) end() {
 }
 
 // join waits for the acts. They have nobody left to wait for, but for a handler's
-// OnFarewell that blocks against its word.
+// OnFarewell that blocks against its word. Such a one has the wait group for itself:
+// who still waits on one must not meet what begins after a Resume.
 func (d *Drainer) join(patience time.Duration) {
-	joined := make(chan struct{})
+	acts, joined := d.acts, make(chan struct{})
+	d.acts = new(sync.WaitGroup)
 	go func() {
-		d.acts.Wait()
+		acts.Wait()
 		close(joined)
 	}()
 	enough := time.NewTimer(patience)

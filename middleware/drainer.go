@@ -43,10 +43,10 @@ type Drainer struct {
 	Logger *slog.Logger
 
 	registry stream.Registry
-	mail     *mailbox       // of the conductor
-	acts     sync.WaitGroup // what the conductor does to responses
-	ages     atomic.Uint64  // numbers of those that end by their age
-	slots    atomic.Uint64  // handed out to those refused
+	mail     *mailbox        // of the conductor
+	acts     *sync.WaitGroup // what the conductor does to responses; it alone starts them
+	ages     atomic.Uint64   // numbers of those that end by their age
+	slots    atomic.Uint64   // handed out to those refused
 
 	once       sync.Once
 	isDraining atomic.Bool
@@ -58,7 +58,7 @@ type Drainer struct {
 
 func (d *Drainer) init() {
 	d.once.Do(func() {
-		d.mail, d.began = newMailbox(), make(chan struct{})
+		d.mail, d.acts, d.began = newMailbox(), new(sync.WaitGroup), make(chan struct{})
 		d.ages.Store(rand.Uint64()) // replicas must not tell the first of their streams all at the same age
 		d.registry.OnChange = func(e *stream.Entry) {
 			d.post(func(c *conductor) { c.changed(e) })

@@ -298,3 +298,49 @@ func TestServingRaces(t *testing.T) {
 		assert.Zero(t, report.Open.All())
 	}
 }
+
+// A drain that ended without an OnFarewell function that blocked may be taken back,
+// and what begins then doesn't meet what still waits for that one.
+func TestResumeBesideAFarewellThatBlocks(t *testing.T) {
+	d := &middleware.Drainer{
+		Budget: policy.Budget{Total: 20 * time.Millisecond, Reserve: 4 * time.Millisecond},
+		Policy: policy.Rule{Timeout: policy.AtOnce, Mercy: policy.AtOnce},
+	}
+	free := make(chan struct{})
+	h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/block" {
+			stream.OnFarewell(r.Context(), func(time.Duration) policy.Farewell {
+				<-free
+				return policy.Farewell{}
+			})
+		}
+		quiet(w, r)
+	}))
+	open := func(path string) <-chan struct{} {
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			defer func() { _ = recover() }() // net/http's way to break off, of what has been cut
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, path, nil))
+		}()
+		for d.Report().Open.SSE == 0 {
+			runtime.Gosched()
+		}
+		return over
+	}
+	blocked := open("/block")
+	d.Drain()
+	<-blocked
+	for d.Report().Phase != middleware.Done {
+		runtime.Gosched()
+	}
+	require.NoError(t, d.Resume())
+	close(free)
+	for range 10 {
+		over := open("/")
+		_, err := d.Shed(context.Background(), middleware.Share{N: 1})
+		require.NoError(t, err)
+		<-over
+	}
+	require.NoError(t, d.Shutdown(context.Background()))
+}
