@@ -117,8 +117,8 @@ func isClosed(c <-chan struct{}) bool {
 // seal ends admission and plans the responses that are open.
 func (c *conductor) seal(now time.Duration) {
 	r := c.drain
-	c.enter(Draining)
 	r.sealed, r.zero, r.end, r.lastCut = true, now, now+r.work+r.reserve, now
+	c.enter(Draining)
 	r.plan = policy.NewPlan(r.work, rand.Uint64())
 	var open []*stream.Entry
 	open, r.empty = c.d.registry.Seal()
@@ -239,8 +239,10 @@ func (d *Drainer) join(patience time.Duration) {
 	}
 }
 
+// enter notes how far the drain has come, by what befalls a response. While it is
+// only announced, such is of a response's age or of a shed.
 func (c *conductor) enter(p Phase) {
-	if c.drain == nil {
+	if !c.sealed() {
 		return
 	}
 	c.d.mu.Lock()

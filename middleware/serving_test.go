@@ -100,3 +100,27 @@ func TestFarewellThatComesAfterTheEnd(t *testing.T) {
 		assert.EqualValues(t, 3, d.Report().Completed)
 	})
 }
+
+// What comes of age while a drain is announced doesn't bring that further.
+func TestAgeDoesNotEndTheAnnouncement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{
+			Policy: policy.Rule{MaxAge: 5 * time.Second, Timeout: time.Second, Mercy: time.Second},
+			Budget: policy.Budget{Total: 30 * time.Second, Announce: 20 * time.Second},
+		}
+		stay := make(chan struct{})
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			quiet(w, r)
+			<-stay
+		}))
+		end := r.watch("/")
+		r.drain()
+		time.Sleep(10 * time.Second)
+		assert.Equal(t, middleware.Announcing, d.Report().Phase, "one has been cut")
+		assert.Equal(t, http.StatusOK, r.get("/").StatusCode, "and it still serves")
+		close(stay)
+		assert.True(t, (<-end).told())
+		_, err := r.end()
+		require.NoError(t, err)
+	})
+}
