@@ -59,6 +59,9 @@ func (d *Drainer) Shed(ctx context.Context, share Share) (Shed, error) {
 	if err := share.check(); err != nil {
 		return Shed{}, err
 	}
+	if err := ctx.Err(); err != nil {
+		return Shed{}, endedEarly(err)
+	}
 	r := &shed{share: share, rule: share.Rule, done: make(chan struct{})}
 	r.rule.Kind, r.rule.Grace, r.rule.Priority, r.rule.MaxAge = 0, 0, 0, 0
 	var matching []*stream.Entry
@@ -78,6 +81,8 @@ func (d *Drainer) Shed(ctx context.Context, share Share) (Shed, error) {
 	}
 	return r.result, r.err
 }
+
+func endedEarly(cause error) error { return fmt.Errorf("middleware: Shed: ended early: %w", cause) }
 
 func (s Share) check() error {
 	var errs []error
@@ -187,7 +192,7 @@ func (c *conductor) callOff(r *shed, cause error) {
 	if isClosed(r.done) {
 		return
 	}
-	r.err = fmt.Errorf("middleware: Shed: ended early: %w", cause)
+	r.err = endedEarly(cause)
 	for e, of := range c.picked {
 		if of != r {
 			continue

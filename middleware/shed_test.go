@@ -350,3 +350,20 @@ func TestShedClosesTheConnection(t *testing.T) {
 func tlsClient(c net.Conn) net.Conn {
 	return tls.Client(c, &tls.Config{InsecureSkipVerify: true}) // of a test server's own certificate
 }
+
+// Under a context that has ended nobody is told, nor even looked at.
+func TestShedUnderAnEndedContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{}
+		r := serve(t, d, http.HandlerFunc(quiet))
+		end := r.watch("/")
+		ended, stop := context.WithCancel(context.Background())
+		stop()
+		shed, err := d.Shed(ended, middleware.Share{N: 1, Match: func(*stream.Response) bool { t.Error("was asked"); return true }})
+		require.EqualError(t, err, "middleware: Shed: ended early: context canceled")
+		assert.Zero(t, shed)
+		r.drain()
+		assert.EqualValues(t, 1, r.ended(3*time.Second).Told)
+		<-end
+	})
+}
