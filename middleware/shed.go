@@ -103,7 +103,8 @@ func (s Share) of(n int) int {
 	if s.N > 0 {
 		return min(s.N, n)
 	}
-	return int(math.Ceil(s.Fraction * float64(n)))
+	const hair = 0x1p-50 // by which 7 % of 100 comes out over 7 in binary
+	return int(math.Ceil(s.Fraction * float64(n) * (1 - hair)))
 }
 
 // A shed is one call of Shed.

@@ -367,3 +367,18 @@ func TestShedUnderAnEndedContext(t *testing.T) {
 		<-end
 	})
 }
+
+// In binary 28 % of 25 is a hair over 7.
+func TestShedPicksNoneTooMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{}
+		r := serve(t, d, http.HandlerFunc(quiet))
+		ends := r.watchAll(25)
+		shed, err := d.Shed(context.Background(), middleware.Share{Fraction: 0.28})
+		require.NoError(t, err)
+		assert.Equal(t, 7, shed.Picked)
+		assert.Len(t, over(ends), 7)
+		r.drain()
+		assert.EqualValues(t, 18, r.ended(3*time.Second).Told)
+	})
+}
