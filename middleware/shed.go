@@ -19,7 +19,7 @@ type Share struct {
 	// N is how many of them; fewer where there are fewer.
 	N int
 	// Match tells which streams come into question; nil: all. It is called once for
-	// each that is open, on the goroutine that called Shed.
+	// each stream that is open, on the goroutine that called Shed.
 	Match func(*stream.Response) bool
 	// Rule lies over each stream's own, as one given to [Graceful] would: with its
 	// Spread they are paced, its Order says which of them are picked and told
@@ -66,7 +66,7 @@ func (d *Drainer) Shed(ctx context.Context, share Share) (Shed, error) {
 	r.rule.Kind, r.rule.Grace, r.rule.Priority, r.rule.MaxAge = 0, 0, 0, 0
 	var matching []*stream.Entry
 	for _, e := range d.registry.Open() {
-		if share.Match == nil || share.Match(&e.Response) {
+		if e.Kind() == policy.Infinite && (share.Match == nil || share.Match(&e.Response)) {
 			matching = append(matching, e)
 		}
 	}

@@ -382,3 +382,31 @@ func TestShedPicksNoneTooMany(t *testing.T) {
 		assert.EqualValues(t, 18, r.ended(3*time.Second).Told)
 	})
 }
+
+// Match is asked of streams only: what else is open doesn't come into question.
+func TestMatchSeesStreamsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{}
+		stay := make(chan struct{})
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/events" {
+				quiet(w, r)
+				return
+			}
+			<-stay
+		}))
+		slow, events := r.later("/slow"), r.watch("/events")
+		synctest.Wait()
+		shed, err := d.Shed(context.Background(), middleware.Share{N: 9, Match: func(r *stream.Response) bool {
+			assert.Equal(t, "GET /events", r.Route())
+			return true
+		}})
+		require.NoError(t, err)
+		assert.Equal(t, 1, shed.Picked)
+		<-events
+		close(stay)
+		assert.NoError(t, (<-slow).err)
+		r.drain()
+		r.ended(0)
+	})
+}
