@@ -53,16 +53,27 @@ func (x *exchange) finish(returned bool) (abort bool) {
 // have moved. Its header, which could have said so, went out long ago. The connection
 // of HTTP/2 has other streams on it.
 func (x *exchange) part() {
-	conn, ok := x.in.Context().Value(connKey{}).(net.Conn)
-	if !ok || x.in.ProtoMajor != 1 {
-		return
-	}
+	conn := x.conn()
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()
 	}
 	if r, ok := conn.(interface{ CloseRead() error }); ok {
 		_ = r.CloseRead() // net/http takes the end of its next read for the client's leaving
 	}
+}
+
+// conn gives the connection, where that is HTTP/1's and known to us, so that it has
+// nothing on it but this response; else nil.
+func (x *exchange) conn() net.Conn {
+	ctx := x.in.Context()
+	// An http.TimeoutHandler around us that has timed out has answered, and the
+	// connection may be at its next request.
+	answered := ctx.Err() == context.DeadlineExceeded && fmt.Sprintf("%T", innermost(x.w)) == "*http.timeoutWriter"
+	if x.in.ProtoMajor != 1 || answered {
+		return nil
+	}
+	conn, _ := ctx.Value(connKey{}).(net.Conn)
+	return conn
 }
 
 // outcome tells how the response ended, now that its handler has returned. The
@@ -129,16 +140,11 @@ func (x *exchange) Cut() {
 // [Drainer.ConnContext] has shown it to us. Without that an HTTP/1.0 client,
 // which knows the end of a body by that of its connection, can't be told.
 func (x *exchange) sever() {
-	conn, _ := x.in.Context().Value(connKey{}).(net.Conn)
-	// An http.TimeoutHandler around us that has timed out has answered, and the
-	// connection may be at its next request.
-	answered := x.in.Context().Err() == context.DeadlineExceeded && fmt.Sprintf("%T", innermost(x.w)) == "*http.timeoutWriter"
-	ours := conn != nil && x.in.ProtoMajor == 1 && !answered
-	control := http.NewResponseController(x.w)
+	conn, control := x.conn(), http.NewResponseController(x.w)
 	now := time.Now()
 	_ = control.SetWriteDeadline(now) // not every writer has deadlines
 	_ = control.SetReadDeadline(now)
-	if !ours {
+	if conn == nil {
 		return
 	}
 	if !x.in.ProtoAtLeast(1, 1) {

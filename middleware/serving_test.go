@@ -3,7 +3,9 @@ package middleware_test
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,4 +125,60 @@ func TestAgeDoesNotEndTheAnnouncement(t *testing.T) {
 		_, err := r.end()
 		require.NoError(t, err)
 	})
+}
+
+// halves is a network whose connections tell when their reading was closed.
+type halves struct {
+	*memory
+	closed atomic.Int32
+}
+
+func (h *halves) Accept() (net.Conn, error) {
+	c, err := h.memory.Accept()
+	return half{c, h}, err
+}
+
+type half struct {
+	net.Conn
+	of *halves
+}
+
+func (h half) CloseRead() error {
+	h.of.closed.Add(1)
+	return nil
+}
+
+// A connection over which a TimeoutHandler has answered may be at its next request
+// by the time a stream that outlasted it has been told.
+func TestAgeLeavesTheNextRequestsConnection(t *testing.T) {
+	for name, c := range map[string]struct {
+		around func(http.Handler) http.Handler
+		closed int32
+	}{
+		"its own":          {func(h http.Handler) http.Handler { return h }, 1},
+		"the next request": {func(h http.Handler) http.Handler { return http.TimeoutHandler(h, time.Second, "") }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{Policy: policy.Rule{Kind: policy.Infinite, MaxAge: 10 * time.Second}}
+				h := c.around(middleware.Graceful(d)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					<-stream.Draining(r.Context())
+					time.Sleep(policy.DefaultTimeout + time.Millisecond)
+				})))
+				network := &halves{memory: newMemory()}
+				srv := &http.Server{Handler: h, ConnContext: d.ConnContext}
+				go func() { _ = srv.Serve(network) }()
+				client := &http.Client{Transport: &http.Transport{DialContext: network.Dial}}
+				res, err := client.Get("http://memory/")
+				require.NoError(t, err)
+				assert.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+				res.Body.Close()
+				time.Sleep(time.Minute)
+				assert.Equal(t, c.closed, network.closed.Load())
+				assert.EqualValues(t, 1, d.Report().Before.Cancelled)
+				client.CloseIdleConnections()
+				require.NoError(t, srv.Close())
+			})
+		})
+	}
 }
