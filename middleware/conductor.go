@@ -208,8 +208,10 @@ func (c *conductor) changed(e *stream.Entry) {
 // drain, or to its age.
 func (c *conductor) spare(s *step) {
 	e := s.entry
+	if !e.Unplan() {
+		return // the farewell went out in this very moment
+	}
 	c.drop(s)
-	e.Unplan()
 	e.Untell()
 	c.unpick(e)
 	c.age(e)

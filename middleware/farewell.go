@@ -76,8 +76,9 @@ func (x *exchange) say() {
 	case x.asked == nil || x.said:
 	case x.taken != nil:
 		w := x.asked
-		x.asked = nil
-		x.taken.Farewell(w.Farewell, w.retry)
+		if x.asked = nil; x.Say() {
+			x.taken.Farewell(w.Farewell, w.retry)
+		}
 	case x.follow != nil && x.follow.AtBoundary():
 		x.speak()
 	}
@@ -103,11 +104,10 @@ func (x *exchange) writeThenSay(p []byte) (int, error) {
 // speak writes the farewell, unless the response has become one that gets none.
 // The turn must be held by the caller, and the body be at a boundary.
 func (x *exchange) speak() {
-	if x.said || x.turn.over || x.cut.Load() || x.Kind() != policy.Infinite {
+	if x.said || x.turn.over || x.cut.Load() || !x.Say() {
 		return
 	}
 	x.said = true
-	x.Said()
 	x.lastWrites()
 	if words := x.words(); len(words) > 0 {
 		var n int

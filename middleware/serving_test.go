@@ -182,3 +182,61 @@ func TestAgeLeavesTheNextRequestsConnection(t *testing.T) {
 		})
 	}
 }
+
+// A stream that was let off while its farewell waited for the end of an event is not
+// told after all, when it is a stream again.
+func TestWhoIsLetOffIsNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 10 * time.Second}}
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			begins(w, hello+"data: half")
+			time.Sleep(time.Second)
+			stream.Tag(r.Context(), policy.Finite)
+			time.Sleep(time.Second)
+			stream.Tag(r.Context(), policy.Auto)
+			_, _ = io.WriteString(w, "\n\n")
+			select {
+			case <-r.Context().Done():
+			case <-time.NewTimer(time.Hour).C:
+				_, _ = io.WriteString(w, "data: goes on\n\n")
+			}
+		}))
+		first := r.watch("/first")
+		shed, err := d.Shed(context.Background(), middleware.Share{N: 1})
+		require.NoError(t, err)
+		assert.Zero(t, shed, "it let its only one off")
+		assert.Equal(t, "data: half\n\ndata: goes on\n\n", (<-first).text)
+
+		second := r.watch("/second")
+		_, err = d.Shed(context.Background(), middleware.Share{N: 1})
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		r.drain()
+		r.ended(10 * time.Second)
+		assert.Regexp(t, `^data: half\n\nretry: \d+\nevent: shutdown\n`, (<-second).text, "the next drain tells it")
+	})
+}
+
+// Nor is a WebSocket whose upgrade came after.
+func TestWhoIsLetOffIsNotToldByItsSocket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Kind: policy.Infinite, MaxAge: 10 * time.Second, Timeout: 10 * time.Second}}
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			<-stream.Draining(r.Context())
+			stream.Tag(r.Context(), policy.Finite)
+			time.Sleep(time.Second)
+			echo(&store{t: t})(w, r)
+		}))
+		socket := r.dial("/")
+		synctest.Wait()
+		require.NoError(t, socket.WriteMessage(websocket.TextMessage, []byte("still here")))
+		_, message, err := socket.ReadMessage()
+		require.NoError(t, err)
+		assert.Equal(t, "still here", string(message))
+		require.NoError(t, socket.Close())
+		synctest.Wait()
+		assert.EqualValues(t, 1, d.Report().Before.Completed)
+		r.drain()
+		r.ended(0)
+	})
+}

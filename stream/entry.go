@@ -100,11 +100,17 @@ func (e *Entry) Plan(cancelAt, cutAt time.Time) {
 	e.planned, e.cancelIn, e.cutIn = true, cancelAt.Sub(e.began), cutAt.Sub(e.began)
 }
 
-// Unplan takes Plan back.
-func (e *Entry) Unplan() {
+// Unplan takes Plan back, with a farewell that may have been asked for: none goes out
+// until there is a plan again. It reports false, and leaves all as it is, if the
+// farewell is out.
+func (e *Entry) Unplan() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.said.Load() {
+		return false
+	}
 	e.planned = false
+	return true
 }
 
 // CutAt gives the moment of the cut, zero where none is planned.
@@ -169,11 +175,20 @@ func (e *Entry) Untell() {
 	}
 }
 
-// Said records that the farewell is out, so that no change of kind takes it back,
-// and reports that as a change.
-func (e *Entry) Said() {
-	e.said.Store(true)
-	e.registry.changed(e)
+// Say records that the farewell goes out now, so that nothing takes it back any more,
+// and reports that as a change. It reports false where none may go out: the response
+// has become one that gets none, or its Plan has been taken back.
+func (e *Entry) Say() bool {
+	e.mu.Lock()
+	may := e.planned && e.kindLocked() == policy.Infinite
+	if may {
+		e.said.Store(true)
+	}
+	e.mu.Unlock()
+	if may {
+		e.registry.changed(e)
+	}
+	return may
 }
 
 // Unsaid tells whether the farewell has still to find its place in an event
