@@ -148,10 +148,15 @@ func (c *conductor) mayWait(s *step, now time.Duration) bool {
 	return true
 }
 
-// goOn has a response go on whose next acts have waited for its farewell.
+// goOn has a response go on that has been asked to say its farewell, which its next
+// acts may have waited for.
 func (c *conductor) goOn(s *step) {
 	s.saying = false
-	if s.next == cancel && c.holds(s) {
+	if !c.holds(s) {
+		return // it has been let off meanwhile, or cut
+	}
+	s.entry.Tell() // after the farewell, so that a handler that hears it and returns can't come before
+	if s.next == cancel {
 		c.act(s.entry.Link().Insist)
 		c.schedule(s, cancel, s.moments.Cancel)
 	}
@@ -175,7 +180,6 @@ func (d *Drainer) say(e *stream.Entry, retry time.Duration) {
 		d.log(slog.LevelWarn, "the handler's own farewell can't be sent, so its rule's is", "route", e.Route(), "error", err)
 	}
 	e.Link().Farewell(f, retry)
-	e.Tell() // after the farewell, so that a handler that hears it and returns can't come before
 }
 
 // changed looks at a response anew that has ended, may be of another kind than it

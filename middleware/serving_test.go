@@ -240,3 +240,33 @@ func TestWhoIsLetOffIsNotToldByItsSocket(t *testing.T) {
 		r.ended(0)
 	})
 }
+
+// Nor does one hear that it should wind up that was let off while its OnFarewell
+// function was at work.
+func TestWhoIsLetOffDoesNotHearOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{}
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked := make(chan struct{})
+			stream.OnFarewell(r.Context(), func(time.Duration) policy.Farewell {
+				close(asked)
+				time.Sleep(time.Second)
+				return policy.Farewell{}
+			})
+			begins(w, hello)
+			<-asked
+			stream.Tag(r.Context(), policy.Finite)
+			select {
+			case <-stream.Draining(r.Context()):
+			case <-time.NewTimer(time.Hour).C:
+				_, _ = io.WriteString(w, "data: done\n\n")
+			}
+		}))
+		answer := r.watch("/")
+		_, err := d.Shed(context.Background(), middleware.Share{N: 1})
+		require.NoError(t, err)
+		assert.Equal(t, "data: done\n\n", (<-answer).text)
+		r.drain()
+		r.ended(0)
+	})
+}

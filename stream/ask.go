@@ -46,10 +46,12 @@ func Deadline(ctx context.Context) (time.Time, bool) { return From(ctx).Deadline
 func Tag(ctx context.Context, k policy.Kind) { From(ctx).Tag(k) }
 
 // OnFarewell lets the handler of a stream say what its client is told. f is
-// called when the stream's slot has come, once at most, with the client's own
-// reconnect slot; what it leaves zero is the rule's. It runs on a goroutine of
-// the drain beside the handler, must not block, and must not write to the
-// response. A chat that has messages of its own says goodbye in one of them:
+// called when the stream's slot has come, with the client's own reconnect slot; what
+// it leaves zero is the rule's. That is once at most, unless a stream is let off
+// before its farewell is out, as one that is tagged finite is, and has another slot
+// later. It runs on a goroutine of the drain beside the handler, must not block, and
+// must not write to the response. A chat that has messages of its own says goodbye in
+// one of them:
 //
 //	stream.OnFarewell(r.Context(), func(retry time.Duration) policy.Farewell {
 //		return policy.Farewell{Message: fmt.Sprintf(`{"type":"bye","retry":%d}`, retry.Milliseconds())}
