@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -147,7 +148,7 @@ func TestFarewellsAreJitteredAndInRandomOrder(t *testing.T) {
 
 // Equal rules are one group, wherever they lie; different ones each have a pace of their own.
 func TestRulesArePacedByValue(t *testing.T) {
-	a, b := policy.Rule{Spread: 10 * sec}, policy.Rule{Spread: 10 * sec, Farewell: policy.Farewell{Code: 1001}}
+	a, b := policy.Rule{Spread: 10 * sec}, policy.Rule{Spread: 10 * sec, Mercy: policy.DefaultMercy}
 	var all []policy.Subject
 	for range 2_000 {
 		ownA := a
@@ -171,6 +172,18 @@ func TestRulesArePacedByValue(t *testing.T) {
 		assert.LessOrEqual(t, worst(at, 100*ms), 21)
 		assert.InDelta(t, 10*sec, at[len(at)-1], float64(10*ms))
 	}
+}
+
+// What a rule says about a stream's age, its last words and its kind sets it apart from no other.
+func TestStreamsWithWordsOfTheirOwnArePacedTogether(t *testing.T) {
+	var all []policy.Subject
+	for i := range 2_000 {
+		r := policy.Rule{Kind: policy.Kind(i % 3), Spread: 10 * sec, MaxAge: time.Hour + time.Duration(i), Farewell: policy.Farewell{Data: strconv.Itoa(i)}}
+		all = append(all, policy.Subject{Rule: &r, Kind: policy.Infinite})
+	}
+	at := farewells(policy.NewPlan(20*sec, 3).Begin(all))
+	assert.LessOrEqual(t, worst(at, 100*ms), 21)
+	assert.InDelta(t, 10*sec, at[len(at)-1], float64(10*ms))
 }
 
 func TestReconnectSlotsAreFlat(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 )
 
 // A Policy says which rule a request has. Rule is called once per request, before its handler, by many goroutines at
-// once, and must not block. Streams whose rules are equal are paced together, so a policy should give out few different
-// rules and not make one up for each request.
+// once, and must not block. Streams whose rules are equal, but for Kind, MaxAge and Farewell, are paced together, so a
+// policy should give out few different rules and not make one up for each request.
 type Policy interface{ Rule(*http.Request) Rule }
 
 // A Rule says how the responses of a route are drained. The zero Rule is ready: finite responses have as long as the
