@@ -13,7 +13,9 @@ import (
 // A Link is what carries a response: a response writer, or the connection that
 // was hijacked from it. The drain speaks to a response through its link, in the
 // order of the methods below, each at most once, and each on a goroutine of its
-// own: one that a stuck peer holds up holds up nobody else.
+// own: one that a stuck peer holds up holds up nobody else, and the next may come
+// before it has returned, but Insist. Only a response that was let off before its
+// farewell was out, see [Entry.Unplan], may be asked for it again.
 type Link interface {
 	// Farewell says goodbye in the link's own protocol, as soon as that can be
 	// done without tearing what is on its way. Afterwards the handler's own
