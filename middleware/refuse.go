@@ -29,7 +29,11 @@ func (d *Drainer) sendAway(w http.ResponseWriter, r *http.Request, rule policy.R
 	// RFC 9110, section 10.2.3: whole seconds. Rounded up, since nobody should
 	// come before their slot.
 	w.Header().Set("Retry-After", strconv.FormatInt(int64((slot+time.Second-1)/time.Second), 10))
-	http.Error(w, "the server is shutting down; please retry", http.StatusServiceUnavailable)
+	why := "the server is shutting down"
+	if !d.draining() { // the response was alone in having to end
+		why = "this has taken as long as it may"
+	}
+	http.Error(w, why+"; please retry", http.StatusServiceUnavailable)
 }
 
 // answerInstead answers for a handler that returned without a word when its

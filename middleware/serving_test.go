@@ -270,3 +270,18 @@ func TestWhoIsLetOffDoesNotHearOfIt(t *testing.T) {
 		r.ended(0)
 	})
 }
+
+// Who comes of age before a word was written is not told that the server goes.
+func TestAgeBeforeTheHeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Kind: policy.Infinite, MaxAge: time.Minute}}
+		r := serve(t, d, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		poll := <-r.later("/poll")
+		require.NoError(t, poll.err)
+		assert.Equal(t, http.StatusServiceUnavailable, poll.StatusCode)
+		assert.NotEmpty(t, poll.Header.Get("Retry-After"))
+		assert.Equal(t, "this has taken as long as it may; please retry\n", poll.body)
+		r.drain()
+		r.ended(0)
+	})
+}
