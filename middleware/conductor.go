@@ -100,9 +100,8 @@ func (c *conductor) take(s *step, now time.Duration) {
 			return
 		}
 		c.disclose(s)
-		if e.Kind() != policy.Infinite && !c.sealed() {
-			c.spare(s) // its handler has said so since, when nobody had it report a change
-			return
+		if e.Kind() != policy.Infinite && !c.sealed() && c.spare(s) {
+			return // its handler has said so since, when nobody had it report a change
 		}
 		if r := c.picked[e]; r != nil && !c.sealed() {
 			e.Refine(r.rule)
@@ -209,14 +208,15 @@ func (c *conductor) changed(e *stream.Entry) {
 }
 
 // spare lets a response go on that had a step before it: it stays until the next
-// drain, or to its age.
-func (c *conductor) spare(s *step) {
+// drain, or to its age. It reports false if its farewell is out already.
+func (c *conductor) spare(s *step) bool {
 	e := s.entry
 	if !e.Unplan() {
-		return // the farewell went out in this very moment
+		return false
 	}
 	c.drop(s)
 	e.Untell()
 	c.unpick(e)
 	c.age(e)
+	return true
 }

@@ -285,3 +285,37 @@ func TestAgeBeforeTheHeader(t *testing.T) {
 		r.ended(0)
 	})
 }
+
+// One that was let off with its farewell still to be said, says it as soon as a drain
+// has it planned, and goes on to its end though that is taken back before its slot.
+func TestFarewellBeforeItsSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Grace: 10 * time.Second, Timeout: time.Second}}
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			begins(w, hello+"data: half")
+			time.Sleep(100 * time.Millisecond)
+			stream.Tag(r.Context(), policy.Finite)
+			time.Sleep(100 * time.Millisecond)
+			stream.Tag(r.Context(), policy.Auto)
+			<-d.Draining()
+			time.Sleep(time.Second)
+			_, _ = io.WriteString(w, "\n\n")
+			time.Sleep(2 * time.Second)
+			stream.Tag(r.Context(), policy.Finite)
+			<-r.Context().Done()
+		}))
+		end := r.watch("/")
+		_, err := d.Shed(context.Background(), middleware.Share{N: 1})
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		d.Drain()
+		time.Sleep(2 * time.Second)
+		require.NoError(t, d.Resume())
+		began := time.Now()
+		e := <-end
+		assert.True(t, e.told())
+		assert.LessOrEqual(t, e.at.Sub(began), 9*time.Second+10*time.Millisecond)
+		r.drain()
+		r.ended(0)
+	})
+}

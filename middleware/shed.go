@@ -198,9 +198,7 @@ func (c *conductor) callOff(r *shed, cause error) {
 		if of != r {
 			continue
 		}
-		if s := c.steps[e]; s != nil && !s.begun() && !c.sealed() {
-			c.spare(s)
-		} else {
+		if s := c.steps[e]; s == nil || s.begun() || c.sealed() || !c.spare(s) {
 			delete(c.picked, e)
 		}
 	}
