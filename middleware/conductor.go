@@ -99,6 +99,7 @@ func (c *conductor) take(s *step, now time.Duration) {
 			c.schedule(s, cancel, m.Cancel)
 			return
 		}
+		m = c.catchUp(s, now)
 		c.disclose(s)
 		if e.Kind() != policy.Infinite && !c.sealed() && c.spare(s) {
 			return // its handler has said so since, when nobody had it report a change
@@ -106,7 +107,7 @@ func (c *conductor) take(s *step, now time.Duration) {
 		if r := c.picked[e]; r != nil && !c.sealed() {
 			e.Refine(r.rule)
 		}
-		s.saying, s.asked = true, now
+		s.saying = true
 		c.act(func() {
 			c.d.say(e, m.Retry)
 			c.d.post(func(c *conductor) { c.goOn(s) })
@@ -131,19 +132,29 @@ func (c *conductor) take(s *step, now time.Duration) {
 	}
 }
 
+// catchUp gives a stream that is told late, since the machine is busy or the drain had
+// a crowd to plan, the time that was to follow its farewell, as far as there is any.
+func (c *conductor) catchUp(s *step, now time.Duration) policy.Moments {
+	if late := now - s.moments.Farewell; c.sealed() {
+		r := c.drain
+		s.moments = r.plan.Tardy(s.moments.After(-r.zero), s.entry.Rule(), now-r.zero).After(r.zero)
+	} else {
+		s.moments = s.moments.After(late)
+	}
+	return s.moments
+}
+
 // mayWait puts a response's cancel off while its farewell is still on its way:
 // with a short Timeout it would come first, and end a stream in the middle of the
-// event that the farewell waits for. The farewell may take half of the mercy, or
-// of what is left of that where it was asked for late.
+// event that the farewell waits for. The farewell may take half of the mercy.
 func (c *conductor) mayWait(s *step, now time.Duration) bool {
 	m := s.moments
-	from := max(m.Cancel, s.asked)
-	half := (m.Cut - from) / 2
+	half := (m.Cut - m.Cancel) / 2
 	short := m.Cancel-m.Farewell < half
-	if now >= from+half || !s.saying && !(short && s.kind == policy.Infinite && s.entry.Unsaid()) {
+	if now >= m.Cancel+half || !s.saying && !(short && s.kind == policy.Infinite && s.entry.Unsaid()) {
 		return false
 	}
-	c.schedule(s, cancel, from+half)
+	c.schedule(s, cancel, m.Cancel+half)
 	return true
 }
 

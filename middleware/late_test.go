@@ -67,3 +67,39 @@ func TestLateFarewellIsSaid(t *testing.T) {
 		assert.EqualValues(t, streams, told(d.Report()))
 	})
 }
+
+// Who is told late has the time that follows all the same, as far as the drain has it.
+func TestToldLate(t *testing.T) {
+	for name, c := range map[string]struct {
+		work   time.Duration
+		cancel time.Duration
+	}{
+		"with time to spare": {20 * time.Second, 8 * time.Second},
+		"with little left":   {7500 * time.Millisecond, 6750 * time.Millisecond}, // 5 s and 1 s in 4.5 s
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{
+					Policy: policy.Rule{Grace: 1500 * time.Millisecond, Timeout: 5 * time.Second, Mercy: time.Second},
+					Budget: policy.Budget{Total: c.work + time.Second, Reserve: time.Second},
+					Logger: slog.New(dawdler{slog.DiscardHandler, 2 * time.Second}), // from 1 s to 3 s
+				}
+				deadline := make(chan time.Time, 1)
+				r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Type", "text/event-stream")
+					_, _ = io.WriteString(w, hello)
+					w.(http.Flusher).Flush()
+					<-stream.Draining(r.Context())
+					at, _ := stream.Deadline(r.Context())
+					deadline <- at
+				}))
+				end := r.watch("/")
+				r.drain()
+				assert.Equal(t, c.cancel, (<-deadline).Sub(r.began))
+				assert.True(t, (<-end).told())
+				_, err := r.end()
+				assert.NoError(t, err)
+			})
+		})
+	}
+}

@@ -23,9 +23,8 @@ type step struct {
 	entry   *stream.Entry
 	kind    policy.Kind // that it was planned as
 	moments policy.Moments
-	age     uint64        // its number among those that end by their age; zero: it isn't one
-	saying  bool          // its farewell is being written
-	asked   time.Duration // when that was asked for, which may be late
+	age     uint64 // its number among those that end by their age; zero: it isn't one
+	saying  bool   // its farewell is being written
 	next    act
 	at      time.Duration
 	index   int // in the queue; -1: in none

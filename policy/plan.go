@@ -109,20 +109,35 @@ func (p *Plan) Begin(all []Subject) []Moments {
 }
 
 // Late plans for one response that became known, or turned out to be of another kind, when the drain was at on its way.
-// A stream is told at once, unless its rule leaves it alone [ToTheEnd]. Everything is still inside the work, so what comes later has less; after its end, all is now.
+// A stream is told at once, unless its rule leaves it alone [ToTheEnd]. Everything is still inside the work, so what comes
+// later has less; after its end, all is now.
 func (p *Plan) Late(s Subject, at time.Duration) Moments {
 	at = min(max(0, at), p.work)
 	g := p.group(s.Rule)
 	if s.Kind != Infinite {
 		return p.finite(g, at)
 	}
-	r := g.rule
+	end := p.left(g.rule, at)
+	return g.tell(at+end.grace, end)
+}
+
+// Tardy returns m as it is for a stream under r whose farewell comes only now, at at, since whoever keeps the moments was
+// held up: with the time that follows, as far as there is any, and the slot that it has.
+func (p *Plan) Tardy(m Moments, r Rule, at time.Duration) Moments {
+	at = min(max(m.Farewell, at), p.work)
+	r.Grace = 0
+	end := p.left(r, at)
+	m.Farewell, m.Cancel, m.Cut = at, at+end.timeout, at+end.timeout+end.mercy
+	return m
+}
+
+// left returns the parts that a stream under r has within what is left of the work, when it is not paced any more.
+func (p *Plan) left(r Rule, at time.Duration) parts {
 	r.Spread = 0
 	if r.Grace != ToTheEnd {
 		r.Grace = 0
 	}
-	end := r.stream(p.work - at)
-	return g.tell(at+end.grace, end)
+	return r.stream(p.work - at)
 }
 
 // Pick returns the places in all of the n subjects that an Order puts first, in that order, and of all where there are

@@ -267,6 +267,21 @@ func TestLate(t *testing.T) {
 	}
 }
 
+func TestTardy(t *testing.T) {
+	r := policy.Rule{Grace: 2 * sec, Spread: 5 * sec, Timeout: 3 * sec, Mercy: sec}
+	p := policy.NewPlan(12*sec, 1)
+	planned := p.Begin(many(1, r, policy.Infinite))[0]
+	for at, want := range map[time.Duration]policy.Moments{
+		0:        {Farewell: planned.Farewell, Cancel: planned.Farewell + 3*sec, Cut: planned.Farewell + 4*sec},
+		5 * sec:  {Farewell: 5 * sec, Cancel: 8 * sec, Cut: 9 * sec},
+		10 * sec: {Farewell: 10 * sec, Cancel: 11500 * ms, Cut: 12 * sec},
+		13 * sec: {Farewell: 12 * sec, Cancel: 12 * sec, Cut: 12 * sec},
+	} {
+		want.Retry = planned.Retry
+		assert.Equal(t, want, p.Tardy(planned, r, at), "%v", at)
+	}
+}
+
 func TestEqualSeedsGiveEqualPlans(t *testing.T) {
 	rules := []policy.Rule{{Spread: 10 * sec}, {Spread: 5 * sec, Mercy: 1}, {}, {Grace: sec}}
 	plan := func(seed uint64) []policy.Moments {
