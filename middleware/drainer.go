@@ -39,7 +39,8 @@ type Drainer struct {
 	Refusal http.Handler
 	// Logger gets a line when the drain begins, one a second while it goes on,
 	// one for each response that had to be cut, and one with the outcomes at
-	// its end. A handler of it that blocks blocks the drain. Nil means silent.
+	// its end. A handler of it that blocks blocks the drain, and so it must not
+	// call the Drainer's methods. Nil means silent.
 	Logger *slog.Logger
 
 	registry stream.Registry
