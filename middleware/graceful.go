@@ -39,10 +39,8 @@ func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler 
 	for _, r := range rules {
 		rule = rule.Over(r)
 	}
-	whole := rule
-	if base, ok := d.Policy.(policy.Rule); ok {
-		whole = rule.Over(base)
-	}
+	base, same := d.Policy.(policy.Rule)
+	whole := rule.Over(base)
 	if err := errors.Join(whole.Validate(), d.Budget.Fit("given to Graceful", whole)); err != nil {
 		panic(fmt.Errorf("middleware: Graceful: %w", err))
 	}
@@ -50,14 +48,19 @@ func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler 
 		if next == nil {
 			panic("middleware: Graceful was given a nil http.Handler to wrap")
 		}
-		return &graceful{d: d, rule: rule, next: next}
+		g := &graceful{d: d, rule: rule, next: next}
+		if same || d.Policy == nil {
+			g.whole = &whole
+		}
+		return g
 	}
 }
 
 type graceful struct {
-	d    *Drainer
-	rule policy.Rule
-	next http.Handler
+	d     *Drainer
+	rule  policy.Rule  // as given
+	whole *policy.Rule // every request's, if they have all the same
+	next  http.Handler
 }
 
 func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -80,18 +83,28 @@ func (g *graceful) refine(r *http.Request) bool {
 	return true
 }
 
-// track enters the request's response, or refuses it and gives nil. It is apart
-// from ServeHTTP so that the rules it handles don't lie on the stack of every
-// open response.
-func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
-	rule := g.rule
-	if g.d.Policy != nil {
-		rule = rule.Over(g.d.Policy.Rule(r))
+// ruleOf gives the request's rule, which requests share where they can.
+func (g *graceful) ruleOf(r *http.Request) *policy.Rule {
+	if g.whole != nil {
+		return g.whole
 	}
+	base := policy.Find(g.d.Policy, r)
+	if g.rule == (policy.Rule{}) {
+		return base
+	}
+	whole := g.rule.Over(*base)
+	return &whole
+}
+
+// track enters the request's response, or refuses it and gives nil. It is apart
+// from ServeHTTP so that what it needs doesn't lie on the stack of every open
+// response.
+func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
+	rule := g.ruleOf(r)
 	x := &exchange{d: g.d, w: w, in: r, declared: -1}
 	x.req = r.WithContext(x.Context())
 	if !x.Track(&g.d.registry, r, rule, x) {
-		g.d.refuse(w, r, rule)
+		g.d.refuse(w, r, *rule)
 		return nil
 	}
 	return x

@@ -50,16 +50,19 @@ func (m *Mux) handle(at *route) {
 // Rule returns the rule of the pattern that req matches best, over m.Default, and m.Default alone where none matches or
 // ServeMux would redirect. It does not change req, so it may be called before the application's own router sees the
 // request. Many goroutines may call it at once.
-func (m *Mux) Rule(req *http.Request) Rule {
+func (m *Mux) Rule(req *http.Request) Rule { return *m.find(req) }
+
+// find is Rule, and gives the table's own: whoever gets it must not change it.
+func (m *Mux) find(req *http.Request) *Rule {
 	if m == nil {
-		return Rule{}
+		return new(Rule)
 	}
 	m.sealed.Do(m.seal)
 	h, _ := m.mux.Handler(req)
 	if at, ok := h.(*route); ok {
-		return at.whole
+		return &at.whole
 	}
-	return m.Default
+	return &m.Default
 }
 
 // seal works out the rules as they are handed out, and gives m.Default to what no pattern matches. It would have it

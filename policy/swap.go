@@ -32,12 +32,7 @@ func (s *Swap) Load() Policy {
 }
 
 // Rule returns what the policy of this moment says.
-func (s *Swap) Rule(req *http.Request) Rule {
-	if p := s.Load(); p != nil {
-		return p.Rule(req)
-	}
-	return Rule{}
-}
+func (s *Swap) Rule(req *http.Request) Rule { return *Find(s.Load(), req) }
 
 // Check checks the policy of this moment. See the function [Check].
 func (s *Swap) Check(b Budget) error { return checkRules(s.Load(), b) }

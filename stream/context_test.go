@@ -17,7 +17,7 @@ import (
 func track(t testing.TB, parent context.Context) (*stream.Entry, *stream.Registry) {
 	t.Helper()
 	g, e := new(stream.Registry), new(stream.Entry)
-	if !e.Track(g, request(parent), policy.Rule{}, nil) {
+	if !e.Track(g, request(parent), new(policy.Rule), nil) {
 		t.Fatal("not admitted")
 	}
 	return e, g

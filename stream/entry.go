@@ -57,8 +57,9 @@ type Entry struct {
 // refused and must not be used further.
 //
 // r is the request as it came. What can be read of it later is kept, so that a
-// handler may do with r as it likes.
-func (e *Entry) Track(g *Registry, r *http.Request, rule policy.Rule, link Link) bool {
+// handler may do with r as it likes. rule is not copied: responses may share it,
+// and nobody may change it any more.
+func (e *Entry) Track(g *Registry, r *http.Request, rule *policy.Rule, link Link) bool {
 	e.registry, e.entry, e.parent, e.began = g, e, r.Context(), time.Now()
 	e.method, e.path, e.rule, e.link = r.Method, r.URL.Path, rule, link
 	if !g.add(e) {
@@ -136,7 +137,7 @@ func (e *Entry) Farewell(retry time.Duration) (policy.Farewell, error) {
 		return rule.Farewell, nil
 	}
 	said, err := ask(own, retry)
-	whole := policy.Rule{Farewell: said}.Over(rule)
+	whole := policy.Rule{Farewell: said}.Over(*rule)
 	if err = errors.Join(err, whole.Validate()); err != nil {
 		return rule.Farewell, err
 	}

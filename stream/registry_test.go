@@ -16,7 +16,7 @@ import (
 
 func begin(g *stream.Registry) (*stream.Entry, bool) {
 	e := new(stream.Entry)
-	return e, e.Track(g, request(context.Background()), policy.Rule{}, nil)
+	return e, e.Track(g, request(context.Background()), new(policy.Rule), nil)
 }
 
 func TestRegistryCounts(t *testing.T) {

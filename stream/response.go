@@ -31,7 +31,7 @@ type Response struct {
 	protocol Protocol
 	planned  bool
 	told     bool
-	rule     policy.Rule
+	rule     *policy.Rule // which other responses may share: it is replaced, never changed
 	pattern  string                                    // that its handler was found by
 	cancelIn time.Duration                             // after began
 	cutIn    time.Duration                             // after began
@@ -171,9 +171,13 @@ func (r *Response) Idle() time.Duration {
 // Grace or another Farewell so, or a MaxAge up to which its token is good; once the
 // drain has planned the response, only a Kind and a Farewell are still heard.
 func (r *Response) Refine(rule policy.Rule) {
-	if r != nil {
-		r.change(func() { r.rule = rule.Over(r.rule) })
+	if r == nil || rule == (policy.Rule{}) {
+		return
 	}
+	r.change(func() {
+		whole := rule.Over(*r.rule)
+		r.rule = &whole
+	})
 }
 
 // Rule gives the rule that the response has now.
@@ -183,7 +187,7 @@ func (r *Response) Rule() policy.Rule {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.rule
+	return *r.rule
 }
 
 // TrackedBy tells whether the response is in g.

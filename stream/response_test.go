@@ -56,6 +56,18 @@ func TestDrainingIsClosedByTell(t *testing.T) {
 	}
 }
 
+// Other responses may have the same rule.
+func TestRefineLeavesASharedRuleAlone(t *testing.T) {
+	var g stream.Registry
+	var one, other stream.Entry
+	shared := policy.Rule{Spread: time.Second}
+	one.Track(&g, request(context.Background()), &shared, nil)
+	other.Track(&g, request(context.Background()), &shared, nil)
+	one.Refine(policy.Rule{Grace: time.Minute})
+	assert.Equal(t, policy.Rule{Grace: time.Minute, Spread: time.Second}, one.Rule())
+	assert.Equal(t, policy.Rule{Spread: time.Second}, other.Rule())
+}
+
 func TestKindIsTheStrongestWord(t *testing.T) {
 	e, _ := track(t, context.Background())
 	assert.Equal(t, policy.Auto, e.Kind())
@@ -79,7 +91,7 @@ func TestOnChange(t *testing.T) {
 		assert.Same(t, e, changed)
 		changes++
 	}
-	e.Track(g, request(context.Background()), policy.Rule{}, nil)
+	e.Track(g, request(context.Background()), new(policy.Rule), nil)
 	e.Tag(policy.Finite)
 	assert.Zero(t, changes, "nobody has planned it")
 	at := time.Now()
@@ -102,15 +114,16 @@ func TestOnChangeOfAgeAndEnd(t *testing.T) {
 	g := &stream.Registry{OnChange: func(*stream.Entry) { changes++ }}
 	aged := policy.Rule{MaxAge: time.Hour}
 	finite, found, ruled, late := new(stream.Entry), new(stream.Entry), new(stream.Entry), new(stream.Entry)
-	finite.Track(g, request(context.Background()), aged, nil)
-	found.Track(g, request(context.Background()), aged, nil)
-	late.Track(g, request(context.Background()), policy.Rule{}, nil)
+	finite.Track(g, request(context.Background()), &aged, nil)
+	found.Track(g, request(context.Background()), &aged, nil)
+	late.Track(g, request(context.Background()), new(policy.Rule), nil)
 	finite.Settle(policy.Finite, stream.HTTP, "")
 	late.Settle(policy.Infinite, stream.SSE, "")
 	assert.Zero(t, changes)
 	found.Settle(policy.Infinite, stream.SSE, "")
 	assert.Equal(t, 1, changes, "by its header")
-	ruled.Track(g, request(context.Background()), policy.Rule{Kind: policy.Infinite}.Over(aged), nil)
+	infinite := policy.Rule{Kind: policy.Infinite}.Over(aged)
+	ruled.Track(g, request(context.Background()), &infinite, nil)
 	assert.Equal(t, 2, changes, "by its rule")
 	late.Refine(aged)
 	assert.Equal(t, 3, changes, "by what its handler says")
@@ -140,7 +153,7 @@ func TestOutcomes(t *testing.T) {
 func TestAgeAndIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, l := new(stream.Entry), new(link)
-		e.Track(new(stream.Registry), request(t.Context()), policy.Rule{}, l)
+		e.Track(new(stream.Registry), request(t.Context()), new(policy.Rule), l)
 		time.Sleep(time.Minute)
 		assert.Equal(t, time.Minute, e.Idle(), "nothing has moved yet")
 		l.last = time.Now()
