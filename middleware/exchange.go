@@ -19,7 +19,7 @@ type exchange struct {
 	d   *Drainer
 	w   http.ResponseWriter // the one inside; nobody touches it once the handler has returned
 	in  *http.Request       // as it came
-	req *http.Request       // as the handler got it
+	req http.Request        // as the handler gets it; in here, since an allocation of its own costs more than all else
 
 	asksHeader bool // the handler has called Header; its goroutine's own
 
@@ -66,7 +66,7 @@ func (x *exchange) run(next http.Handler) {
 			panic(http.ErrAbortHandler) // net/http's way to break a body off
 		}
 	}()
-	next.ServeHTTP(x.face(), x.req)
+	next.ServeHTTP(x.face(), &x.req)
 	returned = true
 }
 

@@ -36,7 +36,7 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 	var handle net.Conn
 	protocol := stream.Hijacked
-	if isWebSocket(x.req) {
+	if isWebSocket(&x.req) {
 		protocol = stream.WebSocket
 		t.socket = ws.New(conn, ws.Options{Switched: x.code == http.StatusSwitchingProtocols, Early: early, OnClose: t.connClosed})
 		handle = t.socket.Handle()
