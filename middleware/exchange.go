@@ -97,4 +97,4 @@ func (x *exchange) LastByte() time.Time {
 	return time.Time{}
 }
 
-func (x *exchange) touch() { x.last.Store(int64(time.Since(x.Began()))) }
+func (x *exchange) touch() { x.last.Store(int64(x.Age())) }

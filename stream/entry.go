@@ -60,7 +60,7 @@ type Entry struct {
 // handler may do with r as it likes. rule is not copied: responses may share it,
 // and nobody may change it any more.
 func (e *Entry) Track(g *Registry, r *http.Request, rule *policy.Rule, link Link) bool {
-	e.registry, e.entry, e.parent, e.began = g, e, r.Context(), time.Now()
+	e.registry, e.entry, e.parent, e.began = g, e, r.Context(), time.Since(epoch)
 	e.method, e.path, e.rule, e.link = r.Method, r.URL.Path, rule, link
 	if !g.add(e) {
 		return false
@@ -100,7 +100,7 @@ func (e *Entry) Link() Link {
 func (e *Entry) Plan(cancelAt, cutAt time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.planned, e.cancelIn, e.cutIn = true, cancelAt.Sub(e.began), cutAt.Sub(e.began)
+	e.planned, e.cancelAt, e.cutAt = true, cancelAt.Sub(epoch), cutAt.Sub(epoch)
 }
 
 // Unplan takes Plan back, with a farewell that may have been asked for: none goes out
@@ -123,7 +123,7 @@ func (e *Entry) CutAt() time.Time {
 	if !e.planned {
 		return time.Time{}
 	}
-	return e.began.Add(e.cutIn)
+	return at(e.cutAt)
 }
 
 // Farewell gives what the client is to be told: the handler's own farewell where

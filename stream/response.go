@@ -9,6 +9,17 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
+// epoch is what moments are counted from: they take a third of the room so, and
+// one reading of a clock where [time.Now] makes two.
+var epoch = time.Now()
+
+// at gives the moment that is d after epoch, by the clock on the wall as it is set
+// now: epoch's own may be far from it once a machine has slept.
+func at(d time.Duration) time.Time {
+	now := time.Now()
+	return now.Add(d - now.Sub(epoch))
+}
+
 // A Response is one tracked exchange, as its handler sees it. [From] finds it.
 // Its methods may be called concurrently, also long after the response ended,
 // and on nil.
@@ -17,7 +28,7 @@ type Response struct {
 	registry *Registry
 	entry    *Entry // that this is part of
 	parent   context.Context
-	began    time.Time
+	began    time.Duration // after epoch
 	method   string
 	path     string
 
@@ -31,10 +42,10 @@ type Response struct {
 	protocol Protocol
 	planned  bool
 	told     bool
-	rule     *policy.Rule // which other responses may share: it is replaced, never changed
+	rule     *policy.Rule                              // which other responses may share: it is replaced, never changed
 	pattern  string                                    // that its handler was found by
-	cancelIn time.Duration                             // after began
-	cutIn    time.Duration                             // after began
+	cancelAt time.Duration                             // after epoch
+	cutAt    time.Duration                             // after epoch
 	farewell func(retry time.Duration) policy.Farewell // the handler's own
 	windUp   chan struct{}                             // made when somebody first asks; closed when told
 }
@@ -109,7 +120,7 @@ func (r *Response) Deadline() (time.Time, bool) {
 	if !r.planned {
 		return time.Time{}, false
 	}
-	return r.began.Add(r.cancelIn), true
+	return at(r.cancelAt), true
 }
 
 // Protocol tells what the response speaks, as far as its header has shown.
@@ -141,7 +152,7 @@ func (r *Response) Began() time.Time {
 	if r == nil {
 		return time.Time{}
 	}
-	return r.began
+	return at(r.began)
 }
 
 // Age is the time since the response began.
@@ -149,7 +160,7 @@ func (r *Response) Age() time.Duration {
 	if r == nil {
 		return 0
 	}
-	return time.Since(r.began)
+	return time.Since(epoch) - r.began
 }
 
 // Idle is the time since its last byte moved, or since it began where none has.
