@@ -17,9 +17,8 @@ import (
 // finish ends the response when its handler has returned, or panicked, and
 // tells whether it has to be broken off because it could pass for whole.
 func (x *exchange) finish(returned bool) (abort bool) {
-	x.turn.take() // a farewell that is being written ends first, at the latest by the cut
+	x.turn.end() // a farewell that is being written ends first, at the latest by the cut
 	if x.taken != nil {
-		x.turn.end()
 		x.Release()
 		x.taken.handlerReturned() // the response lives on in its connection
 		return false
@@ -34,15 +33,16 @@ func (x *exchange) finish(returned bool) (abort bool) {
 	case x.committed || !returned:
 	case outcome == stream.Cancelled:
 		x.d.answerInstead(x.w, x.in, x.Rule()) // net/http would make an empty 200 of this, which is a lie
-		x.said = true                          // nor may somebody around us say more
+		x.turn.endAs(answered)                 // nor may somebody around us say more
 	case x.d.draining():
 		x.w.Header().Set("Connection", "close")
 	}
 	if (outcome == stream.Told || outcome == stream.Cancelled) && !x.d.draining() {
 		x.part()
 	}
-	x.silent = outcome == stream.Completed && !x.committed
-	x.turn.end()
+	if outcome == stream.Completed && !x.committed {
+		x.turn.endAs(silent)
+	}
 	x.Release()
 	x.d.end(&x.Entry, outcome)
 	return abort && returned
@@ -111,9 +111,10 @@ func (x *exchange) answered() bool {
 // answers for a handler that has returned without a word: echo does so when an
 // error comes back to it, and has kept our writer. It is none of the drain's any
 // more. Once the request's context is over nobody may be there but a goroutine
-// that the handler has left behind, and the writer inside another request's. The
-// turn must be held by the caller.
-func (x *exchange) isAround() bool { return x.silent && x.in.Context().Err() == nil }
+// that the handler has left behind, and the writer inside another request's.
+func (x *exchange) isAround() bool {
+	return x.turn.state.Load() == silent && x.in.Context().Err() == nil
+}
 
 // Finish implements [stream.Link]. The handler's return ends the response; one
 // that waits for the rest of an upload gets an error in its place, so that its

@@ -32,7 +32,6 @@ type exchange struct {
 	looked    bool        // at the header that went with it
 	late      bool        // but only since the drain cancelled the context: it may be the handler's answer to that
 	flushed   bool        // on its way, by the handler's wish
-	silent    bool        // the handler has returned without a word
 	bodiless  bool        // HEAD, 204, 304: complete with its header
 	said      bool        // the farewell was written; what the handler writes now is swallowed
 	code      int16       // the final status

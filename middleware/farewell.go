@@ -53,9 +53,14 @@ func (x *exchange) recognise(h http.Header) (policy.Kind, stream.Protocol) {
 // Farewell implements [stream.Link].
 func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
 	w := &word{f.Expand(retry), retry}
-	if x.turn.leave(w) {
+	switch was := x.turn.leave(w); {
+	case was == free:
 		x.asked = w
 		x.yield()
+	case was >= over:
+		if x.taken != nil { // but a moment ago, and the handler has left since
+			x.taken.Farewell(f, retry)
+		}
 	}
 }
 
@@ -104,11 +109,11 @@ func (x *exchange) writeThenSay(p []byte) (int, error) {
 // speak writes the farewell, unless the response has become one that gets none.
 // The turn must be held by the caller, and the body be at a boundary.
 func (x *exchange) speak() {
-	if x.said || x.turn.over || x.cut.Load() || !x.Say() {
+	if x.said || x.cut.Load() || !x.Say() {
 		return
 	}
 	x.said = true
-	x.lastWrites()
+	x.turn.unlessOver(x.lastWrites)
 	if words := x.words(); len(words) > 0 {
 		var n int
 		if n, x.unheard = x.w.Write(words); n > 0 {
@@ -136,10 +141,9 @@ func (x *exchange) words() []byte {
 
 // lastWrites replaces the handler's write deadline, which may be long past, by
 // the moment of the cut: nothing but the end of the body comes after.
+// The turn must be held by the caller, and the cut be kept out.
 func (x *exchange) lastWrites() {
-	x.turn.unlessOver(func() {
-		if !x.cut.Load() {
-			_ = http.NewResponseController(x.w).SetWriteDeadline(x.CutAt())
-		}
-	})
+	if !x.cut.Load() {
+		_ = http.NewResponseController(x.w).SetWriteDeadline(x.CutAt())
+	}
 }

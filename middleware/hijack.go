@@ -19,7 +19,9 @@ import (
 // hijack is the handler's Hijack. The response lives on in the connection, which
 // is the response's link from now on.
 func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
-	x.turn.take()
+	if !x.turn.take() {
+		return nil, nil, errOver
+	}
 	defer x.yield()
 	conn, brw, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {

@@ -11,13 +11,11 @@ import (
 //
 // It is no sync.Mutex, since a goroutine that waits for one is not durably
 // blocked for testing/synctest: a peer that doesn't read would hang its users'
-// tests. Nobody in the way, it costs two atomic operations.
+// tests. Nobody in the way, it costs two atomic operations, and its end one.
 type turn struct {
 	state atomic.Int32
-
-	over  bool          // the response has ended: nobody may touch the writer any more
-	mu    sync.Mutex    // guards following, over, and all changes of state but free to taken and back
-	freed chan struct{} // closed when the state turns free; nil: nobody waits
+	mu    sync.Mutex    // guards following, and all changes of state but from free and from taken to free
+	freed chan struct{} // closed when the state turns free or over; nil: nobody waits
 	word  *word         // what the drain wants said
 }
 
@@ -25,16 +23,40 @@ const (
 	free int32 = iota
 	taken
 	wanted // taken, and somebody waits or has left word
+	over   // taken for good: the response ends, and nobody else may touch the writer any more
+	// over as well, once the response has ended:
+	silent   // without a word of its handler's
+	answered // by the drain, in its handler's place
 )
 
-// take waits for the turn.
-func (t *turn) take() {
-	if t.state.CompareAndSwap(free, taken) {
-		return
+// take waits for the turn. It reports false when there is none any more.
+func (t *turn) take() bool { return t.state.CompareAndSwap(free, taken) || t.wait(wanted) }
+
+// end waits for the turn and takes it for good. It must be called once only.
+func (t *turn) end() {
+	if !t.state.CompareAndSwap(free, over) {
+		t.wait(over)
 	}
+}
+
+// endAs says more of how the turn is over.
+func (t *turn) endAs(state int32) { t.state.Store(state) }
+
+// wait waits for the turn, to have it as wanted or for good. It reports false
+// when it is over.
+func (t *turn) wait(as int32) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for t.state.Swap(wanted) != free {
+	for {
+		switch was := t.wantLocked(); {
+		case was >= over:
+			return false
+		case was == free:
+			if as != wanted {
+				t.setLocked(as)
+			}
+			return true
+		}
 		if t.freed == nil {
 			t.freed = make(chan struct{})
 		}
@@ -45,16 +67,36 @@ func (t *turn) take() {
 	}
 }
 
-// leave takes the turn if it is free. If not, it leaves word for the holder's
-// give to hand out.
-func (t *turn) leave(w *word) (had bool) {
+// wantLocked makes the state wanted, unless it is over, and gives what it was.
+// t.mu must be held by the caller, here and below.
+func (t *turn) wantLocked() (was int32) {
+	for {
+		was = t.state.Load()
+		if was >= over || t.state.CompareAndSwap(was, wanted) {
+			return was
+		}
+	}
+}
+
+// setLocked ends a turn that is wanted, and lets everybody who waits try.
+func (t *turn) setLocked(state int32) {
+	t.state.Store(state)
+	if t.freed != nil {
+		close(t.freed)
+		t.freed = nil
+	}
+}
+
+// leave takes the turn if it was free. If somebody has it, it leaves word for
+// their give to hand out.
+func (t *turn) leave(w *word) (was int32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.state.Swap(wanted) == free {
-		return true
+	was = t.wantLocked()
+	if was == taken || was == wanted {
+		t.word = w
 	}
-	t.word = w
-	return false
+	return was
 }
 
 // give ends the turn, unless word was left meanwhile: then the caller still has
@@ -70,33 +112,21 @@ func (t *turn) give() *word {
 		t.word = nil
 		return w
 	}
-	t.freeLocked()
+	t.setLocked(free)
 	return nil
 }
 
-// freeLocked lets everybody who waits try. t.mu must be held by the caller.
-func (t *turn) freeLocked() {
-	t.state.Store(free)
-	if t.freed != nil {
-		close(t.freed)
-		t.freed = nil
-	}
-}
-
-// end gives the turn for the last time.
-func (t *turn) end() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.over, t.word = true, nil
-	t.freeLocked()
-}
-
-// unlessOver calls f, which must not wait for the peer, if the response hasn't
-// ended, and keeps it from ending meanwhile.
+// unlessOver calls f, which must not wait for the peer, beside whoever has the
+// turn, if it isn't over, and keeps it from being over meanwhile.
 func (t *turn) unlessOver(f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.over {
-		f()
+	was := t.wantLocked() // so that end has to come by the lock
+	if was >= over {
+		return
+	}
+	f()
+	if was == free {
+		t.setLocked(free)
 	}
 }

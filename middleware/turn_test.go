@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -36,7 +37,7 @@ func TestTurn(t *testing.T) {
 	}
 	wg.Go(func() { // the drain: one, which leaves no word before the last was acted on
 		for range each {
-			if turn.leave(&word{}) {
+			if turn.leave(&word{}) == free {
 				act()
 				give()
 				continue
@@ -59,14 +60,50 @@ func TestTurnThatEnded(t *testing.T) {
 	called := 0
 	turn.unlessOver(func() { called++ })
 	waiting := make(chan bool)
+	go func() { waiting <- turn.take() }()
+	ended := make(chan struct{})
 	go func() {
-		turn.take()
-		waiting <- turn.over
-		turn.give()
+		turn.end()
+		close(ended)
 	}()
-	assert.False(t, turn.leave(&word{}))
-	turn.end()
-	assert.True(t, <-waiting, "who waited for it sees that it is over")
+	assert.Contains(t, []int32{taken, wanted}, turn.leave(&word{}))
+	assert.NotNil(t, turn.give())
+	assert.Nil(t, turn.give())
+	if <-waiting { // it came before the end
+		turn.give()
+	}
+	<-ended
+	assert.False(t, turn.take(), "it is over")
+	assert.Equal(t, over, turn.leave(&word{}))
 	turn.unlessOver(func() { called++ })
 	assert.Equal(t, 1, called)
+}
+
+// What is done unless the turn is over keeps it from being over, whether or not
+// somebody has it, and leaves it as it was.
+func TestTheEndOfATurnWaitsForWhatIsDoneBesideIt(t *testing.T) {
+	for name, had := range map[string]bool{"had": true, "free": false} {
+		t.Run(name, func(t *testing.T) {
+			var turn turn
+			if had {
+				turn.take()
+			}
+			var done atomic.Bool
+			ended := make(chan bool)
+			turn.unlessOver(func() {
+				go func() {
+					turn.end()
+					ended <- done.Load()
+				}()
+				for range 1000 {
+					runtime.Gosched()
+				}
+				done.Store(true)
+			})
+			if had {
+				turn.give()
+			}
+			assert.True(t, <-ended)
+		})
+	}
 }

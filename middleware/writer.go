@@ -15,20 +15,22 @@ import (
 
 // errOver is what a write meets that comes after its handler returned. net/http
 // leaves that undefined; its buffers belong to another request by then.
-var errOver = fmt.Errorf("middleware: write after the handler returned: %w", http.ErrHandlerTimeout)
+var errOver = fmt.Errorf("middleware: response used after the handler returned: %w", http.ErrHandlerTimeout)
 
 // errCut is what a write meets that comes after the cut.
 var errCut = fmt.Errorf("middleware: write to a response that the drain has cut: %w", net.ErrClosed)
 
 // writeHeader is the handler's WriteHeader.
 func (x *exchange) writeHeader(code int) {
-	x.turn.take()
+	if !x.turn.take() {
+		if x.isAround() {
+			x.w.WriteHeader(code)
+		}
+		return
+	}
 	defer x.yield()
 	switch {
-	case x.isAround():
-		x.w.WriteHeader(code)
-		return
-	case x.said || x.turn.over:
+	case x.said:
 		return
 	case x.taken != nil && x.complain("response.WriteHeader on hijacked connection"):
 		return
@@ -92,12 +94,10 @@ func (x *exchange) look() {
 // must be held by the caller.
 func (x *exchange) begin(n int) (answer int, err error, instead bool) {
 	switch {
-	case x.cut.Load() && !x.turn.over:
+	case x.cut.Load():
 		return 0, errCut, true // so that one who hears of nothing else ends
 	case x.said:
 		return n, nil, true
-	case x.turn.over:
-		return 0, errOver, true
 	case n > 0 && x.taken != nil && x.complain("response.Write on hijacked connection"):
 		return 0, http.ErrHijacked, true
 	}
@@ -107,11 +107,13 @@ func (x *exchange) begin(n int) (answer int, err error, instead bool) {
 
 // write is the handler's Write.
 func (x *exchange) write(p []byte) (int, error) {
-	x.turn.take()
-	defer x.yield()
-	if x.isAround() {
-		return x.w.Write(p)
+	if !x.turn.take() {
+		if x.isAround() {
+			return x.w.Write(p)
+		}
+		return x.tooLate(len(p))
 	}
+	defer x.yield()
 	if n, err, instead := x.begin(len(p)); instead {
 		return n, err
 	}
@@ -119,6 +121,15 @@ func (x *exchange) write(p []byte) (int, error) {
 		return x.writeThenSay(p)
 	}
 	return x.pass(p)
+}
+
+// tooLate answers a write of n bytes that comes when the turn is over. Whether
+// the farewell was said doesn't change any more.
+func (x *exchange) tooLate(n int) (int, error) {
+	if x.said || x.turn.state.Load() == answered {
+		return n, nil
+	}
+	return 0, errOver
 }
 
 func (x *exchange) wrote(n int64) {
@@ -151,11 +162,10 @@ func (x *exchange) writeString(s string) (int, error) {
 // goes to net/http whole, which may let the kernel copy it (sendfile, splice).
 // Of anything else net/http would make writes too.
 func (x *exchange) readFrom(src io.Reader) (int64, error) {
-	if !forKernel(src) {
+	if !forKernel(src) || !x.turn.take() {
 		return io.Copy(writerOnly{x}, src)
 	}
 	var first int64
-	x.turn.take()
 	if !x.committed {
 		// The first bytes go by themselves, as in net/http: a source that fails
 		// before them must not have committed us to a 200.
@@ -167,10 +177,12 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 			}
 			return first, err
 		}
-		x.turn.take()
+		if !x.turn.take() {
+			return first, errOver
+		}
 	}
 	inner, ok := x.w.(io.ReaderFrom)
-	if !ok || x.follow != nil || x.said || x.turn.over || x.cut.Load() || x.taken != nil {
+	if !ok || x.follow != nil || x.said || x.cut.Load() || x.taken != nil {
 		x.yield()
 		n, err := io.Copy(writerOnly{x}, src)
 		return first + n, err
@@ -201,11 +213,14 @@ func (w writerOnly) Write(p []byte) (int, error) { return w.x.write(p) }
 
 // flushError is the handler's Flush, with the error of the one inside.
 func (x *exchange) flushError() error {
-	x.turn.take()
-	defer x.yield()
-	if x.isAround() {
-		return x.flush()
+	if !x.turn.take() {
+		if x.isAround() {
+			return x.flush()
+		}
+		_, err := x.tooLate(0)
+		return err
 	}
+	defer x.yield()
 	if _, err, instead := x.begin(0); instead {
 		return err
 	}
