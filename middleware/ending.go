@@ -103,7 +103,6 @@ func (x *exchange) whole() bool {
 // cancelled, and not the beginning of what it had set out to write: it began
 // only then, and says that it failed or was put together in one go.
 func (x *exchange) answered() bool {
-	const inOneGo = 2048 // net/http sends what is more in pieces, flushed or not
 	return x.late && (x.code >= http.StatusBadRequest || !x.flushed && x.written <= inOneGo)
 }
 

@@ -38,6 +38,7 @@ type exchange struct {
 	events    sse.Scanner // the follower of most
 	declared  int64       // Content-Length; -1: none
 	written   int64       // of the body, by the handler
+	held      int64       // of that, what may not have left yet
 	follow    follower    // where in a stream we are; nil: nothing can be put into this body
 	asked     *word       // the farewell that waits for a boundary
 	unheard   error       // why the farewell was not written to the end

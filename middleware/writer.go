@@ -132,11 +132,22 @@ func (x *exchange) tooLate(n int) (int, error) {
 	return 0, errOver
 }
 
+// inOneGo is how long a body can be that net/http holds back until its handler
+// returns or flushes. What is longer it sends in pieces.
+const inOneGo = 2048
+
+// wrote counts what was written. What net/http may hold back hasn't moved yet, and
+// needs no look at the clock, which for a short body would be the dearest part.
 func (x *exchange) wrote(n int64) {
-	if n > 0 {
-		x.written += n
-		x.touch()
+	x.written += n
+	if x.held += n; x.held > inOneGo {
+		x.moved()
 	}
+}
+
+func (x *exchange) moved() {
+	x.held = 0
+	x.touch()
 }
 
 // pass writes to the one inside, and follows.
@@ -228,7 +239,11 @@ func (x *exchange) flushError() error {
 		x.look()
 	}
 	x.flushed = true
-	return x.flush()
+	err := x.flush()
+	if err == nil {
+		x.moved()
+	}
+	return err
 }
 
 // flush flushes the writer inside, or what that one unwraps to. The turn must be
