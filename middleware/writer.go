@@ -67,8 +67,8 @@ func (x *exchange) commit(code int) {
 
 // look takes from the header what kind of response this is. A handler that never
 // asked for the header has set nothing in it, and net/http would copy an empty
-// one for our asking: for such a one the first flush is early enough, in case
-// that somebody around us has set it. The turn must be held by the caller.
+// one for our asking: for such a one it is early enough when the header leaves,
+// in case that somebody around us has set it. The turn must be held by the caller.
 func (x *exchange) look() {
 	x.looked = true
 	h := x.w.Header()
@@ -152,6 +152,9 @@ func (x *exchange) moved() {
 
 // pass writes to the one inside, and follows.
 func (x *exchange) pass(p []byte) (int, error) {
+	if !x.looked && x.written+int64(len(p)) > inOneGo {
+		x.look() // the header goes out with this
+	}
 	n, err := x.w.Write(p)
 	x.wrote(int64(n))
 	switch {
