@@ -3,11 +3,9 @@ package middleware
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/lastcall-go/lastcall/policy"
@@ -32,8 +30,8 @@ func (x *exchange) finish(returned bool) (abort bool) {
 		x.lastWrites() // anew: the handler may have set a deadline with each of its writes
 	case x.committed || !returned:
 	case outcome == stream.Cancelled:
-		x.d.answerInstead(x.w, x.in, x.Rule()) // net/http would make an empty 200 of this, which is a lie
-		x.turn.endAs(answered)                 // nor may somebody around us say more
+		x.d.answerInstead(x.w, x.Request(), x.Rule()) // net/http would make an empty 200 of this, which is a lie
+		x.turn.endAs(answered)                        // nor may somebody around us say more
 	case x.d.draining():
 		x.w.Header().Set("Connection", "close")
 	}
@@ -65,11 +63,11 @@ func (x *exchange) part() {
 // conn gives the connection, where that is HTTP/1's and known to us, so that it has
 // nothing on it but this response; else nil.
 func (x *exchange) conn() net.Conn {
-	ctx := x.in.Context()
+	ctx := x.Request().Context()
 	// An http.TimeoutHandler around us that has timed out has answered, and the
 	// connection may be at its next request.
 	answered := ctx.Err() == context.DeadlineExceeded && fmt.Sprintf("%T", innermost(x.w)) == "*http.timeoutWriter"
-	if x.in.ProtoMajor != 1 || answered {
+	if x.Request().ProtoMajor != 1 || answered {
 		return nil
 	}
 	conn, _ := ctx.Value(connKey{}).(net.Conn)
@@ -80,12 +78,10 @@ func (x *exchange) conn() net.Conn {
 // turn must be held by the caller, here and below.
 func (x *exchange) outcome() stream.Outcome {
 	switch {
-	case x.cut.Load(), errors.Is(x.unheard, os.ErrDeadlineExceeded):
+	case x.cut.Load():
 		return stream.Cut
-	case x.unheard != nil: // the client has left
-		return stream.Completed
 	case x.said:
-		return stream.Told
+		return x.asked.outcome()
 	case !x.Cancelled():
 		return stream.Completed
 	case x.committed && x.Kind() != policy.Infinite && !x.whole() && !x.answered():
@@ -112,7 +108,7 @@ func (x *exchange) answered() bool {
 // more. Once the request's context is over nobody may be there but a goroutine
 // that the handler has left behind, and the writer inside another request's.
 func (x *exchange) isAround() bool {
-	return x.turn.state.Load() == silent && x.in.Context().Err() == nil
+	return x.turn.state.Load() == silent && x.Request().Context().Err() == nil
 }
 
 // Finish implements [stream.Link]. The handler's return ends the response; one
@@ -147,7 +143,7 @@ func (x *exchange) sever() {
 	if conn == nil {
 		return
 	}
-	if !x.in.ProtoAtLeast(1, 1) {
+	if !x.Request().ProtoAtLeast(1, 1) {
 		// Without chunks the end of the connection is the end of the body (RFC
 		// 9112, section 6.3): only a reset tells that it is not the whole one.
 		resetOnClose(conn)

@@ -18,7 +18,6 @@ type exchange struct {
 	// Immutable once the handler runs.
 	d   *Drainer
 	w   http.ResponseWriter // the one inside; nobody touches it once the handler has returned
-	in  *http.Request       // as it came
 	req http.Request        // as the handler gets it; in here, since an allocation of its own costs more than all else
 
 	asksHeader bool // the handler has called Header; its goroutine's own
@@ -41,7 +40,6 @@ type exchange struct {
 	held      int64       // of that, what may not have left yet
 	follow    follower    // where in a stream we are; nil: nothing can be put into this body
 	asked     *word       // the farewell that waits for a boundary
-	unheard   error       // why the farewell was not written to the end
 	taken     *takeover   // what the handler hijacked the connection for
 }
 
@@ -77,7 +75,8 @@ func (x *exchange) handBack() {
 	if x.taken != nil { // its goroutines may be at the request still
 		return
 	}
-	x.in.MultipartForm, x.in.Form, x.in.PostForm, x.in.Pattern = x.req.MultipartForm, x.req.Form, x.req.PostForm, x.req.Pattern
+	in := x.Request()
+	in.MultipartForm, in.Form, in.PostForm, in.Pattern = x.req.MultipartForm, x.req.Form, x.req.PostForm, x.req.Pattern
 }
 
 func (x *exchange) farewelled() bool {

@@ -3,6 +3,7 @@ package middleware
 import (
 	"errors"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -14,7 +15,19 @@ import (
 // A word is what the drain wants said, to whoever has the turn.
 type word struct {
 	policy.Farewell
-	retry time.Duration
+	retry   time.Duration
+	unheard error // why it was not written to the end
+}
+
+// outcome tells how a response ended that the word was said to.
+func (w *word) outcome() stream.Outcome {
+	switch {
+	case w.unheard == nil:
+		return stream.Told
+	case errors.Is(w.unheard, os.ErrDeadlineExceeded):
+		return stream.Cut
+	}
+	return stream.Completed // the client has left
 }
 
 // A follower knows where in a body a farewell can stand.
@@ -52,10 +65,10 @@ func (x *exchange) recognise(h http.Header) (policy.Kind, stream.Protocol) {
 
 // Farewell implements [stream.Link].
 func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
-	w := &word{f.Expand(retry), retry}
+	w := &word{Farewell: f.Expand(retry), retry: retry}
 	switch was := x.turn.leave(w); {
 	case was == free:
-		x.asked = w
+		x.ask(w)
 		x.yield()
 	case was >= over:
 		if x.taken != nil { // but a moment ago, and the handler has left since
@@ -68,8 +81,14 @@ func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
 func (x *exchange) yield() {
 	x.say()
 	for w := x.turn.give(); w != nil; w = x.turn.give() {
-		x.asked = w
+		x.ask(w)
 		x.say()
+	}
+}
+
+func (x *exchange) ask(w *word) {
+	if !x.said {
+		x.asked = w
 	}
 }
 
@@ -116,12 +135,12 @@ func (x *exchange) speak() {
 	x.turn.unlessOver(x.lastWrites)
 	if words := x.words(); len(words) > 0 {
 		var n int
-		if n, x.unheard = x.w.Write(words); n > 0 {
+		if n, x.asked.unheard = x.w.Write(words); n > 0 {
 			x.touch()
 		}
 	}
-	if err := x.flush(); x.unheard == nil && !errors.Is(err, http.ErrNotSupported) {
-		x.unheard = err
+	if err := x.flush(); x.asked.unheard == nil && !errors.Is(err, http.ErrNotSupported) {
+		x.asked.unheard = err
 	}
 }
 

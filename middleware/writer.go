@@ -80,7 +80,7 @@ func (x *exchange) look() {
 	kind, protocol := policy.Finite, stream.HTTP
 	// A body of a known length ends by itself. A HEAD's handler may run on like
 	// that of the GET, though nobody sees what it writes.
-	if x.declared < 0 && (!x.bodiless || x.in.Method == http.MethodHead) {
+	if x.declared < 0 && (!x.bodiless || x.Request().Method == http.MethodHead) {
 		kind, protocol = x.recognise(h)
 	}
 	if x.follow != nil && (x.bodiless || x.written > 0 && x.follow != &x.events) {

@@ -20,7 +20,7 @@ type cancellable struct {
 // allocation of its own.
 type responseContext Response
 
-func (c *responseContext) Deadline() (time.Time, bool) { return c.parent.Deadline() }
+func (c *responseContext) Deadline() (time.Time, bool) { return c.in.Context().Deadline() }
 
 func (c *responseContext) Done() <-chan struct{} { return (*Response)(c).cancellable().Done() }
 
@@ -28,7 +28,7 @@ func (c *responseContext) Err() error {
 	if inner := c.inner.Load(); inner != nil {
 		return inner.Err()
 	}
-	return c.parent.Err()
+	return c.in.Context().Err()
 }
 
 // Value asks the inner context, once there is one: package context looks for
@@ -40,7 +40,7 @@ func (c *responseContext) Value(key any) any {
 	if inner := c.inner.Load(); inner != nil {
 		return inner.Value(key)
 	}
-	return c.parent.Value(key)
+	return c.in.Context().Value(key)
 }
 
 // cancellable gives the context that Done waits on, made at the first call.
@@ -52,7 +52,7 @@ func (r *Response) cancellable() *cancellable {
 	defer r.mu.Unlock()
 	inner := r.inner.Load()
 	if inner == nil {
-		ctx, cancel := context.WithCancelCause(r.parent)
+		ctx, cancel := context.WithCancelCause(r.in.Context())
 		inner = &cancellable{ctx, cancel}
 		r.inner.Store(inner)
 	}

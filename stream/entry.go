@@ -43,25 +43,23 @@ type Entry struct {
 
 	link Link // guarded by Response.mu
 
-	shard      *shard // immutable once tracked
-	prev, next *Entry // guarded by shard.mu
-
-	// guarded by shard.mu
-	ended   bool
-	outcome Outcome // once ended
-	watched bool
+	// guarded by the registry's lock for it
+	prev, next *Entry
+	ended      bool
+	outcome    Outcome // once ended
+	watched    bool
 }
 
 // Track begins the response: it sets what an Entry is about and enters it into
 // g. It reports false when g admits no more; the entry is then counted as
 // refused and must not be used further.
 //
-// r is the request as it came. What can be read of it later is kept, so that a
-// handler may do with r as it likes. rule is not copied: responses may share it,
+// r is the request as it came. It is kept, and for its handler a copy should be
+// made, which may do with that as it likes. rule is not copied: responses may share it,
 // and nobody may change it any more.
 func (e *Entry) Track(g *Registry, r *http.Request, rule *policy.Rule, link Link) bool {
-	e.registry, e.entry, e.parent, e.began = g, e, r.Context(), time.Since(epoch)
-	e.method, e.path, e.rule, e.link = r.Method, r.URL.Path, rule, link
+	e.registry, e.entry, e.in, e.began = g, e, r, time.Since(epoch)
+	e.name, e.rule, e.link = r.URL.Path, rule, link // the path from here, since copies share their URL
 	if !g.add(e) {
 		return false
 	}
@@ -71,13 +69,21 @@ func (e *Entry) Track(g *Registry, r *http.Request, rule *policy.Rule, link Link
 	return true
 }
 
+// Request is the request as it came.
+func (e *Entry) Request() *http.Request { return e.in }
+
 // Context is the context for the handler's request.
 func (e *Entry) Context() context.Context { return (*responseContext)(&e.Response) }
 
 // Settle records what the response's header showed, and the pattern by which its
 // handler was found, if that is known.
 func (e *Entry) Settle(shape policy.Kind, p Protocol, pattern string) {
-	e.change(func() { e.shape, e.protocol, e.pattern = shape, p, pattern })
+	e.change(func() {
+		e.shape, e.protocol = shape, p
+		if pattern != "" {
+			e.name, e.matched = pattern, true
+		}
+	})
 }
 
 // Hand gives the response over to another link, its hijacked connection.
@@ -231,16 +237,18 @@ func (e *Entry) Ended() bool {
 
 // Outcome tells how the response ended, if it has.
 func (e *Entry) Outcome() (o Outcome, ended bool) {
-	e.shard.mu.Lock()
-	defer e.shard.mu.Unlock()
+	s := e.registry.shard(e)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return e.outcome, e.ended
 }
 
 // Watch has the response's end reported to [Registry.OnChange]. It reports false
 // if that has come already.
 func (e *Entry) Watch() bool {
-	e.shard.mu.Lock()
-	defer e.shard.mu.Unlock()
+	s := e.registry.shard(e)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	e.watched = true
 	return !e.ended
 }

@@ -1,7 +1,7 @@
 package stream
 
 import (
-	"context"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,11 +26,9 @@ func at(d time.Duration) time.Time {
 type Response struct {
 	// Immutable after Track.
 	registry *Registry
-	entry    *Entry // that this is part of
-	parent   context.Context
+	entry    *Entry        // that this is part of
+	in       *http.Request // as it came
 	began    time.Duration // after epoch
-	method   string
-	path     string
 
 	cancelled atomic.Bool                 // by the drain
 	said      atomic.Bool                 // its farewell is out
@@ -43,7 +41,8 @@ type Response struct {
 	planned  bool
 	told     bool
 	rule     *policy.Rule                              // which other responses may share: it is replaced, never changed
-	pattern  string                                    // that its handler was found by
+	matched  bool                                      // name is a pattern
+	name     string                                    // the pattern that its handler was found by, or its path while that is not known
 	cancelAt time.Duration                             // after epoch
 	cutAt    time.Duration                             // after epoch
 	farewell func(retry time.Duration) policy.Farewell // the handler's own
@@ -141,10 +140,10 @@ func (r *Response) Route() string {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.pattern != "" {
-		return r.pattern
+	if r.matched {
+		return r.name
 	}
-	return r.method + " " + r.path
+	return r.in.Method + " " + r.name
 }
 
 // Began is when the response began; the zero time on nil.
