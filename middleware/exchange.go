@@ -20,12 +20,12 @@ type exchange struct {
 	w   http.ResponseWriter // the one inside; nobody touches it once the handler has returned
 	req http.Request        // as the handler gets it; in here, since an allocation of its own costs more than all else
 
+	last atomic.Int64 // from the beginning to the last byte, in nanoseconds; zero: none
+	turn turn
+	cut  atomic.Bool // by force: nothing that is written now arrives
+
 	asksHeader bool // the handler has called Header; its goroutine's own
 
-	cut  atomic.Bool  // by force: nothing that is written now arrives
-	last atomic.Int64 // from the beginning to the last byte, in nanoseconds; zero: none
-
-	turn turn
 	// owned by whoever has the turn
 	committed bool        // a final status is on its way
 	looked    bool        // at the header that went with it
@@ -33,11 +33,11 @@ type exchange struct {
 	flushed   bool        // on its way, by the handler's wish
 	bodiless  bool        // HEAD, 204, 304: complete with its header
 	said      bool        // the farewell was written; what the handler writes now is swallowed
-	code      int16       // the final status
 	events    sse.Scanner // the follower of most
+	code      int16       // the final status
+	held      int16       // of what was written, what may not have left yet
 	declared  int64       // Content-Length; -1: none
 	written   int64       // of the body, by the handler
-	held      int64       // of that, what may not have left yet
 	follow    follower    // where in a stream we are; nil: nothing can be put into this body
 	asked     *word       // the farewell that waits for a boundary
 	taken     *takeover   // what the handler hijacked the connection for

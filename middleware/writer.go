@@ -140,8 +140,10 @@ const inOneGo = 2048
 // needs no look at the clock, which for a short body would be the dearest part.
 func (x *exchange) wrote(n int64) {
 	x.written += n
-	if x.held += n; x.held > inOneGo {
+	if n > inOneGo-int64(x.held) {
 		x.moved()
+	} else {
+		x.held += int16(n)
 	}
 }
 

@@ -64,17 +64,18 @@ func (g *Registry) shard(e *Entry) *shard {
 func (g *Registry) add(e *Entry) bool {
 	s := g.shard(e)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase == sealed {
+	admitted := s.phase != sealed
+	if admitted {
+		e.next = s.first
+		if e.next != nil {
+			e.next.prev = e
+		}
+		s.first = e
+	} else {
 		s.ended[Refused]++
-		return false
 	}
-	e.next = s.first
-	if e.next != nil {
-		e.next.prev = e
-	}
-	s.first = e
-	return true
+	s.mu.Unlock()
+	return admitted
 }
 
 func (g *Registry) remove(e *Entry, o Outcome) bool {

@@ -40,8 +40,8 @@ type Response struct {
 	protocol Protocol
 	planned  bool
 	told     bool
-	rule     *policy.Rule                              // which other responses may share: it is replaced, never changed
 	matched  bool                                      // name is a pattern
+	rule     *policy.Rule                              // which other responses may share: it is replaced, never changed
 	name     string                                    // the pattern that its handler was found by, or its path while that is not known
 	cancelAt time.Duration                             // after epoch
 	cutAt    time.Duration                             // after epoch
