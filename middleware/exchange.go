@@ -38,8 +38,7 @@ type exchange struct {
 	held      int16       // of what was written, what may not have left yet
 	declared  int64       // Content-Length; -1: none
 	written   int64       // of the body, by the handler
-	follow    follower    // where in a stream we are; nil: nothing can be put into this body
-	asked     *word       // the farewell that waits for a boundary
+	tail      *tail       // what a stream needs for its farewell; nil: nothing can be put into this body, and nothing is asked for
 	taken     *takeover   // what the handler hijacked the connection for
 }
 

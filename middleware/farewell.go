@@ -37,6 +37,27 @@ type follower interface {
 	Boundary(p []byte) int // length of the shortest prefix of p that ends at one, or -1
 }
 
+// A tail is what a stream needs for its farewell, and a finite response never.
+type tail struct {
+	follow follower // where in the body we are; nil: nothing can be put into it
+	asked  *word    // the farewell that waits for a boundary
+}
+
+// followed tells whether a farewell can be put into the body.
+func (t *tail) followed() bool { return t != nil && t.follow != nil }
+
+// awaited tells whether a farewell is asked for.
+func (t *tail) awaited() bool { return t != nil && t.asked != nil }
+
+func (x *exchange) grow() *tail {
+	if x.tail == nil {
+		x.tail = new(tail)
+	}
+	return x.tail
+}
+
+func (x *exchange) follow(f follower) { x.grow().follow = f }
+
 // recognise tells by its header what a body is. It follows those that a farewell
 // can be put into, which nothing can be once they are encoded.
 func (x *exchange) recognise(h http.Header) (policy.Kind, stream.Protocol) {
@@ -46,16 +67,16 @@ func (x *exchange) recognise(h http.Header) (policy.Kind, stream.Protocol) {
 	switch strings.ToLower(strings.TrimSpace(mediaType)) {
 	case "text/event-stream":
 		if sse.Is(h) {
-			x.follow = &x.events
+			x.follow(&x.events)
 			return policy.Infinite, stream.SSE
 		}
 	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json":
 		if plain {
-			x.follow = new(sse.Lines)
+			x.follow(new(sse.Lines))
 		}
 	case "multipart/x-mixed-replace":
 		if parts := sse.NewParts(contentType); plain && parts != nil {
-			x.follow = parts
+			x.follow(parts)
 		}
 	default:
 		return policy.Finite, stream.HTTP
@@ -88,7 +109,7 @@ func (x *exchange) yield() {
 
 func (x *exchange) ask(w *word) {
 	if !x.said {
-		x.asked = w
+		x.grow().asked = w
 	}
 }
 
@@ -97,13 +118,13 @@ func (x *exchange) ask(w *word) {
 // be held by the caller.
 func (x *exchange) say() {
 	switch {
-	case x.asked == nil || x.said:
+	case !x.tail.awaited() || x.said:
 	case x.taken != nil:
-		w := x.asked
-		if x.asked = nil; x.Say() {
+		w := x.tail.asked
+		if x.tail.asked = nil; x.Say() {
 			x.taken.Farewell(w.Farewell, w.retry)
 		}
-	case x.follow != nil && x.follow.AtBoundary():
+	case x.tail.followed() && x.tail.follow.AtBoundary():
 		x.speak()
 	}
 }
@@ -111,7 +132,7 @@ func (x *exchange) say() {
 // writeThenSay writes as far as the boundary goes that the farewell waits for.
 // What the handler wants to write after the farewell is swallowed.
 func (x *exchange) writeThenSay(p []byte) (int, error) {
-	upTo := x.follow.Boundary(p)
+	upTo := x.tail.follow.Boundary(p)
 	if upTo < 0 {
 		return x.pass(p)
 	}
@@ -133,29 +154,30 @@ func (x *exchange) speak() {
 	}
 	x.said = true
 	x.turn.unlessOver(x.lastWrites)
-	if words := x.words(); len(words) > 0 {
+	w := x.tail.asked
+	if words := x.tail.words(); len(words) > 0 {
 		var n int
-		if n, x.asked.unheard = x.w.Write(words); n > 0 {
+		if n, w.unheard = x.w.Write(words); n > 0 {
 			x.touch()
 		}
 	}
-	if err := x.flush(); x.asked.unheard == nil && !errors.Is(err, http.ErrNotSupported) {
-		x.asked.unheard = err
+	if err := x.flush(); w.unheard == nil && !errors.Is(err, http.ErrNotSupported) {
+		w.unheard = err
 	}
 }
 
 // words are the farewell in the body's own format.
-func (x *exchange) words() []byte {
-	switch f := x.follow.(type) {
+func (t *tail) words() []byte {
+	switch f := t.follow.(type) {
 	case *sse.Scanner:
-		return sse.Event{Retry: x.asked.retry, Name: x.asked.Event, Data: x.asked.Data}.Append(nil)
+		return sse.Event{Retry: t.asked.retry, Name: t.asked.Event, Data: t.asked.Data}.Append(nil)
 	case *sse.Parts:
-		return f.AppendEnd(nil, x.asked.Message)
+		return f.AppendEnd(nil, t.asked.Message)
 	}
-	if x.asked.Message == "" {
+	if t.asked.Message == "" {
 		return nil // lines have no end of their own but the body's
 	}
-	return append([]byte(x.asked.Message), '\n')
+	return append([]byte(t.asked.Message), '\n')
 }
 
 // lastWrites replaces the handler's write deadline, which may be long past, by

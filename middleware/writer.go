@@ -83,8 +83,8 @@ func (x *exchange) look() {
 	if x.declared < 0 && (!x.bodiless || x.Request().Method == http.MethodHead) {
 		kind, protocol = x.recognise(h)
 	}
-	if x.follow != nil && (x.bodiless || x.written > 0 && x.follow != &x.events) {
-		x.follow, protocol = nil, stream.HTTP // what we haven't seen we can't follow
+	if x.tail.followed() && (x.bodiless || x.written > 0 && x.tail.follow != &x.events) {
+		x.tail.follow, protocol = nil, stream.HTTP // what we haven't seen we can't follow
 	}
 	x.Settle(kind, protocol, x.req.Pattern)
 }
@@ -117,7 +117,7 @@ func (x *exchange) write(p []byte) (int, error) {
 	if n, err, instead := x.begin(len(p)); instead {
 		return n, err
 	}
-	if x.asked != nil && x.follow != nil {
+	if x.tail.awaited() && x.tail.followed() {
 		return x.writeThenSay(p)
 	}
 	return x.pass(p)
@@ -160,8 +160,8 @@ func (x *exchange) pass(p []byte) (int, error) {
 	n, err := x.w.Write(p)
 	x.wrote(int64(n))
 	switch {
-	case x.follow != nil:
-		_, _ = x.follow.Write(p[:n])
+	case x.tail.followed():
+		_, _ = x.tail.follow.Write(p[:n])
 	case !x.looked: // it may turn out to be an event stream
 		_, _ = x.events.Write(p[:n])
 	}
@@ -198,7 +198,7 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 		}
 	}
 	inner, ok := x.w.(io.ReaderFrom)
-	if !ok || x.follow != nil || x.said || x.cut.Load() || x.taken != nil {
+	if !ok || x.tail.followed() || x.said || x.cut.Load() || x.taken != nil {
 		x.yield()
 		n, err := io.Copy(writerOnly{x}, src)
 		return first + n, err

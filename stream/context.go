@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,7 +12,8 @@ type responseKey struct{}
 // contexts derived from it need no goroutine and context.Cause finds its cause.
 type cancellable struct {
 	context.Context
-	cancel context.CancelCauseFunc
+	cancel  context.CancelCauseFunc
+	drained atomic.Bool // the drain has cancelled it
 }
 
 // responseContext is the request's context that a handler gets. Most finite
@@ -53,7 +55,7 @@ func (r *Response) cancellable() *cancellable {
 	inner := r.inner.Load()
 	if inner == nil {
 		ctx, cancel := context.WithCancelCause(r.in.Context())
-		inner = &cancellable{ctx, cancel}
+		inner = &cancellable{Context: ctx, cancel: cancel}
 		r.inner.Store(inner)
 	}
 	return inner

@@ -106,7 +106,7 @@ func (e *Entry) Link() Link {
 func (e *Entry) Plan(cancelAt, cutAt time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.planned, e.cancelAt, e.cutAt = true, cancelAt.Sub(epoch), cutAt.Sub(epoch)
+	e.plan = &plan{cancelAt, cutAt}
 }
 
 // Unplan takes Plan back, with a farewell that may have been asked for: none goes out
@@ -115,10 +115,10 @@ func (e *Entry) Plan(cancelAt, cutAt time.Time) {
 func (e *Entry) Unplan() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.said.Load() {
+	if e.said {
 		return false
 	}
-	e.planned = false
+	e.plan = nil
 	return true
 }
 
@@ -126,10 +126,10 @@ func (e *Entry) Unplan() bool {
 func (e *Entry) CutAt() time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.planned {
+	if e.plan == nil {
 		return time.Time{}
 	}
-	return at(e.cutAt)
+	return e.plan.cutAt
 }
 
 // Farewell gives what the client is to be told: the handler's own farewell where
@@ -189,9 +189,9 @@ func (e *Entry) Untell() {
 // has become one that gets none, or its Plan has been taken back.
 func (e *Entry) Say() bool {
 	e.mu.Lock()
-	may := e.planned && e.kindLocked() == policy.Infinite
+	may := e.plan != nil && e.kindLocked() == policy.Infinite
 	if may {
-		e.said.Store(true)
+		e.said = true
 	}
 	e.mu.Unlock()
 	if may {
@@ -202,20 +202,32 @@ func (e *Entry) Say() bool {
 
 // Unsaid tells whether the farewell has still to find its place in an event
 // stream.
-func (e *Entry) Unsaid() bool { return !e.said.Load() && e.Protocol() == SSE }
+func (e *Entry) Unsaid() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return !e.said && e.protocol == SSE
+}
 
 // Committed tells whether the response must end as a stream: its farewell is
 // out, or is with a connection that can't be asked to forget it.
-func (e *Entry) Committed() bool { return e.said.Load() || e.Protocol() == WebSocket }
+func (e *Entry) Committed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.said || e.protocol == WebSocket
+}
 
 // Cancel cancels the response's context with [ErrDraining].
 func (e *Entry) Cancel() {
-	e.cancelled.Store(true)
-	e.cancellable().cancel(ErrDraining)
+	inner := e.cancellable()
+	inner.drained.Store(true) // first, so that whom the cancel wakes sees it
+	inner.cancel(ErrDraining)
 }
 
 // Cancelled tells whether the drain has cancelled the response's context.
-func (e *Entry) Cancelled() bool { return e.cancelled.Load() }
+func (e *Entry) Cancelled() bool {
+	inner := e.inner.Load()
+	return inner != nil && inner.drained.Load()
+}
 
 // Release frees what the context holds in its parent. It is called when the
 // handler has returned, at which net/http ends the parent too.

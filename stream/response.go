@@ -30,24 +30,23 @@ type Response struct {
 	in       *http.Request // as it came
 	began    time.Duration // after epoch
 
-	cancelled atomic.Bool                 // by the drain
-	said      atomic.Bool                 // its farewell is out
-	inner     atomic.Pointer[cancellable] // made when somebody first needs to wait on the context
+	inner atomic.Pointer[cancellable] // made when somebody first needs to wait on the context
 
 	mu       sync.Mutex  // guards following; never held over I/O, a callback or a wait
 	tag      policy.Kind // the handler's word
 	shape    policy.Kind // what its header showed
 	protocol Protocol
-	planned  bool
 	told     bool
+	said     bool                                      // its farewell is out
 	matched  bool                                      // name is a pattern
 	rule     *policy.Rule                              // which other responses may share: it is replaced, never changed
 	name     string                                    // the pattern that its handler was found by, or its path while that is not known
-	cancelAt time.Duration                             // after epoch
-	cutAt    time.Duration                             // after epoch
+	plan     *plan                                     // what the drain has in store for it; nil: nothing
 	farewell func(retry time.Duration) policy.Farewell // the handler's own
 	windUp   chan struct{}                             // made when somebody first asks; closed when told
 }
+
+type plan struct{ cancelAt, cutAt time.Time }
 
 // Kind tells how the drain takes this response: by the handler's [Tag], else by
 // its rule, else by what its header showed. It is [policy.Auto] while nothing
@@ -86,7 +85,7 @@ func (r *Response) change(f func()) {
 	before := r.kindLocked()
 	f()
 	kind := r.kindLocked()
-	replan := r.planned && kind != before || r.rule.MaxAge > 0 && (kind == policy.Infinite || before == policy.Infinite)
+	replan := r.plan != nil && kind != before || r.rule.MaxAge > 0 && (kind == policy.Infinite || before == policy.Infinite)
 	r.mu.Unlock()
 	if replan {
 		r.registry.changed(r.entry)
@@ -116,10 +115,10 @@ func (r *Response) Deadline() (time.Time, bool) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.planned {
+	if r.plan == nil {
 		return time.Time{}, false
 	}
-	return at(r.cancelAt), true
+	return r.plan.cancelAt, true
 }
 
 // Protocol tells what the response speaks, as far as its header has shown.
