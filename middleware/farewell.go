@@ -61,9 +61,8 @@ func (x *exchange) follow(f follower) { x.grow().follow = f }
 // recognise tells by its header what a body is. It follows those that a farewell
 // can be put into, which nothing can be once they are encoded.
 func (x *exchange) recognise(h http.Header) (policy.Kind, stream.Protocol) {
-	contentType := h.Get("Content-Type")
+	contentType := first(h, "Content-Type")
 	mediaType, _, _ := strings.Cut(contentType, ";")
-	plain := h.Get("Content-Encoding") == ""
 	switch strings.ToLower(strings.TrimSpace(mediaType)) {
 	case "text/event-stream":
 		if sse.Is(h) {
@@ -71,11 +70,11 @@ func (x *exchange) recognise(h http.Header) (policy.Kind, stream.Protocol) {
 			return policy.Infinite, stream.SSE
 		}
 	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json":
-		if plain {
+		if !encoded(h) {
 			x.follow(new(sse.Lines))
 		}
 	case "multipart/x-mixed-replace":
-		if parts := sse.NewParts(contentType); plain && parts != nil {
+		if parts := sse.NewParts(contentType); parts != nil && !encoded(h) {
 			x.follow(parts)
 		}
 	default:
@@ -83,6 +82,8 @@ func (x *exchange) recognise(h http.Header) (policy.Kind, stream.Protocol) {
 	}
 	return policy.Infinite, stream.HTTP
 }
+
+func encoded(h http.Header) bool { return first(h, "Content-Encoding") != "" }
 
 // Farewell implements [stream.Link].
 func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {

@@ -72,7 +72,7 @@ func (x *exchange) commit(code int) {
 func (x *exchange) look() {
 	x.looked = true
 	h := x.w.Header()
-	if length := h.Get("Content-Length"); length != "" {
+	if length := first(h, "Content-Length"); length != "" {
 		if n, err := strconv.ParseInt(length, 10, 64); err == nil {
 			x.declared = n
 		}
@@ -87,6 +87,15 @@ func (x *exchange) look() {
 		x.tail.follow, protocol = nil, stream.HTTP // what we haven't seen we can't follow
 	}
 	x.Settle(kind, protocol, x.req.Pattern)
+}
+
+// first is h.Get for a name in its canonical form, which Get would bring it into
+// anew each time: that takes longer than to find it.
+func first(h http.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }
 
 // begin is what each write does first: it tells whether the body's next n bytes
