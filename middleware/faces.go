@@ -20,6 +20,10 @@ import (
 // allocation. The rest, for the writers of other middleware, are put together
 // from parts.
 func (x *exchange) face() http.ResponseWriter {
+	_, pushes := x.w.(http.Pusher)
+	if _, ok := x.w.(http1Writer); ok && !pushes { // most are, and to ask for each part takes longer
+		return http1Face{flushFace{plainFace{x}}}
+	}
 	const (
 		flush = 1 << iota
 		hijack
@@ -41,14 +45,12 @@ func (x *exchange) face() http.ResponseWriter {
 	if _, ok := x.w.(io.ReaderFrom); ok {
 		has |= read
 	}
-	if _, ok := x.w.(http.Pusher); ok {
+	if pushes {
 		has |= push
 	}
 	p := plainFace{x}
 	f, h, c, r, s := flushFace{p}, hijacker{x}, notifier{x}, reader{x}, pusher{x}
 	switch has {
-	case flush | hijack | notify | read:
-		return http1Face{f}
 	case flush | notify | push:
 		return http2Face{f}
 	case flush:
@@ -242,6 +244,15 @@ type flushFace struct{ plainFace }
 
 func (f flushFace) Flush()            { _ = f.x.flushError() }
 func (f flushFace) FlushError() error { return f.x.flushError() }
+
+// http1Writer is what net/http's writer for HTTP/1 is, beside what every face has.
+type http1Writer interface {
+	http.Flusher
+	http.Hijacker
+	//lint:ignore SA1019 handlers still ask for it
+	http.CloseNotifier
+	io.ReaderFrom
+}
 
 // http1Face is that of an HTTP/1 response.
 type http1Face struct{ flushFace }
