@@ -274,11 +274,16 @@ func TestRunOverTLS(t *testing.T) {
 // The first signal ends the context, the second cuts.
 func TestNotifyContext(t *testing.T) {
 	d := &middleware.Drainer{}
-	h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	running := make(chan struct{})
+	h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(running)
+		<-r.Context().Done()
+	}))
 	ctx, stop := middleware.NotifyContext(context.Background(), d)
 	defer stop()
 	var handlers sync.WaitGroup
 	handlers.Go(func() { h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)) })
+	<-running // a drain without it would be over before the second signal has come
 
 	self, err := os.FindProcess(os.Getpid())
 	require.NoError(t, err)
