@@ -93,7 +93,7 @@ func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
 		x.ask(w)
 		x.yield()
 	case was >= over:
-		if x.taken != nil { // but a moment ago, and the handler has left since
+		if x.taken != nil && x.Say() { // but a moment ago, and the handler has left since
 			x.taken.Farewell(f, retry)
 		}
 	}
