@@ -26,6 +26,7 @@ func (h halfConn) CloseWrite() error {
 		c.halfClose()
 		return nil
 	}
+	c.flushLast()
 	return c.inner.(closeWriter).CloseWrite()
 }
 
@@ -36,6 +37,9 @@ func (c *Conn) Close() error {
 	c.mu.Lock() // with say's: either it sees closed, or we see saying
 	first := c.claim(closed)
 	f := c.facts()
+	if first {
+		c.disarm()
+	}
 	c.mu.Unlock()
 	if !first {
 		return c.closedError("close")
@@ -45,16 +49,24 @@ func (c *Conn) Close() error {
 			c.takeReads()
 			go func() {
 				c.linger()
-				c.end(gone)
+				c.leave()
 			}()
 			return nil
 		}
 		c.flags.Or(finishing)
 		c.halfClose()
 	}
+	c.flushLast()
 	err := c.shut()
-	c.end(gone)
+	c.leave()
 	return err
+}
+
+// leave is called by each that stays, when it doesn't any more.
+func (c *Conn) leave() {
+	if c.staying.Add(-1) == 0 {
+		c.end(gone)
+	}
 }
 
 // Finish ends the handler's time: a farewell that waits for a message boundary is said as Insist would, and the handler's

@@ -324,15 +324,20 @@ func TestEndings(t *testing.T) {
 		"cut":      func(p *pair) { p.Cut() },
 		"answer":   func(p *pair) { _, _ = p.peer.Write(peerClose(1012)) },
 	}
-	for _, steps := range []bool{true, false} {
+	type mode struct{ steps, held bool }
+	for _, m := range []mode{{true, false}, {false, false}, {true, true}, {false, true}} {
 		permute([]string{"farewell", "insist", "finish", "close", "cut", "answer"}, func(order []string) {
-			t.Run(fmt.Sprint(steps, order), func(t *testing.T) {
+			t.Run(fmt.Sprint(m, order), func(t *testing.T) {
 				inBubble(t, func(t *testing.T, p *pair) {
+					if m.held {
+						p.holding()
+						_, _ = p.Write(text("hello")[:3])
+					}
 					go func() { _, _ = io.Copy(io.Discard, p.peer) }()
 					go func() { _, _ = io.Copy(io.Discard, p.Conn) }()
 					for _, name := range order {
 						go endings[name](p)
-						if steps {
+						if m.steps {
 							synctest.Wait()
 						}
 					}

@@ -30,7 +30,7 @@ type Options struct {
 //
 // The methods of net.Conn are the handler's; Farewell, Insist, Finish and Cut are for whoever ends the connection. Until
 // one of these is called, a Conn is transparent: same bytes, same errors, same deadlines. It has no
-// goroutine and no timer while it is idle, and allocates nothing in Read and Write.
+// goroutine and no timer that runs while it is idle, and allocates nothing in Read and Write.
 type Conn struct {
 	inner   net.Conn
 	onClose func()
@@ -44,9 +44,15 @@ type Conn struct {
 	posted atomic.Bool           // order or insist changed, and perhaps nobody has looked since
 
 	settling atomic.Int32 // those that look now
+	staying  atomic.Int32 // the handler until it has called Close, and what goes on for it
 
 	writing turn     // to write to inner
 	out     outgoing // owned by who has writing
+
+	gathers bool        // whether anything is held
+	held    *held       // owned by who has writing
+	armed   atomic.Bool // the timer runs, and then sends what is held
+	timer   *time.Timer // guarded by mu; nil until something was held
 
 	reading turn     // to read from inner
 	in      incoming // owned by who has reading
@@ -63,7 +69,9 @@ func New(inner net.Conn, o Options) *Conn {
 		born:    time.Now(),
 		writing: newTurn(),
 		reading: newTurn(),
+		gathers: gathers(inner),
 	}
+	c.staying.Store(1)
 	if o.Switched {
 		c.out.phase = inFrames
 	}
@@ -143,6 +151,10 @@ func (c *Conn) arrived(p []byte) {
 
 // Write writes to the peer. If a farewell is due and p reaches the boundary that it waits for, Write says it before it
 // returns. Afterwards it writes nothing and reports success, so that the handler can unwind, until the connection is closed.
+//
+// On a TCP or Unix connection, a p of up to 4 KiB that is the beginning of a frame is kept and goes out with the Write of
+// the rest, in one packet, or alone after 10 ms, or when the handler closes or half-closes. An error that sending it
+// meets is the next Write's.
 func (c *Conn) Write(p []byte) (int, error) {
 	if done, err := c.unwritable(); done {
 		return swallowed(p, err)
@@ -199,7 +211,10 @@ func swallowed(p []byte, err error) (int, error) {
 
 // pass writes p through and follows what went out of it. The caller has the turn to write.
 func (c *Conn) pass(p []byte) (int, error) {
-	n, err := c.inner.Write(p)
+	if c.hold(p) {
+		return len(p), nil
+	}
+	n, err := c.send(p)
 	if n <= 0 {
 		return n, err
 	}

@@ -7,8 +7,8 @@
 // outgoing bytes, never inside a frame, swallows what the handler writes afterwards, and sees the closing handshake
 // through. What it can't follow (a refused upgrade, another protocol, masked outgoing frames) it never writes into.
 //
-// It keeps no time: how long to wait, and when to call [Conn.Insist], [Conn.Finish] and [Conn.Cut], is its
-// caller's business. It doesn't negotiate, read or check messages, and it doesn't check that the upgrade was to
+// It keeps no time, but for the moment that the beginning of a frame may wait for its rest (see [Conn.Write]): how long a
+// farewell waits, and when to call [Conn.Insist], [Conn.Finish] and [Conn.Cut], is its caller's business. It doesn't negotiate, read or check messages, and it doesn't check that the upgrade was to
 // "websocket": its caller must.
 //
 // A WebSocket over HTTP/2 (RFC 8441, which net/http takes only with GODEBUG=http2xconnect=1) has no connection to hijack:

@@ -128,19 +128,22 @@ func (m *model) look(from, to int) {
 }
 
 // FuzzOutgoing writes any bytes, cut anywhere, asks for the farewell and insists at any moment, between two writes or while
-// one is under way, and compares what comes out with where a reader of the whole stream would have put it.
+// one is under way, with beginnings of frames sent at once, held, or held for too long, and compares what comes out with
+// where a reader of the whole stream would have put it.
 func FuzzOutgoing(f *testing.F) {
-	f.Add([]byte{5, 5, 3, 200, 1, 1, 6, 2, 5, 9}, []byte{1, 1, 3, 50, 2}, uint8(4), uint8(9), true, false)
-	f.Add([]byte{3, 0, 1, 0, 3, 0, 5, 0}, []byte{2, 2, 0, 2}, uint8(2), uint8(5), true, false)
-	f.Add([]byte{3, 10, 5, 10, 0, 0}, []byte{200, 200}, uint8(1), uint8(0), true, false)
-	f.Add([]byte{0xFD, 0xFF, 0xFD, 20}, []byte{250, 255, 1}, uint8(3), uint8(20), false, false)
-	f.Add([]byte("\x81\x02hi\x01\x01x\x80\x00\x88\x00\xff\xff"), []byte{3, 2, 1}, uint8(2), uint8(3), true, true)
-	f.Add([]byte("\x82\x7f\x80\x00\x00\x00\x00\x00\x00\x00hello"), []byte{5}, uint8(0), uint8(3), true, true)
-	f.Add([]byte("\x81\x02hi\x81\x82keyshi\x81\x02hi"), []byte{}, uint8(2), uint8(9), false, true)
+	f.Add([]byte{5, 5, 3, 200, 1, 1, 6, 2, 5, 9}, []byte{1, 1, 3, 50, 2}, uint8(4), uint8(9), true, false, uint8(0))
+	f.Add([]byte{3, 0, 1, 0, 3, 0, 5, 0}, []byte{2, 2, 0, 2}, uint8(2), uint8(5), true, false, uint8(0))
+	f.Add([]byte{3, 10, 5, 10, 0, 0}, []byte{200, 200}, uint8(1), uint8(0), true, false, uint8(0))
+	f.Add([]byte{0xFD, 0xFF, 0xFD, 20}, []byte{250, 255, 1}, uint8(3), uint8(20), false, false, uint8(0))
+	f.Add([]byte("\x81\x02hi\x01\x01x\x80\x00\x88\x00\xff\xff"), []byte{3, 2, 1}, uint8(2), uint8(3), true, true, uint8(0))
+	f.Add([]byte("\x82\x7f\x80\x00\x00\x00\x00\x00\x00\x00hello"), []byte{5}, uint8(0), uint8(3), true, true, uint8(0))
+	f.Add([]byte("\x81\x02hi\x81\x82keyshi\x81\x02hi"), []byte{}, uint8(2), uint8(9), false, true, uint8(0))
+	f.Add([]byte{5, 5, 3, 200, 1, 1, 6, 2, 5, 9}, []byte{200, 1, 3, 50, 2}, uint8(4), uint8(9), true, false, uint8(1))
+	f.Add([]byte{5, 5, 0xFD, 200, 1, 1}, []byte{200, 1, 6, 2}, uint8(3), uint8(9), true, false, uint8(4))
 	seeds(400, func(script, cuts []byte, r *rand.Rand) {
-		f.Add(script, cuts, uint8(r.IntN(30)), uint8(r.IntN(60)), r.IntN(4) > 0, r.IntN(8) == 0)
+		f.Add(script, cuts, uint8(r.IntN(30)), uint8(r.IntN(60)), r.IntN(4) > 0, r.IntN(8) == 0, uint8(r.IntN(40)))
 	})
-	f.Fuzz(func(t *testing.T, script, cuts []byte, farewellAt, insistAt uint8, message, raw bool) {
+	f.Fuzz(func(t *testing.T, script, cuts []byte, farewellAt, insistAt uint8, message, raw bool, late uint8) {
 		const head = "HTTP/1.1 101 Switching Protocols\r\n\r\n"
 		stream, source, cut := []byte(head), tap(script), tap(cuts)
 		if raw {
@@ -156,6 +159,13 @@ func FuzzOutgoing(f *testing.F) {
 
 		inner := &tape{}
 		c := New(inner, Options{})
+		c.gathers = late > 0
+		c.armed.Store(true) // it isn't: the timer would come at moments of its own
+		flush := func() {
+			c.writing.take()
+			c.flush()
+			c.writing.release()
+		}
 		m := &model{where: places(stream, len(head)), message: message, at: -1}
 		// Moments are numbered: 2k is before the k-th write, 2k+1 while it is under way. In one moment the
 		// farewell comes first.
@@ -184,6 +194,9 @@ func FuzzOutgoing(f *testing.F) {
 		offset := 0
 		for k, p := range pieces {
 			expect(2*k, offset)
+			if k == int(late)-2 {
+				flush()
+			}
 			post(2 * k)
 			m.look(offset, offset+len(p))
 			offset += len(p)
@@ -193,12 +206,15 @@ func FuzzOutgoing(f *testing.F) {
 			}
 			inner.during = func() { inner.during = nil; post(2*k + 1) }
 			n, err := c.Write(p)
-			inner.during = nil // where nothing was written
+			if inner.during != nil {
+				inner.during() // nothing was written: it was held or swallowed
+			}
 			require.NoError(t, err)
 			require.Equal(t, len(p), n)
 		}
 		expect(2*len(pieces), offset)
 		post(2 * len(pieces))
+		flush()
 
 		want := stream
 		if m.at >= 0 {
@@ -208,7 +224,7 @@ func FuzzOutgoing(f *testing.F) {
 			}
 			want = append(want, byeClose...)
 		}
-		require.Equal(t, string(want), string(inner.out), "farewell at %d, insisted at %d, pieces of %v", farewellAt, insistAt, sizes(pieces))
+		require.Equal(t, string(want), string(inner.out), "farewell at %d, insisted at %d, late %d, pieces of %v", farewellAt, insistAt, late, sizes(pieces))
 		s := c.State()
 		assert.Equal(t, m.at >= 0, s.Said)
 		if s.Said {

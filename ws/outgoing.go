@@ -45,6 +45,12 @@ func (o outgoing) boundary(p []byte, message bool) int {
 	return n
 }
 
+// begin follows p if it is the beginning of a frame, and neither its whole nor more, and tells whether it is; else it
+// leaves o in no state.
+func (o *outgoing) begin(p []byte) bool {
+	return o.phase == inFrames && o.frame.have == 0 && len(p) > 0 && o.next(p) == len(p) && o.phase == inFrames && o.frame.have > 0
+}
+
 // next takes at least one byte of p, and at most to the end of the head or of a frame, and returns how many it took.
 func (o *outgoing) next(p []byte) int {
 	if o.phase == inHead {
