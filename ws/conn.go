@@ -109,10 +109,12 @@ func (c *Conn) touch() { c.last.Store(int64(time.Since(c.born))) }
 // Read reads from the peer. After a farewell it goes on until the peer's Close has been returned in full, and is
 // io.EOF from then on; after Finish it is io.EOF at once, a pending Read too.
 func (c *Conn) Read(p []byte) (int, error) {
-	if err := c.unreadable(); err != nil {
-		return 0, err // without a turn: whoever took the reading over may keep it for long
+	if !c.reading.try() {
+		if err := c.unreadable(); err != nil {
+			return 0, err // without a turn: whoever took the reading over may keep it for long
+		}
+		c.reading.take()
 	}
-	c.reading.take()
 	defer c.reading.release()
 	if err := c.unreadable(); err != nil {
 		return 0, err
@@ -156,9 +158,6 @@ func (c *Conn) arrived(p []byte) {
 // the rest, in one packet, or alone after 10 ms, or when the handler closes or half-closes. An error that sending it
 // meets is the next Write's.
 func (c *Conn) Write(p []byte) (int, error) {
-	if done, err := c.unwritable(); done {
-		return swallowed(p, err)
-	}
 	n, err := c.write(p)
 	if err == nil && c.posted.Load() { // else it is left to the next: this caller wants to hear of its error, not wait for a peer
 		c.settle()
@@ -167,7 +166,12 @@ func (c *Conn) Write(p []byte) (int, error) {
 }
 
 func (c *Conn) write(p []byte) (int, error) {
-	c.writing.take()
+	if !c.writing.try() {
+		if done, err := c.unwritable(); done {
+			return swallowed(p, err) // without a turn: a farewell may take long to go out
+		}
+		c.writing.take()
+	}
 	defer c.writing.release()
 	if done, err := c.unwritable(); done {
 		return swallowed(p, err)
