@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 
 	coder "github.com/coder/websocket"
 	gobwas "github.com/gobwas/ws"
+	gorilla "github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
 	"github.com/lastcall-go/lastcall/middleware"
@@ -59,7 +61,7 @@ func gobwasEcho(w http.ResponseWriter, r *http.Request) {
 }
 
 func gorillaEcho(w http.ResponseWriter, r *http.Request) {
-	c, err := upgrader.Upgrade(w, r, nil)
+	c, err := new(gorilla.Upgrader).Upgrade(w, r, nil)
 	if err != nil {
 		return
 	}
@@ -75,18 +77,19 @@ func gorillaEcho(w http.ResponseWriter, r *http.Request) {
 var echoes = []struct {
 	name string
 	echo http.HandlerFunc
-}{{"coder", coderEcho}, {"gobwas", gobwasEcho}}
+}{{"gorilla", gorillaEcho}, {"coder", coderEcho}, {"gobwas", gobwasEcho}}
 
-// BenchmarkEcho compares echoes under lastcall with bare ones over loopback. Both are measured in turns of a few
-// milliseconds, by turns; ratio is the median of bare time over wrapped time, cpu-ratio the same of all their CPU time, which
-// a busy machine disturbs less.
+// BenchmarkEcho compares echoes under lastcall with bare ones over loopback, as package bench does: in sittings, for each of
+// which both have new connections and several turns of some milliseconds. ratio is bare time over wrapped time, the median
+// of all sittings, and cpu-ratio the same of the CPU time of this process, which others on the machine disturb less. An
+// iteration is a sitting:
+//
+//	go test -run '^$' -bench Echo -benchtime 50x
 func BenchmarkEcho(b *testing.B) {
 	for _, e := range echoes {
 		for _, size := range sizes {
 			b.Run(e.name+"/"+size.name, func(b *testing.B) {
-				bare := newEchoing(b, e.echo, size.bytes)
-				wrapped := newEchoing(b, middleware.Graceful(new(middleware.Drainer))(e.echo), size.bytes)
-				compare(b, bare, wrapped)
+				compare(b, size.bytes, e.echo, middleware.Graceful(new(middleware.Drainer))(e.echo))
 			})
 		}
 	}
@@ -94,25 +97,28 @@ func BenchmarkEcho(b *testing.B) {
 
 // An echoing is some peers of one echo server, which send a message, wait for its echo, and again.
 type echoing struct {
+	server  *httptest.Server
 	peers   []*peer
 	message []byte
 	answer  int
-	spent   time.Duration
-	cpu     time.Duration
-	allocs  uint64
 }
 
 func newEchoing(b *testing.B, h http.Handler, size int) *echoing {
-	s := httptest.NewServer(h)
-	b.Cleanup(s.Close)
-	e := &echoing{message: clientFrame(true, opBinary, make([]byte, size)), answer: len(clientFrame(true, opBinary, make([]byte, size))) - 4}
-	for range 8 { // enough to keep every core at work
-		p := dial(b, s.Listener.Addr().String(), false)
+	message := clientFrame(true, opBinary, make([]byte, size))
+	e := &echoing{server: httptest.NewServer(h), message: message, answer: len(message) - 4} // the answer has no mask
+	for range 8 {                                                                            // enough to keep every core at work
+		p := dial(b, e.server.Listener.Addr().String(), false)
 		require.NoError(b, p.SetDeadline(time.Time{}))
-		b.Cleanup(func() { _ = p.Close() })
 		e.peers = append(e.peers, p)
 	}
 	return e
+}
+
+func (e *echoing) close() {
+	for _, p := range e.peers {
+		_ = p.Close()
+	}
+	e.server.Close()
 }
 
 // echo has n messages echoed.
@@ -142,21 +148,32 @@ func (e *echoing) echo(n int) {
 	all.Wait()
 }
 
-// turn is echo, measured.
-func (e *echoing) turn(n int) time.Duration {
+// A cost is what turns have taken.
+type cost struct {
+	took, cpu time.Duration
+	allocs    uint64
+}
+
+// turn is echo, measured. The collector works before it, not in it.
+func (e *echoing) turn(n int) (c cost) {
+	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	began, cpu := time.Now(), cpuTime()
 	e.echo(n)
-	took := time.Since(began)
-	e.cpu += cpuTime() - cpu
+	c.took, c.cpu = time.Since(began), cpuTime()-cpu
 	runtime.ReadMemStats(&after)
-	e.spent += took
-	e.allocs += after.Mallocs - before.Mallocs
-	return took
+	c.allocs = after.Mallocs - before.Mallocs
+	return c
 }
 
-// cpuTime is what this process has used, both ends and the collector included. Other processes don't show in it.
+func (c *cost) add(d cost) {
+	c.took += d.took
+	c.cpu += d.cpu
+	c.allocs += d.allocs
+}
+
+// cpuTime is what this process has used, both ends included. Other processes don't show in it.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -165,44 +182,51 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func compare(b *testing.B, bare, wrapped *echoing) {
-	const turn = 5 * time.Millisecond
-	n := len(bare.peers)
-	for began := time.Now(); ; began = time.Now() {
-		bare.echo(n)
-		wrapped.echo(n)
-		if time.Since(began) > 2*turn {
-			break
+func compare(b *testing.B, size int, bare, wrapped http.Handler) {
+	const turn, rounds = 20 * time.Millisecond, 4 // long against the wait of a frame's beginning (ws.Conn.Write)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	n := 16 // messages in a turn
+	var all [2]cost
+	var ratios, cpuRatios []float64
+	for sitting := 0; b.Loop(); sitting++ {
+		sides := [2]*echoing{newEchoing(b, bare, size), newEchoing(b, wrapped, size)}
+		for began := time.Now(); sitting == 0; began = time.Now() {
+			if sides[0].echo(n); time.Since(began) > turn {
+				break
+			}
+			n *= 2
 		}
-		n *= 2
-	}
-	var ratios []float64
-	for b.Loop() {
-		if len(ratios)%2 == 0 {
-			ratios = append(ratios, float64(bare.turn(n))/float64(wrapped.turn(n)))
-		} else {
-			w := wrapped.turn(n)
-			ratios = append(ratios, float64(bare.turn(n))/float64(w))
+		sides[0].echo(n) // until both are warm
+		sides[1].echo(n)
+		var here [2]cost
+		for round := range 2 * rounds {
+			side := (sitting + round + round/2) % 2 // each goes first as often as second
+			here[side].add(sides[side].turn(n))
 		}
+		for i, s := range sides {
+			s.close()
+			all[i].add(here[i])
+		}
+		ratios = append(ratios, float64(here[0].took)/float64(here[1].took))
+		cpuRatios = append(cpuRatios, float64(here[0].cpu)/float64(here[1].cpu))
 	}
-	b.ReportAllocs()
-	slices.Sort(ratios)
-	ops := float64(len(ratios) * n)
-	b.ReportMetric(ratios[len(ratios)/2], "ratio")
-	b.ReportMetric(float64(bare.cpu)/float64(wrapped.cpu), "cpu-ratio")
-	b.ReportMetric(float64(wrapped.spent)/ops, "ns/op")
-	b.ReportMetric(float64(bare.spent)/ops, "bare-ns/op")
-	b.ReportMetric(math.Round(float64(wrapped.allocs)/ops), "allocs/op")
-	b.ReportMetric(math.Round(float64(bare.allocs)/ops), "bare-allocs/op")
+	ops := float64(len(ratios) * rounds * n)
+	b.ReportMetric(median(ratios), "ratio")
+	b.ReportMetric(median(cpuRatios), "cpu-ratio")
+	b.ReportMetric(float64(all[1].took)/ops, "ns/op")
+	b.ReportMetric(float64(all[0].took)/ops, "bare-ns/op")
+	b.ReportMetric(math.Round(float64(all[1].allocs)/ops), "allocs/op")
+	b.ReportMetric(math.Round(float64(all[0].allocs)/ops), "bare-allocs/op")
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
 // BenchmarkIdle is what a connection costs on which nothing happens, over what the same one costs bare.
 func BenchmarkIdle(b *testing.B) {
-	all := append(echoes, struct {
-		name string
-		echo http.HandlerFunc
-	}{"gorilla", gorillaEcho})
-	for _, e := range all {
+	for _, e := range echoes {
 		b.Run(e.name, func(b *testing.B) {
 			crowd := number(b, "LASTCALL_CROWD", 2000)
 			var heap, stack, goroutines float64
