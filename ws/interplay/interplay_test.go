@@ -142,6 +142,9 @@ func (o *round) rule() policy.Rule {
 	rule := policy.Rule{Timeout: patience / 3, Mercy: patience / 3, Farewell: o.farewell}
 	if o.hasty() {
 		rule.Timeout = 60 * time.Millisecond
+		if o.proxies > 0 {
+			rule.Timeout *= 5 // a proxy that is cancelled breaks off within a frame, and on a slow machine a large one takes long
+		}
 	}
 	return rule
 }
