@@ -101,10 +101,16 @@ func (c *Conn) LocalAddr() net.Addr { return c.inner.LocalAddr() }
 // RemoteAddr returns the inner connection's remote address.
 func (c *Conn) RemoteAddr() net.Addr { return c.inner.RemoteAddr() }
 
-// LastByte returns when a byte last moved, either way, or when the Conn was made if none has.
+// LastByte returns when a byte last moved, either way, to within 10 ms, or when the Conn was made if none has.
 func (c *Conn) LastByte() time.Time { return c.born.Add(time.Duration(c.last.Load())) }
 
-func (c *Conn) touch() { c.last.Store(int64(time.Since(c.born))) }
+// touch takes note of the time. While the timer runs it is left to that, since to ask for the time is the dearest of what
+// a Read or a Write costs.
+func (c *Conn) touch() {
+	if !c.armed.Load() {
+		c.last.Store(int64(time.Since(c.born)))
+	}
+}
 
 // Read reads from the peer. After a farewell it goes on until the peer's Close has been returned in full, and is
 // io.EOF from then on; after Finish it is io.EOF at once, a pending Read too.

@@ -89,6 +89,7 @@ func (c *Conn) arm() {
 	if c.has(closed) {
 		return
 	}
+	c.touch()
 	c.armed.Store(true)
 	c.staying.Add(1)
 	if c.timer == nil {
@@ -101,6 +102,8 @@ func (c *Conn) arm() {
 // disarm stops the timer for good. The caller holds mu, and has claimed closed.
 func (c *Conn) disarm() {
 	if c.timer != nil && c.timer.Stop() {
+		c.armed.Store(false)
+		c.touch()
 		c.staying.Add(-1) // never the last: the handler has not left yet
 	}
 }
@@ -108,7 +111,8 @@ func (c *Conn) disarm() {
 func (c *Conn) expire() {
 	defer c.leave()
 	c.armed.Store(false) // first: what is held from here on arms anew
-	c.writing.take()     // perhaps of a Write that has only just held something
+	c.touch()
+	c.writing.take() // perhaps of a Write that has only just held something
 	c.flush()
 	if h := c.held; h != nil && len(h.left) == 0 {
 		c.held = nil

@@ -164,6 +164,35 @@ func TestHeld(t *testing.T) {
 	}
 }
 
+// TestLastByteToWithinPatience: while the timer runs, nobody looks at the clock for each frame.
+func TestLastByteToWithinPatience(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *pair) {
+		p.holding()
+		within := func() {
+			t.Helper()
+			synctest.Wait()
+			assert.LessOrEqual(t, time.Since(p.LastByte()).Abs(), patience)
+		}
+		go func() { _, _ = io.Copy(io.Discard, p.peer) }()
+		for _, cut := range []int{3, 7, 7, 3, 7} {
+			time.Sleep(time.Second)
+			for range 5 {
+				_, err := p.Write(text("hello")[:cut])
+				require.NoError(t, err)
+				_, err = p.Write(text("hello")[cut:])
+				require.NoError(t, err)
+				within()
+				time.Sleep(patience - 1)
+				within()
+			}
+		}
+		_, err := p.Write(text("hello")[:3])
+		require.NoError(t, err)
+		require.NoError(t, p.Close()) // which stops the timer
+		within()
+	})
+}
+
 var big = make([]byte, 3*maxHeld)
 
 func TestHeldUntilCloseWrite(t *testing.T) {
