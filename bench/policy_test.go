@@ -27,7 +27,7 @@ func BenchmarkMux(b *testing.B) {
 	} {
 		r := httptest.NewRequest(http.MethodGet, at.target, nil)
 		b.Run(at.name, func(b *testing.B) {
-			compare(b, 0, again(func() { plain.Handler(r) }), again(func() { rules.Rule(r) }))
+			compare(b, 0, again(func() { plain.Handler(r) }), again(func() { policy.Find(&rules, r) }))
 		})
 	}
 }
