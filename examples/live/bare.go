@@ -51,6 +51,8 @@ func (b *bare) wrap(next http.Handler) http.Handler {
 // readiness is like liveness: during Shutdown nobody listens who could tell.
 func (b *bare) readiness() http.Handler { return http.HandlerFunc(healthz) }
 
+func (b *bare) operate(*http.ServeMux) {}
+
 func (b *bare) open() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -7,6 +7,9 @@
 //	go run ./examples/live -rules               # which rule each route has, and why
 //	go run ./examples/live -policy drain.json   # rules and budget from a file, which SIGHUP has read again
 //
+// The page has buttons for what can be done while the server goes on: to shed half of the streams, to drain, and to take
+// that back.
+//
 // Its exit status is 0 where nothing was cut, 1 where something was, and 2 for bad flags or an address in use.
 package main
 

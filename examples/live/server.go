@@ -16,7 +16,8 @@ type ending interface {
 	notify(parent context.Context) (context.Context, context.CancelFunc)
 	wrap(http.Handler) http.Handler
 	readiness() http.Handler
-	open() int // responses that have not ended
+	operate(mux *http.ServeMux) // what can be done to the server while it goes on
+	open() int                  // responses that have not ended
 	// run serves until ctx ends or serve fails, then ends all responses and the server.
 	run(ctx context.Context, srv *http.Server, serve func() error) error
 	summary() summary
@@ -68,6 +69,7 @@ func routes(end ending, room *chat, board *dashboard) http.Handler {
 	outer.Handle("/", end.wrap(mux))
 	outer.Handle("GET /readyz", end.readiness())
 	outer.HandleFunc("GET /healthz", healthz)
+	end.operate(outer)
 	return outer
 }
 
