@@ -14,6 +14,7 @@ type halfConn struct{ *Conn }
 // after one it is part of the closing that we see to.
 func (h halfConn) CloseWrite() error {
 	c := h.Conn
+	c.heed()
 	c.mu.Lock()
 	ours := c.has(saying)
 	if ours {
@@ -34,6 +35,7 @@ func (h halfConn) CloseWrite() error {
 // Close has arrived, the connection is closed; else it stays open, on a goroutine of ours that reads on, until the peer's
 // Close, its end, or Cut. A second Close returns an error that wraps net.ErrClosed.
 func (c *Conn) Close() error {
+	c.heed()
 	c.mu.Lock() // with say's: either it sees closed, or we see saying
 	first := c.claim(closed)
 	f := c.facts()

@@ -52,6 +52,7 @@ type Conn struct {
 	gathers bool        // whether anything is held
 	held    *held       // owned by who has writing
 	armed   atomic.Bool // the timer runs, and then sends what is held
+	expires atomic.Bool // it is at that
 	timer   *time.Timer // guarded by mu; nil until something was held
 
 	reading turn     // to read from inner

@@ -112,6 +112,7 @@ func (c *Conn) expire() {
 	defer c.leave()
 	c.armed.Store(false) // first: what is held from here on arms anew
 	c.touch()
+	c.expires.Store(true)
 	c.writing.take() // perhaps of a Write that has only just held something
 	c.flush()
 	if h := c.held; h != nil && len(h.left) == 0 {
@@ -122,6 +123,20 @@ func (c *Conn) expire() {
 	if c.posted.Load() {
 		c.settle()
 	}
+	c.expires.Store(false)
+}
+
+// heed has a farewell said before the handler's side ends that met the timer at work, and not the handler's Write: it was
+// left to the timer's goroutine, which may be slow to get on. A peer that doesn't read makes that wait for no longer than
+// patience.
+func (c *Conn) heed() {
+	if !c.expires.Load() || c.order.Load() == nil || c.has(saying|closed) {
+		return
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(patience)) // nothing of the handler's comes after this
+	c.writing.take()
+	c.writing.release()
+	c.settle()
 }
 
 // flush sends what is held alone; an error is the next Write's. The caller has the turn to write.

@@ -136,6 +136,17 @@ func TestHeld(t *testing.T) {
 			p.ended()
 			assert.EqualValues(t, 1, p.overs.Load())
 		}},
+		{"and a farewell that the timer was in the way of is said before the handler's Close", func(t *testing.T, p *pair) {
+			p.expires.Store(true) // it is at work, and slow to get on
+			p.Conn.writing.take()
+			p.returned(p.farewell(), 0, nil)
+			shut := start(func() (int, error) { return 0, p.Close() })
+			p.blocked(shut, "Close")
+			p.Conn.writing.release()
+			p.sees(byeText, byeClose)
+			p.returned(shut, 0, nil)
+			assert.True(t, p.State().Said)
+		}},
 		{"until Cut", func(t *testing.T, p *pair) {
 			p.returned(p.writing(hello[:3]), 3, nil)
 			p.Cut()
