@@ -107,15 +107,12 @@ func (c *conductor) take(s *step, now time.Duration) {
 		if r := c.picked[e]; r != nil && !c.sealed() {
 			e.Refine(r.rule)
 		}
-		s.saying = true
-		c.act(func() {
-			c.d.say(e, m.Retry)
-			c.d.post(func(c *conductor) { c.goOn(s) })
-		})
+		s.short = false
+		c.speak(s, func() { c.d.say(e, m.Retry) })
 		c.schedule(s, insist, m.Farewell+(m.Cancel-m.Farewell)/2)
 	case insist:
 		if !s.saying { // else it comes after, in goOn
-			c.act(e.Link().Insist)
+			c.insist(s)
 		}
 		c.schedule(s, cancel, m.Cancel)
 	case cancel:
@@ -166,10 +163,28 @@ func (c *conductor) goOn(s *step) {
 		return // it has been let off meanwhile, or cut
 	}
 	s.entry.Tell() // after the farewell, so that a handler that hears it and returns can't come before
-	if s.next == cancel {
-		c.act(s.entry.Link().Insist)
+	switch {
+	case s.next != cancel:
+	case !s.short:
+		c.insist(s)
+	default:
 		c.schedule(s, cancel, s.moments.Cancel)
 	}
+}
+
+// speak has a farewell written, which may take its time, and the response go on after.
+func (c *conductor) speak(s *step, how func()) {
+	s.saying = true
+	c.act(func() {
+		how()
+		c.d.post(func(c *conductor) { c.goOn(s) })
+	})
+}
+
+// insist gives up what a farewell still waits to say beside its shortest form.
+func (c *conductor) insist(s *step) {
+	s.short = true
+	c.speak(s, s.entry.Link().Insist)
 }
 
 func (c *conductor) cut(s *step, now time.Duration) {

@@ -25,6 +25,7 @@ type step struct {
 	moments policy.Moments
 	age     uint64 // its number among those that end by their age; zero: it isn't one
 	saying  bool   // its farewell is being written
+	short   bool   // it has been asked for its shortest form
 	next    act
 	at      time.Duration
 	index   int // in the queue; -1: in none
