@@ -47,6 +47,9 @@ func (f Farewell) order() *order {
 	return o
 }
 
+// Append appends f's frames to b, as they go out.
+func (f Farewell) Append(b []byte) []byte { return append(b, f.order().frames...) }
+
 func clip(reason string) string {
 	if len(reason) <= maxReason {
 		return reason
