@@ -17,6 +17,9 @@
 // streams can end by their age, [Drainer.Shed] tells a part of them, and a drain
 // that [Drainer.Drain] began is taken back by [Drainer.Resume].
 //
+// A WebSocket is one that was hijacked for Upgrade: websocket, or over HTTP/2 (RFC
+// 8441) a CONNECT with that :protocol that was answered with a status of 2xx.
+//
 // It does not see connections that never pass through an http.Handler, does not
 // wait for goroutines that a handler has left behind once their connection is
 // closed, sets no signal handler (but see [NotifyContext]) and ends no process.

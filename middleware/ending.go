@@ -81,7 +81,7 @@ func (x *exchange) outcome() stream.Outcome {
 	case x.cut.Load():
 		return stream.Cut
 	case x.said:
-		return x.tail.asked.outcome()
+		return x.tail.outcome()
 	case !x.Cancelled():
 		return stream.Completed
 	case x.committed && x.Kind() != policy.Infinite && !x.whole() && !x.answered():

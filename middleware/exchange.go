@@ -64,6 +64,9 @@ func (x *exchange) run(next http.Handler) {
 		}
 	}()
 	next.ServeHTTP(x.face(), &x.req)
+	if s := x.socket(); s != nil {
+		s.linger()
+	}
 	returned = true
 }
 
@@ -84,7 +87,8 @@ func (x *exchange) farewelled() bool {
 	return x.said
 }
 
-// Insist implements [stream.Link]. A body's farewell has one form only.
+// Insist implements [stream.Link]. A body's farewell has one form only, but for
+// that of a socket.
 func (x *exchange) Insist() {}
 
 // LastByte implements [stream.Link].

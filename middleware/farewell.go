@@ -10,6 +10,7 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/sse"
 	"github.com/lastcall-go/lastcall/stream"
+	"github.com/lastcall-go/lastcall/ws"
 )
 
 // A word is what the drain wants said, to whoever has the turn.
@@ -19,15 +20,9 @@ type word struct {
 	unheard error // why it was not written to the end
 }
 
-// outcome tells how a response ended that the word was said to.
-func (w *word) outcome() stream.Outcome {
-	switch {
-	case w.unheard == nil:
-		return stream.Told
-	case errors.Is(w.unheard, os.ErrDeadlineExceeded):
-		return stream.Cut
-	}
-	return stream.Completed // the client has left
+// closing is a farewell to a WebSocket.
+func closing(f policy.Farewell) ws.Farewell {
+	return ws.Farewell{Code: f.Code, Reason: f.Reason, Message: f.Message, Binary: f.Binary}
 }
 
 // A follower knows where in a body a farewell can stand.
@@ -49,6 +44,20 @@ func (t *tail) followed() bool { return t != nil && t.follow != nil }
 // awaited tells whether a farewell is asked for.
 func (t *tail) awaited() bool { return t != nil && t.asked != nil }
 
+// outcome tells how a response ended whose farewell was said.
+func (t *tail) outcome() stream.Outcome {
+	s, socket := t.follow.(*socket)
+	switch err := t.asked.unheard; {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return stream.Cut
+	case err != nil:
+		return stream.Completed // the client has left
+	case socket && !s.frames.Answered():
+		return stream.Unanswered
+	}
+	return stream.Told
+}
+
 func (x *exchange) grow() *tail {
 	if x.tail == nil {
 		x.tail = new(tail)
@@ -61,6 +70,10 @@ func (x *exchange) follow(f follower) { x.grow().follow = f }
 // recognise tells by its header what a body is. It follows those that a farewell
 // can be put into, which nothing can be once they are encoded.
 func (x *exchange) recognise(h http.Header) (policy.Kind, stream.Protocol) {
+	if s := x.socket(); s != nil && x.code < http.StatusMultipleChoices {
+		x.follow(s)
+		return policy.Infinite, stream.WebSocket
+	}
 	contentType := first(h, "Content-Type")
 	mediaType, _, _ := strings.Cut(contentType, ";")
 	switch strings.ToLower(strings.TrimSpace(mediaType)) {
@@ -174,6 +187,8 @@ func (t *tail) words() []byte {
 		return sse.Event{Retry: t.asked.retry, Name: t.asked.Event, Data: t.asked.Data}.Append(nil)
 	case *sse.Parts:
 		return f.AppendEnd(nil, t.asked.Message)
+	case *socket:
+		return closing(t.asked.Farewell).Append(nil)
 	}
 	if t.asked.Message == "" {
 		return nil // lines have no end of their own but the body's

@@ -122,8 +122,7 @@ func (t *takeover) outcome() stream.Outcome {
 // Farewell implements [stream.Link].
 func (t *takeover) Farewell(f policy.Farewell, retry time.Duration) {
 	if t.socket != nil {
-		f = f.Expand(retry)
-		t.socket.Farewell(ws.Farewell{Code: f.Code, Reason: f.Reason, Message: f.Message, Binary: f.Binary})
+		t.socket.Farewell(closing(f.Expand(retry)))
 	}
 }
 

@@ -89,7 +89,7 @@ func (e *Entry) Settle(shape policy.Kind, p Protocol, pattern string) {
 // Hand gives the response over to another link, its hijacked connection.
 func (e *Entry) Hand(l Link, p Protocol, pattern string) {
 	e.mu.Lock()
-	e.link = l
+	e.link, e.handed = l, true
 	e.mu.Unlock()
 	e.Settle(policy.Infinite, p, pattern)
 }
@@ -200,6 +200,13 @@ func (e *Entry) Say() bool {
 	return may
 }
 
+// Said tells whether Say has recorded that the farewell goes out.
+func (e *Entry) Said() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.said
+}
+
 // Unsaid tells whether the farewell has still to find its place in an event
 // stream.
 func (e *Entry) Unsaid() bool {
@@ -213,7 +220,7 @@ func (e *Entry) Unsaid() bool {
 func (e *Entry) Committed() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.said || e.protocol == WebSocket
+	return e.said || e.handed && e.protocol == WebSocket
 }
 
 // Cancel cancels the response's context with [ErrDraining].

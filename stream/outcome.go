@@ -60,7 +60,7 @@ type Protocol uint8
 const (
 	HTTP      Protocol = iota // a plain body
 	SSE                       // an event stream that a final event can be written into
-	WebSocket                 // a connection hijacked for Upgrade: websocket
+	WebSocket                 // a connection hijacked for Upgrade: websocket, or over HTTP/2 the body of a CONNECT's response
 	Hijacked                  // any other hijacked connection: never written into
 )
 

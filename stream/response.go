@@ -38,6 +38,7 @@ type Response struct {
 	protocol Protocol
 	told     bool
 	said     bool                                      // its farewell is out
+	handed   bool                                      // to another link than it began with
 	matched  bool                                      // name is a pattern
 	rule     *policy.Rule                              // which other responses may share: it is replaced, never changed
 	name     string                                    // the pattern that its handler was found by, or its path while that is not known

@@ -12,7 +12,7 @@
 // "websocket": its caller must.
 //
 // A WebSocket over HTTP/2 (RFC 8441, which net/http takes only with GODEBUG=http2xconnect=1) has no connection to hijack:
-// its frames go through the ResponseWriter, nothing follows them, and nothing is written among them. To package middleware
-// it is an HTTP response, finite unless its rule or its handler's tag says otherwise; its handler can write its own Close
-// when stream.Draining says so, and one that goes on past its time is cancelled.
+// its frames are the bodies of a CONNECT and of its response. [Frames] follow those, for package middleware to put the
+// same farewell in by the ResponseWriter. There the peer's Close is waited for until halfway from the cancel to the cut,
+// since a read of such a body that has met its deadline can't be taken up again.
 package ws

@@ -1,0 +1,307 @@
+package middleware_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
+)
+
+// frameStream is one stream of HTTP/2, as net/http shows it to a handler: what is
+// written into the response its peer reads, and the other way round.
+type frameStream struct {
+	net.Conn
+	header http.Header
+	status int
+	mu     sync.Mutex // guards following
+	reset  *time.Timer
+}
+
+func (w *frameStream) Header() http.Header  { return w.header }
+func (w *frameStream) WriteHeader(code int) { w.status = code }
+func (w *frameStream) FlushError() error    { return nil }
+func (w *frameStream) Flush()               {}
+
+// SetWriteDeadline has the stream reset at that time, whether it writes then or not.
+func (w *frameStream) SetWriteDeadline(t time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.reset != nil {
+		w.reset.Stop()
+	}
+	w.reset = time.AfterFunc(time.Until(t), func() { w.Conn.Close() })
+	return nil
+}
+
+// frameSource is its request's body.
+type frameSource struct {
+	io.Reader
+	closed atomic.Bool
+}
+
+func (b *frameSource) Close() error { b.closed.Store(true); return nil }
+
+func (b *frameSource) Read(p []byte) (int, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return b.Reader.Read(p)
+}
+
+// extended asks for a WebSocket over HTTP/2, has h serve it, and gives the peer's
+// end of the stream, which ends with its handler.
+func extended(t *testing.T, h http.Handler) net.Conn {
+	here, there := net.Pipe()
+	r := httptest.NewRequest(http.MethodConnect, "https://memory/", nil)
+	r.Body, r.Header[":protocol"] = &frameSource{Reader: here}, []string{"websocket"}
+	go func() {
+		defer here.Close()
+		defer func() {
+			if v := recover(); v != nil && v != http.ErrAbortHandler {
+				t.Error(v)
+			}
+		}()
+		h.ServeHTTP(&frameStream{Conn: here, header: http.Header{}}, r)
+	}()
+	t.Cleanup(func() { there.Close() })
+	return there
+}
+
+const (
+	closed     = "\x88\x05\x0f\xa1bye"                                // a server's Close, 4001
+	answer4001 = "\x88\x85\x00\x00\x00\x00\x0f\xa1bye"                // its peer's
+	hi, last   = "\x81\x02hi", "\x81\x04last"                         // two text messages
+	greeting   = "\x81\x82\x00\x00\x00\x00hi\x8a\x80\x00\x00\x00\x00" // a peer's text message and a pong
+)
+
+// drainOne begins a drain of a socket and gives what its peer reads until the end of
+// the stream, and how long that and the drain took. The peer answers after a time;
+// zero: never.
+func drainOne(t *testing.T, d *middleware.Drainer, peer net.Conn, answer time.Duration) (said string, took time.Duration) {
+	synctest.Wait()
+	began := time.Now()
+	read := make(chan string)
+	go func() {
+		b, err := io.ReadAll(peer)
+		assert.NoError(t, err)
+		read <- string(b)
+	}()
+	synctest.Wait()
+	if answer > 0 {
+		timer := time.AfterFunc(answer, func() { _, _ = io.WriteString(peer, answer4001) })
+		defer timer.Stop()
+	}
+	require.NoError(t, d.Shutdown(context.Background()))
+	return <-read, time.Since(began)
+}
+
+// readAll is what a handler's reading ends with.
+func readAll(r *http.Request) (string, error) {
+	b, err := io.ReadAll(r.Body)
+	return string(b), err
+}
+
+func TestSocketOverHTTP2(t *testing.T) {
+	begins := func(w http.ResponseWriter, frames string) {
+		w.WriteHeader(http.StatusOK)
+		_, _ = io.WriteString(w, frames)
+	}
+	reads := func(w http.ResponseWriter, r *http.Request) {
+		begins(w, hi)
+		_, _ = readAll(r)
+		_, _ = io.WriteString(w, hi) // swallowed
+	}
+	unanswered := func(r middleware.Report) uint64 { return r.Unanswered }
+	completed := func(r middleware.Report) uint64 { return r.Completed }
+	for name, c := range map[string]struct {
+		handler func(http.ResponseWriter, *http.Request)
+		answer  time.Duration
+		said    string
+		took    time.Duration
+		outcome func(middleware.Report) uint64
+	}{
+		"answers": {func(w http.ResponseWriter, r *http.Request) {
+			begins(w, hi)
+			got, err := readAll(r)
+			assert.NoError(t, err, "the end of the stream, after the peer's Close")
+			assert.Equal(t, answer4001, got)
+		}, 500 * time.Millisecond, hi + last + closed, 500 * time.Millisecond, told},
+		"answers after the cancel": {reads, 2200 * time.Millisecond, hi + last + closed, 2200 * time.Millisecond, told},
+		"never answers":            {reads, 0, hi + last + closed, 2500 * time.Millisecond, unanswered},
+		"answers a handler that has left": {func(w http.ResponseWriter, r *http.Request) {
+			begins(w, hi)
+			<-stream.Draining(r.Context())
+			control := http.NewResponseController(w)
+			assert.NoError(t, control.SetReadDeadline(time.Now().Add(time.Millisecond)), "which ends with the handler")
+			assert.NoError(t, control.SetWriteDeadline(time.Now().Add(time.Millisecond)))
+			assert.NoError(t, r.Body.Close())
+		}, 500 * time.Millisecond, hi + last + closed, 500 * time.Millisecond, told},
+		"never answers a handler that has left": {func(w http.ResponseWriter, r *http.Request) {
+			begins(w, hi)
+			<-stream.Draining(r.Context())
+		}, 0, hi + last + closed, 2500 * time.Millisecond, unanswered},
+		"answers while a goroutine of a handler that has left reads": {func(w http.ResponseWriter, r *http.Request) {
+			begins(w, hi)
+			go func() { _, _ = readAll(r) }()
+			<-stream.Draining(r.Context())
+		}, 500 * time.Millisecond, hi + last + closed, 500 * time.Millisecond, told},
+		"in the middle of a message": {func(w http.ResponseWriter, r *http.Request) {
+			begins(w, "\x01\x02to")
+			time.Sleep(500 * time.Millisecond)
+			_, _ = io.WriteString(w, "\x80\x02rn"+hi)
+			_, _ = readAll(r)
+		}, 700 * time.Millisecond, "\x01\x02to\x80\x02rn" + last + closed, 700 * time.Millisecond, told},
+		"in the middle of a message that goes on": {func(w http.ResponseWriter, r *http.Request) {
+			begins(w, "\x01\x02to")
+			_, _ = readAll(r)
+		}, 1500 * time.Millisecond, "\x01\x02to" + closed, 1500 * time.Millisecond, told},
+		"in the middle of a frame, until the cancel": {func(w http.ResponseWriter, r *http.Request) {
+			begins(w, "\x81\x02h")
+			<-r.Context().Done()
+			_, _ = io.WriteString(w, "i"+hi)
+			_, _ = readAll(r)
+		}, 2300 * time.Millisecond, hi + closed, 2300 * time.Millisecond, told},
+		"in the middle of a frame that never ends": {func(w http.ResponseWriter, r *http.Request) {
+			begins(w, "\x81\x02h")
+			<-r.Context().Done()
+		}, 0, "\x81\x02h", 2 * time.Second, cancelled},
+		"its handler has said goodbye": {func(w http.ResponseWriter, r *http.Request) {
+			begins(w, closed)
+			_, _ = io.ReadFull(r.Body, make([]byte, len(answer4001)))
+		}, time.Second, closed, time.Second, completed},
+		"not begun when the drain comes": {func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Second)
+			w.WriteHeader(http.StatusOK)
+			time.Sleep(time.Millisecond) // for the drain to hear of it
+			reads(w, r)
+		}, 1500 * time.Millisecond, last + closed, 1500 * time.Millisecond, told},
+		"tagged finite while its farewell waits": {func(w http.ResponseWriter, r *http.Request) {
+			begins(w, "\x01\x02to")
+			time.Sleep(500 * time.Millisecond)
+			stream.Tag(r.Context(), policy.Finite)
+			time.Sleep(5 * time.Second)
+			_, _ = io.WriteString(w, "\x80\x02rn")
+		}, 0, "\x01\x02to\x80\x02rn", 5500 * time.Millisecond, completed},
+		"refused": {func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+			assert.Equal(t, stream.HTTP, stream.From(r.Context()).Protocol())
+			_, _ = io.WriteString(w, "no")
+			time.Sleep(time.Second)
+			_, _ = io.WriteString(w, "!")
+		}, 0, "no!", time.Second, completed},
+		"its frames are masked, and so not a server's": {func(w http.ResponseWriter, r *http.Request) {
+			begins(w, greeting)
+			_, _ = readAll(r)
+		}, 0, greeting, 2500 * time.Millisecond, cancelled},
+		"its handler stays": {func(w http.ResponseWriter, r *http.Request) {
+			begins(w, hi)
+			time.Sleep(3010 * time.Millisecond)
+		}, 0, hi + last + closed, 3010 * time.Millisecond, wasCut},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{Policy: policy.Rule{
+					Timeout: 2 * time.Second, Mercy: time.Second,
+					Farewell: policy.Farewell{Code: 4001, Reason: "bye", Message: "last"},
+				}}
+				peer := extended(t, middleware.Graceful(d)(http.HandlerFunc(c.handler)))
+				said, took := drainOne(t, d, peer, c.answer)
+				assert.Equal(t, c.said, said)
+				assert.Equal(t, c.took, took)
+				report := d.Report()
+				assert.EqualValues(t, 1, c.outcome(report), "%+v", report)
+			})
+		})
+	}
+}
+
+// A peer that has stopped reading is cut at its own deadline.
+func TestStuckSocketOverHTTP2(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 2 * time.Second, Mercy: time.Second}}
+		h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusOK)
+			for err := error(nil); err == nil; {
+				_, err = io.WriteString(w, hi)
+			}
+		}))
+		extended(t, h)
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, d.Shutdown(context.Background()))
+		assert.Equal(t, 3*time.Second, time.Since(began))
+		report := d.Report()
+		assert.EqualValues(t, 1, report.Cut)
+		require.Len(t, report.Ends, 1)
+		assert.Equal(t, stream.WebSocket, report.Ends[0].Protocol)
+	})
+}
+
+// What comes from the peer counts as life, and the route's kind is the stronger word.
+func TestSocketOverHTTP2IsTracked(t *testing.T) {
+	for _, kind := range []policy.Kind{policy.Auto, policy.Finite} {
+		t.Run(kind.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{Policy: policy.Rule{Kind: kind}}
+				got := make(chan *stream.Response, 1)
+				peer := extended(t, middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.WriteHeader(http.StatusOK)
+					got <- stream.From(r.Context())
+					b, err := io.ReadAll(io.LimitReader(r.Body, int64(len(greeting))))
+					assert.NoError(t, err)
+					assert.Equal(t, greeting, string(b))
+					time.Sleep(time.Second)
+				})))
+				s := <-got
+				time.Sleep(time.Minute)
+				assert.Equal(t, time.Minute, s.Idle())
+				_, err := io.WriteString(peer, greeting)
+				require.NoError(t, err)
+				synctest.Wait()
+				assert.Zero(t, s.Idle())
+				assert.Equal(t, stream.WebSocket, s.Protocol())
+				if kind == policy.Finite {
+					said, took := drainOne(t, d, peer, 0)
+					assert.Empty(t, said)
+					assert.Equal(t, time.Second, took)
+				} else {
+					said, _ := drainOne(t, d, peer, time.Millisecond)
+					assert.Contains(t, said, "service restart; retry=")
+				}
+			})
+		})
+	}
+}
+
+// Before a drain the handler reads all that comes, as it comes.
+func TestSocketOverHTTP2IsTransparent(t *testing.T) {
+	got := make(chan string)
+	peer := extended(t, middleware.Graceful(&middleware.Drainer{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		b, err := readAll(r)
+		assert.NoError(t, err)
+		got <- b
+		assert.NoError(t, r.Body.Close())
+		_, err = r.Body.Read(make([]byte, 1))
+		assert.ErrorIs(t, err, http.ErrBodyReadAfterClose)
+		close(got)
+	})))
+	_, err := io.WriteString(peer, greeting+answer4001+greeting)
+	require.NoError(t, err)
+	require.NoError(t, peer.Close())
+	assert.Equal(t, greeting+answer4001+greeting, <-got)
+	<-got
+}
