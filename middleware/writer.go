@@ -55,7 +55,7 @@ func (x *exchange) commit(code int) {
 	}
 	x.committed, x.code = true, int16(code)
 	x.late = x.Cancelled()
-	x.bodiless = x.req.Method == http.MethodHead || code == http.StatusNoContent || code == http.StatusNotModified
+	x.bodiless = x.Request().Method == http.MethodHead || code == http.StatusNoContent || code == http.StatusNotModified
 	draining := x.d.draining()
 	if draining && code != http.StatusSwitchingProtocols {
 		x.w.Header().Set("Connection", "close") // RFC 9112, section 9.6; over HTTP/2 net/http sends GOAWAY for it
