@@ -35,6 +35,7 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	t := &takeover{x: x}
 	t.open.Store(2)
 	x.taken = t
+	x.looked = true // what goes out now is the connection's, and no header goes with it
 
 	var handle net.Conn
 	protocol := stream.Hijacked
