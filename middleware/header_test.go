@@ -5,12 +5,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
@@ -82,4 +86,58 @@ func TestFlushAfterTheHijack(t *testing.T) {
 		assert.Equal(t, websocket.CloseServiceRestart, closeOf(t, <-reading).Code)
 		assert.EqualValues(t, 1, told(r.ended(0)))
 	})
+}
+
+// typedAround is middleware around us that makes all it serves an event stream.
+func typedAround(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// A file that is copied into a stream whose type somebody around us has set is
+// followed like all else that goes into it.
+func TestFileIntoAStreamThatSomebodyElseTyped(t *testing.T) {
+	for name, c := range map[string]struct {
+		headerFirst bool
+		file        string
+		flush       bool
+	}{
+		"behind the header":            {true, "data: a\n", true},
+		"first, and more than a sniff": {false, strings.Repeat("data: a\n\n", 100) + "data: a\n", true},
+		"too much to be held up":       {true, strings.Repeat("data: a\n\n", 1000) + "data: a\n", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				name := filepath.Join(t.TempDir(), "events")
+				require.NoError(t, os.WriteFile(name, []byte(c.file), 0o600))
+				d := &middleware.Drainer{}
+				r := serveAll(t, d, typedAround(middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if c.headerFirst {
+						w.WriteHeader(http.StatusOK)
+					}
+					f, err := os.Open(name)
+					if !assert.NoError(t, err) {
+						return
+					}
+					_, _ = io.Copy(w, f)
+					_ = f.Close()
+					if c.flush {
+						w.(http.Flusher).Flush()
+					}
+					time.Sleep(time.Second)
+					_, _ = io.WriteString(w, "\n")
+					<-r.Context().Done()
+				}))))
+				got := r.later("/")
+				r.drain()
+				report := r.ended(3 * time.Second)
+				a := <-got
+				assert.NoError(t, a.err)
+				assert.Regexp(t, `^(data: a\n\n)+retry: \d+\nevent: shutdown\n`, a.body)
+				assert.EqualValues(t, 1, report.Told)
+			})
+		})
+	}
 }

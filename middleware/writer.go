@@ -207,7 +207,11 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 		}
 	}
 	inner, ok := x.w.(io.ReaderFrom)
-	if !ok || x.tail.followed() || x.said || x.cut.Load() || x.taken != nil {
+	whole := ok && !x.said && !x.cut.Load() && x.taken == nil
+	if whole && !x.looked {
+		x.look() // what goes past us can't be followed later
+	}
+	if !whole || x.tail.followed() {
 		x.yield()
 		n, err := io.Copy(writerOnly{x}, src)
 		return first + n, err
