@@ -1,7 +1,6 @@
 package middleware
 
 import (
-	"fmt"
 	"log"
 	"net/http"
 	"path"
@@ -15,7 +14,7 @@ import (
 // net/http's for HTTP/1 and may see to it differently.
 func (x *exchange) complain(what string) bool {
 	srv, ok := x.req.Context().Value(http.ServerContextKey).(*http.Server)
-	if !ok || fmt.Sprintf("%T", x.w) != "*http.response" {
+	if !ok || x.inside == foreign {
 		return false
 	}
 	logf := log.Printf

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"net/http"
+	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,7 @@ type exchange struct {
 	turn turn
 	cut  atomic.Bool // by force: nothing that is written now arrives
 
-	asksHeader bool // the handler has called Header; its goroutine's own
+	inside inside // what w is; the handler's goroutine's own
 
 	// owned by whoever has the turn
 	committed bool        // a final status is on its way
@@ -40,6 +41,24 @@ type exchange struct {
 	written   int64       // of the body, by the handler
 	tail      *tail       // what a stream needs for its farewell; nil: nothing can be put into this body, and nothing is asked for
 	taken     *takeover   // what the handler hijacked the connection for
+}
+
+// inside tells what the writer inside is, and what is known of its header.
+type inside uint8
+
+const (
+	untouched inside = iota // net/http's own for HTTP/1, which holds a short body back; the handler hasn't asked for its header
+	asked                   // the same, and it has
+	foreign                 // another, which may send at once what it gets
+)
+
+// whatIsInside tells net/http's writer by its type's name, the type itself being
+// out of reach. That costs next to nothing.
+func whatIsInside(w http.ResponseWriter) inside {
+	if t := reflect.TypeOf(w); t != nil && t.String() == "*http.response" {
+		return untouched
+	}
+	return foreign
 }
 
 // run runs the handler.

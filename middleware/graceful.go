@@ -101,7 +101,7 @@ func (g *graceful) ruleOf(r *http.Request) *policy.Rule {
 // response.
 func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 	rule := g.ruleOf(r)
-	x := &exchange{d: g.d, w: w, declared: -1}
+	x := &exchange{d: g.d, w: w, inside: whatIsInside(w), declared: -1}
 	x.req = *r.WithContext(x.Context())
 	if !x.Track(&g.d.registry, r, rule, x.link()) {
 		g.d.refuse(w, r, *rule)

@@ -141,3 +141,43 @@ func TestFileIntoAStreamThatSomebodyElseTyped(t *testing.T) {
 		})
 	}
 }
+
+// atOnce sends each Write at once, where net/http would hold it back.
+type atOnce struct{ http.ResponseWriter }
+
+func (w atOnce) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w atOnce) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	if err == nil {
+		err = http.NewResponseController(w.ResponseWriter).Flush()
+	}
+	return n, err
+}
+
+// What somebody around us sends at once has left when it is written, however
+// little it is: a stream is seen as one then, and its bytes have moved.
+func TestStreamThatSomebodyElseSends(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{}
+		h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for range 3 {
+				time.Sleep(time.Second)
+				_, _ = io.WriteString(w, "data: a\n\n")
+				assert.Zero(t, stream.From(r.Context()).Idle())
+			}
+			<-r.Context().Done()
+		}))
+		r := serveAll(t, d, typedAround(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(atOnce{w}, r)
+		})))
+		got := r.later("/")
+		time.Sleep(4 * time.Second)
+		r.drain()
+		report := r.ended(3 * time.Second)
+		a := <-got
+		assert.NoError(t, a.err)
+		assert.Regexp(t, `^(data: a\n\n){3}retry: \d+\nevent: shutdown\n`, a.body)
+		assert.EqualValues(t, 1, report.Told)
+	})
+}

@@ -43,7 +43,9 @@ func (x *exchange) writeHeader(code int) {
 }
 
 func (x *exchange) header() http.Header {
-	x.asksHeader = true
+	if x.inside == untouched {
+		x.inside = asked
+	}
 	return x.w.Header()
 }
 
@@ -60,7 +62,7 @@ func (x *exchange) commit(code int) {
 	if draining && code != http.StatusSwitchingProtocols {
 		x.w.Header().Set("Connection", "close") // RFC 9112, section 9.6; over HTTP/2 net/http sends GOAWAY for it
 	}
-	if x.asksHeader || draining {
+	if x.inside != untouched || draining {
 		x.look()
 	}
 }
@@ -68,7 +70,8 @@ func (x *exchange) commit(code int) {
 // look takes from the header what kind of response this is. A handler that never
 // asked for the header has set nothing in it, and net/http would copy an empty
 // one for our asking: for such a one it is early enough when the header leaves,
-// in case that somebody around us has set it. The turn must be held by the caller.
+// in case that somebody around us has set it, where we know when that is. The
+// turn must be held by the caller.
 func (x *exchange) look() {
 	x.looked = true
 	h := x.w.Header()
@@ -146,10 +149,11 @@ func (x *exchange) tooLate(n int) (int, error) {
 const inOneGo = 2048
 
 // wrote counts what was written. What net/http may hold back hasn't moved yet, and
-// needs no look at the clock, which for a short body would be the dearest part.
+// needs no look at the clock, which for a short body would be the dearest part. A
+// stream's moves at once where that is for another writer to say.
 func (x *exchange) wrote(n int64) {
 	x.written += n
-	if n > inOneGo-int64(x.held) {
+	if n > inOneGo-int64(x.held) || n > 0 && x.inside == foreign && x.tail != nil {
 		x.moved()
 	} else {
 		x.held += int16(n)

@@ -163,8 +163,8 @@ func (r *Response) Age() time.Duration {
 }
 
 // Idle is the time since its last byte moved, or since it began where none has.
-// A short body that waits in net/http's buffer for its handler to flush or to return
-// has not moved. One that the kernel copies (sendfile) counts as one byte at its end.
+// A short body that may wait in net/http's buffer for its handler to flush or to
+// return counts as not moved. One that the kernel copies (sendfile) counts as one byte at its end.
 func (r *Response) Idle() time.Duration {
 	if r == nil {
 		return 0
