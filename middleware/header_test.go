@@ -181,3 +181,28 @@ func TestStreamThatSomebodyElseSends(t *testing.T) {
 		assert.EqualValues(t, 1, report.Told)
 	})
 }
+
+// What a handler puts into the header once it has begun the body doesn't go out,
+// and says nothing of the body.
+func TestHeaderThatComesTooLate(t *testing.T) {
+	for name, value := range map[string]string{"Content-Type": "text/event-stream", "Content-Length": "5"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := serve(t, &middleware.Drainer{Policy: policy.Rule{Grace: 2 * time.Second}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.WriteString(w, ": half of it\n\n")
+					w.Header().Set(name, value)
+					w.(http.Flusher).Flush()
+					<-r.Context().Done()
+				}))
+				got := r.later("/")
+				r.drain()
+				report := r.ended(2 * time.Second)
+				a := <-got
+				assert.NotEqual(t, value, a.Header.Get(name))
+				assert.ErrorIs(t, a.err, io.ErrUnexpectedEOF, "it is not whole")
+				assert.Equal(t, ": half of it\n\n", a.body)
+				assert.EqualValues(t, 1, report.Cut)
+			})
+		})
+	}
+}

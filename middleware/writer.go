@@ -42,9 +42,16 @@ func (x *exchange) writeHeader(code int) {
 	x.w.WriteHeader(code)
 }
 
+// header is the handler's Header. What comes into it after the commit doesn't go
+// out, so a look that was put off is due first. net/http's own Header, too, is not
+// for use beside a Write: so committed and looked may be read without the turn.
 func (x *exchange) header() http.Header {
 	if x.inside == untouched {
 		x.inside = asked
+		if x.committed && !x.looked && x.turn.take() {
+			x.look()
+			x.yield()
+		}
 	}
 	return x.w.Header()
 }
