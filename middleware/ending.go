@@ -21,6 +21,9 @@ func (x *exchange) finish(returned bool) (abort bool) {
 		x.taken.handlerReturned() // the response lives on in its connection
 		return false
 	}
+	if x.committed && !x.looked && x.Cancelled() {
+		x.look() // the header is still here, and says what is whole
+	}
 	outcome := x.outcome()
 	switch {
 	case outcome == stream.Cut && x.committed && !x.whole():

@@ -206,3 +206,29 @@ func TestHeaderThatComesTooLate(t *testing.T) {
 		})
 	}
 }
+
+// A short body is whole by the length that somebody around us has said, though
+// its header has not left when the drain cancels it.
+func TestLengthThatSomebodyElseSaid(t *testing.T) {
+	for length, outcome := range map[string]func(middleware.Report) uint64{"3": cancelled, "4": wasCut} {
+		t.Run(length, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{Policy: policy.Rule{Grace: 2 * time.Second}}
+				h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.WriteString(w, "all")
+					<-r.Context().Done()
+				}))
+				r := serveAll(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Length", length)
+					h.ServeHTTP(w, r)
+				}))
+				got := r.later("/")
+				r.drain()
+				report := r.ended(2 * time.Second)
+				a := <-got
+				assert.Equal(t, length != "3", a.err != nil, "%v", a.err)
+				assert.EqualValues(t, 1, outcome(report), "%+v", report)
+			})
+		})
+	}
+}
