@@ -41,7 +41,6 @@ func (x *exchange) connect() stream.Link {
 	}
 	s := &socket{exchange: x, frames: ws.NewFrames(), body: x.req.Body}
 	x.req.Body = socketBody{s}
-	x.asksHeader = true // so that what is written is followed from its first byte
 	return s
 }
 
