@@ -69,7 +69,11 @@ func (x *exchange) commit(code int) {
 	if draining && code != http.StatusSwitchingProtocols {
 		x.w.Header().Set("Connection", "close") // RFC 9112, section 9.6; over HTTP/2 net/http sends GOAWAY for it
 	}
-	if x.inside != untouched || draining {
+	switch {
+	case x.inside == untouched && !draining:
+	case x.inside == foreign && len(x.w.Header()) == 0 && x.Request().Method != http.MethodConnect:
+		x.looked = true // it says nothing but what the response is taken for anyway
+	default:
 		x.look()
 	}
 }
