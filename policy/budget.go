@@ -51,7 +51,8 @@ func (b Budget) Over(base Budget) Budget {
 	}
 }
 
-// Validate reports all that is wrong with b, joined: a negative time, or parts that leave no time for the responses.
+// Validate reports all that is wrong with b, joined: a time that is negative or has lost its unit, or parts that leave no
+// time for the responses.
 func (b Budget) Validate() error { return joined("policy: ", b.faults()) }
 
 func (b Budget) faults() (faults []string) {
@@ -59,9 +60,7 @@ func (b Budget) faults() (faults []string) {
 		name  string
 		value time.Duration
 	}{{"Total", b.Total}, {"Announce", b.Announce}, {"Reserve", b.Reserve}} {
-		if part.value < 0 {
-			faults = append(faults, fmt.Sprintf("Budget.%s is %v; use zero or more", part.name, part.value))
-		}
+		faults = append(faults, timeFaults("Budget."+part.name, part.value)...)
 	}
 	if len(faults) == 0 && b.Work() == 0 {
 		faults = append(faults, fmt.Sprintf(

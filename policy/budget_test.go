@@ -56,6 +56,7 @@ func TestBudgetValidate(t *testing.T) {
 		{policy.Budget{Total: 5 * sec, Announce: 4 * sec}, "policy: Budget.Announce 4s and Reserve 1s leave nothing of Total 5s for the responses; raise Total over 5s"},
 		{policy.Budget{Announce: 30 * sec}, "policy: Budget.Announce 30s and Reserve 2s leave nothing of Total 25s for the responses; raise Total over 32s"},
 		{policy.Budget{Total: 3 * sec, Reserve: 3 * sec}, "policy: Budget.Announce 0s and Reserve 3s leave nothing of Total 3s for the responses; raise Total over 3s"},
+		{policy.Budget{Total: 25}, "policy: Budget.Total is 25ns; a bare number counts nanoseconds, write 25*time.Second"},
 		{policy.Budget{Total: -1, Announce: -2, Reserve: -3}, "policy: Budget.Total is -1ns; use zero or more\n" +
 			"policy: Budget.Announce is -2ns; use zero or more\n" +
 			"policy: Budget.Reserve is -3ns; use zero or more"},

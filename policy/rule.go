@@ -99,8 +99,9 @@ func (r Rule) Over(base Rule) Rule {
 	}
 }
 
-// Validate reports all that is wrong with r in itself, joined: an unknown kind or order, a negative duration, a window that ends
-// before it begins, a farewell that can't be sent. Whether r fits a budget is for [Budget.Fit] to say.
+// Validate reports all that is wrong with r in itself, joined: an unknown kind or order, a time that is negative or has lost
+// its unit, a window that ends before it begins, a farewell that can't be sent. Whether r fits a budget is for [Budget.Fit]
+// to say.
 func (r Rule) Validate() error {
 	return joined("policy: ", r.faults())
 }
@@ -116,9 +117,7 @@ func (r Rule) faults() (faults []string) {
 		name  string
 		value time.Duration
 	}{{"Grace", r.Grace}, {"Spread", r.Spread}, {"Timeout", r.Timeout}, {"Mercy", r.Mercy}, {"MaxAge", r.MaxAge}} {
-		if part.value < 0 {
-			faults = append(faults, fmt.Sprintf("%s is %v; use zero or more", part.name, part.value))
-		}
+		faults = append(faults, timeFaults(part.name, part.value)...)
 	}
 	faults = append(faults, r.Reconnect.faults()...)
 	return append(faults, r.Farewell.faults(r.Reconnect)...)

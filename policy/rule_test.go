@@ -130,6 +130,11 @@ func TestRuleValidate(t *testing.T) {
 			policy.Rule{Reconnect: policy.Window{Min: -1, Max: 1}},
 			"policy: Reconnect is -1ns to 1ns; a client can't come back before it is told",
 		},
+		"without units": {
+			policy.Rule{Spread: 10, Timeout: 3 * time.Microsecond, Reconnect: policy.Window{Min: 1, Max: 20}},
+			"policy: Spread is 10ns; a bare number counts nanoseconds, write 10*time.Second\n" +
+				"policy: Reconnect.Max is 20ns; a bare number counts nanoseconds, write 20*time.Second",
+		},
 		"all at once": {
 			policy.Rule{Spread: -1, Timeout: -2, Mercy: -3, Farewell: policy.Farewell{Code: 1006}},
 			"policy: Spread is -1ns; use zero or more\n" +

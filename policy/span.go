@@ -55,3 +55,15 @@ func (s *span) UnmarshalText(text []byte) error {
 	}
 	return nil
 }
+
+// timeFaults are what is wrong with one time of a rule or a budget. A Timeout of 3 is 3 ns: but for [AtOnce], whoever writes
+// so little has left out the unit.
+func timeFaults(name string, d time.Duration) []string {
+	switch {
+	case d < 0:
+		return []string{fmt.Sprintf("%s is %v; use zero or more", name, d)}
+	case d > AtOnce && d < time.Microsecond:
+		return []string{fmt.Sprintf("%s is %v; a bare number counts nanoseconds, write %d*time.Second", name, d, int64(d))}
+	}
+	return nil
+}

@@ -35,6 +35,8 @@ func (w Window) faults() (faults []string) {
 		faults = append(faults, fmt.Sprintf("Reconnect is %v to %v; a client can't come back before it is told", w.Min, w.Max))
 	case w.Min > w.Max:
 		faults = append(faults, fmt.Sprintf("Reconnect.Min %v is over Reconnect.Max %v; set Max to %v or more", w.Min, w.Max, w.Min))
+	default:
+		faults = append(timeFaults("Reconnect.Min", w.Min), timeFaults("Reconnect.Max", w.Max)...)
 	}
 	return faults
 }
