@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -39,7 +40,10 @@ func (m *Mux) Handle(pattern string, r Rule) {
 	if err := joined(fmt.Sprintf("policy: route %q: ", pattern), r.faults()); err != nil {
 		panic(err)
 	}
-	m.handle(&route{pattern: pattern, rule: r})
+	// ServeMux would say that both patterns were registered here, in this file.
+	if problem := m.try(&route{pattern: pattern, rule: r}); problem != "" {
+		panic(errors.New("policy: " + problem))
+	}
 }
 
 func (m *Mux) handle(at *route) {

@@ -86,10 +86,10 @@ func TestMuxPanics(t *testing.T) {
 		rule    policy.Rule
 		want    string
 	}{
-		"same":     {"GET /a/{x}", policy.Rule{}, "conflicts with"},
-		"overlap":  {"/{y}/b", policy.Rule{}, "conflicts with"},
-		"empty":    {"", policy.Rule{}, "invalid pattern"},
-		"unclosed": {"/{z", policy.Rule{}, "parsing"},
+		"same":     {"GET /a/{x}", policy.Rule{}, `policy: route "GET /a/{x}" conflicts with "GET /a/{x}": they match`},
+		"overlap":  {"/{y}/b", policy.Rule{}, `policy: route "/{y}/b" conflicts with "GET /a/{x}": they match`},
+		"empty":    {"", policy.Rule{}, `policy: route "": http: invalid pattern`},
+		"unclosed": {"/{z", policy.Rule{}, `policy: route "/{z": parsing "/{z": at offset 1: bad wildcard segment`},
 		"rule": {
 			"GET /fine", policy.Rule{Grace: -1, Farewell: policy.Farewell{Code: 1005}},
 			"policy: route \"GET /fine\": Grace is -1ns; use zero or more\n" +
