@@ -29,7 +29,7 @@ func TestGracefulRejects(t *testing.T) {
 	}{
 		{"a nil Drainer", nil, policy.Rule{}, "nil *Drainer"},
 		{"a negative duration", &middleware.Drainer{}, policy.Rule{Timeout: -time.Second}, "-1s"},
-		{"a rule over the budget", &middleware.Drainer{}, policy.Rule{Grace: time.Minute}, `needs 1m0s (grace 1m0s) but the budget leaves 23s of 25s`},
+		{"a rule over the budget", &middleware.Drainer{}, policy.Rule{Grace: time.Minute}, `policy: the rule given to Graceful needs 1m0s (grace 1m0s) but the budget leaves 23s of 25s`},
 		{"a policy over the budget", &middleware.Drainer{Policy: policy.Rule{Spread: time.Minute}}, policy.Rule{}, `spread 1m0s`},
 		{"a rule that is over the budget with the policy's", &middleware.Drainer{Policy: policy.Rule{Grace: 15 * time.Second}}, policy.Rule{Spread: 15 * time.Second}, `grace 15s + spread 15s`},
 		{"a close code that may not be sent", &middleware.Drainer{}, policy.Rule{Farewell: policy.Farewell{Code: 1006}}, "1006"},

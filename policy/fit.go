@@ -11,7 +11,8 @@ import (
 
 // Fit returns nil if what r says fits into b's Work, and otherwise an error that names the route, what it needs, what
 // there is and the change that would make it fit. A zero Timeout or Mercy needs nothing: it takes what is left, up to
-// its default. A finite rule needs its Grace and Mercy only. An empty route stands for a rule that is for every route.
+// its default. A finite rule needs its Grace and Mercy only. An empty route stands for a rule that is for every route, and
+// what has no slash, and so is no pattern, says which rule it is: "given to Graceful".
 func (b Budget) Fit(route string, r Rule) error { return joined("policy: ", b.misfits(route, r, 0)) }
 
 // misfits is Fit for a rule whose streams are not told before lead, since others are told first.
@@ -32,9 +33,9 @@ func (b Budget) misfits(route string, r Rule, lead time.Duration) []string {
 	if need <= have {
 		return nil
 	}
-	who := "the rule for every route"
-	if route != "" {
-		who = fmt.Sprintf("route %q", route)
+	who := fmt.Sprintf("route %q", route)
+	if !strings.Contains(route, "/") {
+		who = "the rule " + cmp.Or(route, "for every route")
 	}
 	return []string{fmt.Sprintf("%s needs %v (%s) but the budget leaves %v of %v (announce %v, reserve %v): "+
 		"shorten the rule by %v or raise Budget.Total to %v",
