@@ -3,6 +3,7 @@ package middleware
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,27 +24,40 @@ const (
 	Done                    // over
 )
 
-// String gives the phase's word, such as "draining".
+var phases = []string{"serving", "announcing", "draining", "cancelling", "cutting", "done"}
+
+// String gives the phase's word, such as "draining", and "unknown" for a value
+// that is none of them.
 func (p Phase) String() string {
-	switch p {
-	case Serving:
-		return "serving"
-	case Announcing:
-		return "announcing"
-	case Draining:
-		return "draining"
-	case Cancelling:
-		return "cancelling"
-	case Cutting:
-		return "cutting"
-	case Done:
-		return "done"
+	if int(p) < len(phases) {
+		return phases[p]
 	}
 	return "unknown"
 }
 
+// MarshalText implements [encoding.TextMarshaler] with the words of String. It
+// fails on an unknown value.
+func (p Phase) MarshalText() ([]byte, error) {
+	if int(p) < len(phases) {
+		return []byte(phases[p]), nil
+	}
+	return nil, fmt.Errorf("middleware: phase %d is unknown; use Serving to Done", uint8(p))
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler] for the words of String.
+// On an error p is unchanged.
+func (p *Phase) UnmarshalText(text []byte) error {
+	i := slices.Index(phases, string(text))
+	if i < 0 {
+		return fmt.Errorf("middleware: phase %.40q is unknown; use one of %s", text, strings.Join(phases, ", "))
+	}
+	*p = Phase(i)
+	return nil
+}
+
 // A Report says what became of the responses. Every response has its place in
-// exactly one of Before, Open and the six outcomes.
+// exactly one of Before, Open and the six outcomes. It can be written as JSON:
+// times are nanoseconds there, phase, kind and protocol are words.
 type Report struct {
 	Phase Phase
 	Began time.Time     // zero while serving

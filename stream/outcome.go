@@ -1,5 +1,11 @@
 package stream
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
 // An Outcome is how a response ended. Each response has exactly one.
 type Outcome uint8
 
@@ -15,7 +21,7 @@ const (
 
 var outcomeNames = [outcomes]string{"completed", "told", "unanswered", "cancelled", "cut", "refused"}
 
-// String gives the outcome's word, such as "told".
+// String gives the outcome's word, such as "told", and "unknown" for a value that is none of them.
 func (o Outcome) String() string {
 	if o < outcomes {
 		return outcomeNames[o]
@@ -64,17 +70,30 @@ const (
 	Hijacked                  // any other hijacked connection: never written into
 )
 
-// String gives the protocol's word, such as "sse".
+var protocolNames = []string{"http", "sse", "websocket", "hijacked"}
+
+// String gives the protocol's word, such as "sse", and "unknown" for a value that is none of them.
 func (p Protocol) String() string {
-	switch p {
-	case HTTP:
-		return "http"
-	case SSE:
-		return "sse"
-	case WebSocket:
-		return "websocket"
-	case Hijacked:
-		return "hijacked"
+	if int(p) < len(protocolNames) {
+		return protocolNames[p]
 	}
 	return "unknown"
+}
+
+// MarshalText implements [encoding.TextMarshaler] with the words of String. It fails on an unknown value.
+func (p Protocol) MarshalText() ([]byte, error) {
+	if int(p) < len(protocolNames) {
+		return []byte(protocolNames[p]), nil
+	}
+	return nil, fmt.Errorf("stream: protocol %d is unknown; use HTTP, SSE, WebSocket or Hijacked", uint8(p))
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler] for the words of String. On an error p is unchanged.
+func (p *Protocol) UnmarshalText(text []byte) error {
+	i := slices.Index(protocolNames, string(text))
+	if i < 0 {
+		return fmt.Errorf("stream: protocol %.40q is unknown; use one of %s", text, strings.Join(protocolNames, ", "))
+	}
+	*p = Protocol(i)
+	return nil
 }

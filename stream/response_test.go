@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
@@ -177,4 +178,17 @@ func TestWords(t *testing.T) {
 	assert.Equal(t, "unknown", stream.Outcome(99).String())
 	assert.Equal(t, "websocket", stream.WebSocket.String())
 	assert.Equal(t, "unknown", stream.Protocol(99).String())
+	for p := stream.HTTP; p <= stream.Hijacked; p++ {
+		text, err := p.MarshalText()
+		require.NoError(t, err)
+		var same stream.Protocol
+		require.NoError(t, same.UnmarshalText(text))
+		assert.Equal(t, p, same)
+	}
+	protocol := stream.SSE
+	require.EqualError(t, protocol.UnmarshalText([]byte("gopher")),
+		`stream: protocol "gopher" is unknown; use one of http, sse, websocket, hijacked`)
+	assert.Equal(t, stream.SSE, protocol)
+	_, err := stream.Protocol(99).MarshalText()
+	require.EqualError(t, err, "stream: protocol 99 is unknown; use HTTP, SSE, WebSocket or Hijacked")
 }
