@@ -21,6 +21,7 @@ type Mux struct {
 	routes    []*route // in the order of Handle
 	defaultAt place
 	sealed    sync.Once
+	inUse     bool // since then
 }
 
 // A route is the handler that carries a rule through http.ServeMux.
@@ -34,11 +35,14 @@ type route struct {
 func (*route) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 // Handle gives the requests that match pattern the rule r. It panics where [http.ServeMux.Handle] does, on a pattern that
-// can't be parsed or that conflicts with an earlier one, and on a rule that is not valid. It is for start-up: it must not
-// be called once requests are looked up.
+// can't be parsed or that conflicts with an earlier one, and on a rule that is not valid. It is for start-up, and panics
+// once a request has been looked up: a table that is to change while it is in use is replaced as a whole, by a [Swap].
 func (m *Mux) Handle(pattern string, r Rule) {
 	if err := joined(fmt.Sprintf("policy: route %q: ", pattern), r.faults()); err != nil {
 		panic(err)
+	}
+	if m.inUse {
+		panic(fmt.Errorf("policy: route %q comes after the first request; give it before, or store a new Mux in a Swap", pattern))
 	}
 	// ServeMux would say that both patterns were registered here, in this file.
 	if problem := m.try(&route{pattern: pattern, rule: r}); problem != "" {
@@ -73,6 +77,7 @@ func (m *Mux) find(req *http.Request) *Rule {
 // anyway, but ServeMux takes twice as long to find nothing, since it then collects the methods that would have been
 // allowed; and in a table of streams, nothing is what most requests match.
 func (m *Mux) seal() {
+	m.inUse = true
 	for _, at := range m.routes {
 		at.whole = at.rule.Over(m.Default)
 	}

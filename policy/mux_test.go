@@ -106,6 +106,15 @@ func TestMuxPanics(t *testing.T) {
 	}
 }
 
+// A route that came later would have had no rule at all, not even the default.
+func TestMuxInUseIsClosed(t *testing.T) {
+	var m policy.Mux
+	m.Handle("/a", numbered(1))
+	m.Rule(httptest.NewRequest("GET", "/a", nil))
+	require.PanicsWithError(t, `policy: route "/b" comes after the first request; give it before, or store a new Mux in a Swap`,
+		func() { m.Handle("/b", numbered(2)) })
+}
+
 var routes = []string{
 	"GET /events", "POST /events", "/ws/{room}", "/files/", "GET /api/v1/users/{id}", "PUT /api/v1/users/{id}",
 	"GET /api/v1/users/{id}/posts/{post}", "GET /api/v1/search", "api.example.net/", "/healthz",
