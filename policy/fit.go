@@ -18,7 +18,7 @@ func (b Budget) Fit(route string, r Rule) error { return joined("policy: ", b.mi
 // misfits is Fit for a rule whose streams are not told before lead, since others are told first.
 func (b Budget) misfits(route string, r Rule, lead time.Duration) []string {
 	said := r.after(lead).said()
-	var need time.Duration
+	var need, slight time.Duration
 	var sum []string
 	for _, part := range []struct {
 		name  string
@@ -26,12 +26,20 @@ func (b Budget) misfits(route string, r Rule, lead time.Duration) []string {
 	}{{"first those of higher priority", lead}, {"grace", said.grace}, {"spread", said.spread}, {"timeout", said.timeout}, {"mercy", said.mercy}} {
 		if part.value > 0 {
 			need += part.value
-			sum = append(sum, fmt.Sprintf("%s %v", part.name, part.value))
+			sum = append(sum, fmt.Sprintf("%s %v", part.name, span(part.value)))
+		}
+		if part.value == AtOnce {
+			slight += part.value
 		}
 	}
 	have := b.Work()
 	if need <= have {
 		return nil
+	}
+	total, less := b.totalFor(need), need-have
+	if slight > 0 && less > time.Millisecond { // single nanoseconds count, but would tell nobody anything
+		need -= slight
+		less = (less + time.Millisecond - 1).Truncate(time.Millisecond)
 	}
 	who := fmt.Sprintf("route %q", route)
 	if !strings.Contains(route, "/") {
@@ -39,7 +47,7 @@ func (b Budget) misfits(route string, r Rule, lead time.Duration) []string {
 	}
 	return []string{fmt.Sprintf("%s needs %v (%s) but the budget leaves %v of %v (announce %v, reserve %v): "+
 		"shorten the rule by %v or raise Budget.Total to %v",
-		who, need, strings.Join(sum, " + "), have, b.Whole(), b.Announce, b.Reserved(), need-have, b.totalFor(need))}
+		who, need, strings.Join(sum, " + "), have, b.Whole(), b.Announce, b.Reserved(), less, total)}
 }
 
 // Check reports all that is wrong with p under b, joined, and is meant for start-up: b must be valid, and the rules of p

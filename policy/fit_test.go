@@ -32,8 +32,11 @@ func TestFit(t *testing.T) {
 		"reserve said": {policy.Budget{Total: 10 * sec, Reserve: 500 * ms}, "/", policy.Rule{Grace: 9 * sec, Mercy: 1 * sec},
 			`policy: route "/" needs 10s (grace 9s + mercy 1s) but the budget leaves ` +
 				`9.5s of 10s (announce 0s, reserve 500ms): shorten the rule by 500ms or raise Budget.Total to 10.5s`},
-		"to the nanosecond":         {policy.Budget{}, "/", policy.Rule{Spread: 23 * sec}, ""},
-		"a nanosecond over":         {policy.Budget{}, "/", policy.Rule{Spread: 23*sec + 1}, "shorten the rule by 1ns or raise Budget.Total to 25.001s"},
+		"to the nanosecond": {policy.Budget{}, "/", policy.Rule{Spread: 23 * sec}, ""},
+		"a nanosecond over": {policy.Budget{}, "/", policy.Rule{Spread: 23*sec + 1}, "shorten the rule by 1ns or raise Budget.Total to 25.001s"},
+		"at once": {policy.Budget{Total: sec / 2}, "/", policy.Rule{Spread: sec, Timeout: policy.AtOnce},
+			`policy: route "/" needs 1s (spread 1s + timeout at once) but the budget leaves ` +
+				`250ms of 500ms (announce 0s, reserve 250ms): shorten the rule by 751ms or raise Budget.Total to 2.001s`},
 		"unsaid ends yield":         {policy.Budget{}, "/", policy.Rule{Grace: 3 * sec, Spread: 20 * sec}, ""},
 		"finite has no spread":      {policy.Budget{}, "/", with(long, policy.Finite), ""},
 		"auto may become a stream":  {policy.Budget{}, "/", with(long, policy.Auto), "needs 34s"},
