@@ -39,8 +39,10 @@ type Drainer struct {
 	Refusal http.Handler
 	// Logger gets a line when the drain begins, one a second while it goes on,
 	// one for each response that had to be cut, and one with the outcomes at
-	// its end. A handler of it that blocks blocks the drain, and so it must not
-	// call the Drainer's methods. Nil means silent.
+	// its end, or one that it was taken back. Cuts, and what looks like a
+	// mistake in the program, are warnings, the rest is information. A handler
+	// of it that blocks blocks the drain, and so it must not call the Drainer's
+	// methods. Nil means silent.
 	Logger *slog.Logger
 
 	registry stream.Registry

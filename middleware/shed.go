@@ -12,7 +12,7 @@ import (
 )
 
 // A Share says which part of the streams [Drainer.Shed] says goodbye to, and how.
-// One of Fraction and N must be set.
+// Either Fraction or N must be set, not both.
 type Share struct {
 	// Fraction of the streams that are open, from 0 to 1, rounded up.
 	Fraction float64

@@ -30,8 +30,9 @@ import (
 //	}
 //
 // Fields are those of the types, in lower case. A time is a number with its unit, as [time.ParseDuration] takes it, or "at
-// once" for [AtOnce] or "to the end" for [ToTheEnd]; zero says nothing, as everywhere in a Rule. A rule may be the name of a named rule, or lie over one that it uses:
-// let-finish, tell-come-back, tell-stay-away, cut-at-once, leave-alone.
+// once" for [AtOnce] or "to the end" for [ToTheEnd]; zero says nothing, as everywhere in a Rule. A rule may be the name of
+// a named rule, or lie over one that it uses: let-finish, tell-come-back, tell-stay-away, cut-at-once, leave-alone. A
+// middleware.Drainer takes what [File.Mux] makes of it as its Policy, and Budget as its Budget.
 //
 // [json.Marshal] writes a File, with names spelled out as what they stand for, and Read reads what it writes. A decoder
 // for YAML or TOML that knows [time.Duration] and [encoding.TextUnmarshaler] fills a File too, but neither takes names
