@@ -52,6 +52,7 @@ type Drainer struct {
 	slots    atomic.Uint64   // handed out to those refused
 
 	once       sync.Once
+	wraps      atomic.Bool // a handler
 	isDraining atomic.Bool
 
 	mu      sync.Mutex    // guards following, and what drain says; taken before a registry's locks

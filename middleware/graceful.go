@@ -48,6 +48,7 @@ func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler 
 		if next == nil {
 			panic("middleware: Graceful was given a nil http.Handler to wrap")
 		}
+		d.wraps.Store(true)
 		g := &graceful{d: d, rule: rule, next: next}
 		if same || d.Policy == nil {
 			g.whole = &whole

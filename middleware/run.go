@@ -27,14 +27,20 @@ import (
 // Run returns nil when all went in order: no handler under d is running, serve
 // has returned, and what the handlers used can be closed. Otherwise the error is
 // that of serve, or an [*IncompleteError], or both. An error of [Drainer.Check]
-// is returned before serve is called.
+// is returned before serve is called, as is one of a missing srv or serve.
 //
 // Run sets srv.ConnContext and srv.ConnState, and calls the functions that were
 // there before. It installs no signal handler: ctx says when to stop, see
 // [NotifyContext]. serve must return when srv is shut down.
 func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error) error {
+	if srv == nil || serve == nil {
+		return errors.New("middleware: Run was given no server, or nothing that serves it; give it srv and srv.ListenAndServe, say")
+	}
 	if err := d.Check(); err != nil {
 		return err
+	}
+	if !d.wraps.Load() {
+		d.log(slog.LevelWarn, "nothing is wrapped by Graceful with this Drainer, so Run will drain nothing")
 	}
 	silent := d.adopt(srv)
 	served := make(chan error, 1)

@@ -142,6 +142,23 @@ func TestRunChecksFirst(t *testing.T) {
 	assert.ErrorContains(t, err, "grace 1m0s")
 }
 
+func TestRunTellsWhatIsMissing(t *testing.T) {
+	d := &middleware.Drainer{}
+	const missing = "middleware: Run was given no server, or nothing that serves it; give it srv and srv.ListenAndServe, say"
+	assert.EqualError(t, d.Run(t.Context(), nil, func() error { return nil }), missing)
+	assert.EqualError(t, d.Run(t.Context(), &http.Server{}, nil), missing)
+
+	for _, wrapped := range []bool{false, true} {
+		var log bytes.Buffer
+		d := &middleware.Drainer{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		if wrapped {
+			middleware.Graceful(d)(http.NotFoundHandler())
+		}
+		require.NoError(t, d.Run(t.Context(), &http.Server{}, func() error { return nil }))
+		assert.Equal(t, !wrapped, strings.Contains(log.String(), "Run will drain nothing"), "%s", &log)
+	}
+}
+
 func TestRunKeepsTheServersHooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
