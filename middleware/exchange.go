@@ -25,7 +25,7 @@ type exchange struct {
 	turn turn
 	cut  atomic.Bool // by force: nothing that is written now arrives
 
-	inside inside // what w is; the handler's goroutine's own
+	inside inside // what w is; written by who has the turn, or asks for the header
 
 	// owned by whoever has the turn
 	committed bool        // a final status is on its way
@@ -50,6 +50,7 @@ const (
 	untouched inside = iota // net/http's own for HTTP/1, which holds a short body back; the handler hasn't asked for its header
 	asked                   // the same, and it has
 	foreign                 // another, which may send at once what it gets
+	mute                    // such a one whose header went out empty, and that hasn't been settled
 )
 
 // whatIsInside tells net/http's writer by its type's name, the type itself being

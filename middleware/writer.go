@@ -72,7 +72,7 @@ func (x *exchange) commit(code int) {
 	switch {
 	case x.inside == untouched && !draining:
 	case x.inside == foreign && len(x.w.Header()) == 0 && x.Request().Method != http.MethodConnect:
-		x.looked = true // it says nothing but what the response is taken for anyway
+		x.looked, x.inside = true, mute // it says nothing but what the response is taken for anyway
 	default:
 		x.look()
 	}
@@ -164,7 +164,7 @@ const inOneGo = 2048
 // stream's moves at once where that is for another writer to say.
 func (x *exchange) wrote(n int64) {
 	x.written += n
-	if n > inOneGo-int64(x.held) || n > 0 && x.inside == foreign && x.tail != nil {
+	if n > inOneGo-int64(x.held) || n > 0 && x.inside >= foreign && x.tail != nil {
 		x.moved()
 	} else {
 		x.held += int16(n)
@@ -268,8 +268,12 @@ func (x *exchange) flushError() error {
 	if _, err, instead := x.begin(0); instead {
 		return err
 	}
-	if !x.looked {
+	switch {
+	case !x.looked:
 		x.look()
+	case x.inside == mute:
+		x.inside = foreign
+		x.Settle(policy.Finite, stream.HTTP, x.req.Pattern) // it is there to stay, so that somebody may ask what it is
 	}
 	x.flushed = true
 	err := x.flush()

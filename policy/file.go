@@ -89,7 +89,12 @@ func (f *File) parse(text []byte, name string) error {
 	faults = append(faults, budgetFaults...)
 	// A budget that is elsewhere can't be looked at here, and half a one would blame the rules.
 	if f.budgetAt != (place{}) && !r.halfBudget && len(budgetFaults) == 0 {
-		faults = append(faults, m.misfits(f.Budget)...)
+		for _, misfit := range m.misfits(f.Budget) {
+			if misfit.at == (place{}) { // of the rule for every route, which nobody wrote down: those before it take all the time
+				misfit.at = f.budgetAt
+			}
+			faults = append(faults, misfit)
+		}
 	}
 	slices.SortStableFunc(faults, func(a, b fault) int { return cmp.Compare(a.at.line, b.at.line) })
 	return joinedAt(faults)

@@ -21,6 +21,7 @@ func FuzzParse(f *testing.F) {
 		`{"routes": {"": {}, "/a": {}, "/a": {}, "h/{x...}": "cut-at-once"}, "default": {"farewell": {"data": "\ud800<>&\u2028"}}}`,
 		`{"budget": {"total": "1m", "reserve": "0"}, "default": {"grace": "-0.5ms", "reconnect": {"min": "3us"}}}`,
 		`{"default": {"grace": "at once", "kind": "infinite", "farewell": {"code": 3000, "binary": true, "message": "x"}}}`,
+		`{"budget": {}, "routes": {"/a": {"spread": "1m", "priority": 1}}}`,
 		"{\n\"routes\": [{}, [[]], \"}\"],\n\"x\": {\"y\": [1, {}]}}",
 	} {
 		f.Add([]byte(seed))

@@ -136,7 +136,9 @@ func TestInnermostWinsFieldByField(t *testing.T) {
 		func(r *policy.Rule, v voice) { r.Timeout = time.Minute + time.Duration(v) },
 		func(r *policy.Rule, v voice) { r.Mercy = time.Minute + time.Duration(v) },
 		func(r *policy.Rule, v voice) { r.MaxAge = time.Minute + time.Duration(v) },
-		func(r *policy.Rule, v voice) { r.Reconnect = policy.Window{Min: time.Duration(v), Max: time.Minute} },
+		func(r *policy.Rule, v voice) {
+			r.Reconnect = policy.Window{Min: time.Duration(v) * time.Second, Max: time.Minute}
+		},
 		func(r *policy.Rule, v voice) { r.Farewell.Code = 4000 + int(v) },
 		func(r *policy.Rule, v voice) { r.Farewell.Reason = "reason of " + v.String() },
 		func(r *policy.Rule, v voice) { r.Farewell.Message, r.Farewell.Binary = "of "+v.String(), v%2 == 0 },
