@@ -13,6 +13,8 @@ import (
 const (
 	// maxHeld is gorilla's buffer where it takes net/http's. After a longer part a second packet costs little.
 	maxHeld = 4 << 10
+	// maxRest is the longest rest that a beginning waits for. A peer that gets a longer one does better to begin early.
+	maxRest = 32 << 10
 	// patience is how long a beginning waits. Libraries write the rest at once; a proxy does when it has it, and until then
 	// its client can make little of a torn frame. Shorter, the timer would cost more than one packet saves.
 	patience = 10 * time.Millisecond
@@ -43,7 +45,7 @@ func (c *Conn) hold(p []byte) bool {
 		return false
 	}
 	next := c.out
-	if !next.begin(p) {
+	if !next.begin(p) || next.frame.left > maxRest {
 		return false
 	}
 	c.out = next

@@ -65,6 +65,8 @@ func TestHeld(t *testing.T) {
 				text("2")[1:],                       // the end
 				encode(0x82, false, big)[:len(big)], // more than is worth it
 				make([]byte, 4),                     // its rest
+				encode(0x82, false, long)[:4],       // the beginning of one whose rest is long
+				long,                                // which is that
 			} {
 				wrote := p.writing(b)
 				p.blocked(wrote, "Write")
@@ -204,7 +206,10 @@ func TestLastByteToWithinPatience(t *testing.T) {
 	})
 }
 
-var big = make([]byte, 3*maxHeld)
+var (
+	big  = make([]byte, 3*maxHeld)
+	long = make([]byte, maxRest+1)
+)
 
 func TestHeldUntilCloseWrite(t *testing.T) {
 	inner := &tape{}
