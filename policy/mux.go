@@ -21,7 +21,8 @@ type Mux struct {
 	routes    []*route // in the order of Handle
 	defaultAt place
 	sealed    sync.Once
-	inUse     bool // since then
+	inUse     bool     // since then
+	literals  literals // found out then
 }
 
 // A route is the handler that carries a rule through http.ServeMux.
@@ -66,6 +67,9 @@ func (m *Mux) find(req *http.Request) *Rule {
 		return new(Rule)
 	}
 	m.sealed.Do(m.seal)
+	if known := m.literals.find(req); known != nil {
+		return known
+	}
 	h, _ := m.mux.Handler(req)
 	if at, ok := h.(*route); ok {
 		return &at.whole
@@ -82,8 +86,8 @@ func (m *Mux) seal() {
 		at.whole = at.rule.Over(m.Default)
 	}
 	// Where the application has said what to do with the rest, "/" conflicts, and isn't needed.
-	defer func() { _ = recover() }()
-	m.mux.Handle("/", &route{pattern: "/", whole: m.Default})
+	_ = panicOf(func() { m.mux.Handle("/", &route{pattern: "/", whole: m.Default}) })
+	m.literals.collect(m)
 }
 
 // Check reports what is wrong with m.Default, and every route whose rule over it isn't valid or doesn't fit b, in the
