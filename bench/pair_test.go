@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -31,7 +32,7 @@ func compare(b *testing.B, size int, bare, wrapped func(testing.TB) side) {
 	// one before each turn.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	var plain, ours cost
-	var ratios []float64
+	var ratios, cpuRatios []float64
 	n := 0 // operations in a turn
 	for sitting := 0; b.Loop(); sitting++ {
 		within(b, func(tb testing.TB) {
@@ -46,26 +47,29 @@ func compare(b *testing.B, size int, bare, wrapped func(testing.TB) side) {
 			}
 			// Until both are warm. Whole turns, since the one after the first collection
 			// is the faster: without them two equal sides differed by a percent.
-			var unmeasured cost
 			for _, s := range []side{one, other, other, one} {
-				unmeasured.turn(s, n)
+				turn(s, n)
 			}
-			var each []float64
+			var each, cpu []float64
 			for round := range rounds {
-				var before, after time.Duration
+				var before, after cost
 				if round%2 == 0 {
-					before, after = plain.turn(one, n), ours.turn(other, n)
+					before, after = turn(one, n), turn(other, n)
 				} else {
-					after, before = ours.turn(other, n), plain.turn(one, n)
+					after, before = turn(other, n), turn(one, n)
 				}
-				each = append(each, float64(before)/float64(after))
+				plain.add(before)
+				ours.add(after)
+				each = append(each, float64(before.took)/float64(after.took))
+				cpu = append(cpu, float64(before.cpu)/float64(after.cpu))
 			}
-			ratios = append(ratios, median(each))
+			ratios, cpuRatios = append(ratios, median(each)), append(cpuRatios, median(cpu))
 		})
 	}
 	b.ReportAllocs()
 	ops := float64(len(ratios) * rounds * n)
 	b.ReportMetric(median(ratios), "ratio")
+	b.ReportMetric(median(cpuRatios), "cpu-ratio")
 	b.ReportMetric(float64(ours.took)/ops, "ns/op")
 	b.ReportMetric(float64(plain.took)/ops, "bare-ns/op")
 	b.ReportMetric(math.Round(float64(ours.allocs)/ops), "allocs/op")
@@ -87,24 +91,39 @@ func calibrate(s side) int {
 	}
 }
 
-// A cost is what a side's turns have taken together.
+// A cost is what turns have taken.
 type cost struct {
-	took          time.Duration
+	took, cpu     time.Duration
 	allocs, bytes uint64
 }
 
-func (c *cost) turn(s side, n int) time.Duration {
+func (c *cost) add(d cost) {
+	c.took += d.took
+	c.cpu += d.cpu
+	c.allocs += d.allocs
+	c.bytes += d.bytes
+}
+
+func turn(s side, n int) (c cost) {
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	begin := time.Now()
+	began, cpu := time.Now(), cpuTime()
 	s(n)
-	took := time.Since(begin)
+	c.took, c.cpu = time.Since(began), cpuTime()-cpu
 	runtime.ReadMemStats(&after)
-	c.took += took
-	c.allocs += after.Mallocs - before.Mallocs
-	c.bytes += after.TotalAlloc - before.TotalAlloc
-	return took
+	c.allocs, c.bytes = after.Mallocs-before.Mallocs, after.TotalAlloc-before.TotalAlloc
+	return c
+}
+
+// cpuTime is what this process has used, both ends of its connections included. What
+// else runs on the machine disturbs it less than the time on the clock.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func median(v []float64) float64 {
