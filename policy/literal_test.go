@@ -3,7 +3,6 @@ package policy_test
 import (
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -18,30 +17,57 @@ type ruled struct{ policy.Rule }
 
 func (ruled) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
+// Tables are a Mux and a ServeMux with the same patterns.
+type tables struct {
+	mux      policy.Mux
+	plain    http.ServeMux
+	patterns []string
+}
+
+// handle gives both the pattern, if it is one for either.
+func (both *tables) handle(t *testing.T, pattern string) {
+	rule := numbered(len(both.patterns) + 2)
+	refused := panics(func() { both.plain.Handle(pattern, ruled{rule}) })
+	require.Equal(t, refused, panics(func() { both.mux.Handle(pattern, rule) }), "%q after %q", pattern, both.patterns)
+	if !refused {
+		both.patterns = append(both.patterns, pattern)
+	}
+}
+
+func panics(f func()) (yes bool) {
+	defer func() { yes = recover() != nil }()
+	f()
+	return false
+}
+
+// compare asks both, and tells whether a pattern matched.
+func (both *tables) compare(t *testing.T, req *http.Request) bool {
+	want := both.mux.Default
+	h, _ := both.plain.Handler(req)
+	its, matched := h.(ruled)
+	if matched {
+		want = its.Rule
+	}
+	require.Equal(t, want, both.mux.Rule(req), "%s of %+v at %q by %q", req.Method, req.URL, req.Host, both.patterns)
+	return matched
+}
+
 // Whatever the table, it answers as a ServeMux with the same patterns does.
 func TestMuxIsServeMux(t *testing.T) {
-	const tables, requests = 2000, 100
+	const runs, requests = 2000, 100
 	random := rand.New(rand.NewPCG(1, 2))
 	one := func(of ...string) string { return of[random.IntN(len(of))] }
 	segment := func() string { return one("a", "b", "c", "b%2Fc", "é", "a b", "{x}", "{x...}", "{$}", "", "..", "A") }
 	matched := 0
-	for range tables {
-		var plain http.ServeMux
-		table := policy.Mux{Default: numbered(1)}
-		var patterns []string
+	for range runs {
+		both := tables{mux: policy.Mux{Default: numbered(1)}}
 		for range 1 + random.IntN(8) {
 			path := "/" + segment()
 			for range random.IntN(3) {
 				path += "/" + segment()
 			}
 			method := one("", "", "GET ", "GET \t", "HEAD ", "POST ", "CONNECT ", "BREW ")
-			pattern := method + one("", "", "", "", "h", "h.example", "[::1]", "h:80") + path
-			rule := numbered(len(patterns) + 2)
-			refused := panics(func() { plain.Handle(pattern, ruled{rule}) })
-			require.Equal(t, refused, panics(func() { table.Handle(pattern, rule) }), "%q after %q", pattern, patterns)
-			if !refused {
-				patterns = append(patterns, pattern)
-			}
+			both.handle(t, method+one("", "", "", "", "h", "h.example", "[::1]", "h:80")+path)
 		}
 		for range requests {
 			segments := make([]string, random.IntN(4))
@@ -49,31 +75,35 @@ func TestMuxIsServeMux(t *testing.T) {
 				segments[i] = one("a", "b", "b/c", "b%2Fc", "é", "a b", "A", "", "..", "{x}", "%61")
 			}
 			path := "/" + strings.Join(segments, "/")
-			if len(patterns) > 0 && random.IntN(2) == 0 {
-				pattern := one(patterns...)
+			if len(both.patterns) > 0 && random.IntN(2) == 0 {
+				pattern := one(both.patterns...)
 				path = pattern[strings.Index(pattern, "/"):]
 			}
-			req := httptest.NewRequest("GET", "/", nil)
-			req.Method = one("GET", "GET", "HEAD", "POST", "OPTIONS", "CONNECT", "BREW", "get", "")
-			req.Host = one("", "h", "h:80", "h.example", "other", "other:80", "::1", "[::1]", "[::1]:80", "H")
-			req.URL = &url.URL{Path: path, Host: one("", "", "h")}
+			req := &http.Request{
+				Method: one("GET", "GET", "HEAD", "POST", "OPTIONS", "CONNECT", "BREW", "get", ""),
+				Host:   one("", "h", "h:80", "h.example", "other", "other:80", "::1", "[::1]", "[::1]:80", "H"),
+				URL:    &url.URL{Path: path, Host: one("", "", "h")},
+			}
 			if unescaped, err := url.PathUnescape(path); err == nil && random.IntN(2) == 0 {
 				req.URL.Path, req.URL.RawPath = unescaped, path
 			}
-			want := table.Default
-			h, _ := plain.Handler(req)
-			if its, ok := h.(ruled); ok {
-				want = its.Rule
+			if both.compare(t, req) {
 				matched++
 			}
-			require.Equal(t, want, table.Rule(req), "%s of %+v at %q by %q", req.Method, req.URL, req.Host, patterns)
 		}
 	}
-	require.Greater(t, matched, tables*requests/20, "it must not be all about what no pattern matches")
+	require.Greater(t, matched, runs*requests/20, "it must not be all about what no pattern matches")
 }
 
-func panics(f func()) (yes bool) {
-	defer func() { yes = recover() != nil }()
-	f()
-	return false
+func FuzzMux(f *testing.F) {
+	f.Add("/a\nGET /a\nh/a", "GET", "h:80", "/a", "")
+	f.Add("GET \t/b%2Fc\n/b/c", "GET", "", "/b/c", "/b%2Fc")
+	f.Add("/{x}/b\n/a/{$}", "HEAD", "other", "/a/b", "")
+	f.Fuzz(func(t *testing.T, patterns, method, host, path, raw string) {
+		both := tables{mux: policy.Mux{Default: numbered(1)}}
+		for _, pattern := range strings.Split(patterns, "\n") {
+			both.handle(t, pattern)
+		}
+		both.compare(t, &http.Request{Method: method, Host: host, URL: &url.URL{Path: path, RawPath: raw}})
+	})
 }
