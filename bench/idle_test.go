@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"runtime"
 	"testing"
+
+	"github.com/lastcall-go/lastcall/bench/pair"
 )
 
 var conns = flag.Int("conns", 1000, "how many connections BenchmarkIdle holds open at once; each takes two file descriptors")
@@ -53,7 +55,7 @@ func compareIdle(b *testing.B, h http.Handler, open func(tb testing.TB, addr str
 
 // idle is what the process holds for as many open connections as asked for.
 func idle(tb testing.TB, h http.Handler, open func(tb testing.TB, addr string)) (f footprint) {
-	within(tb, func(tb testing.TB) {
+	pair.Within(tb, func(tb testing.TB) {
 		addr := serve(tb, h)
 		open(tb, addr) // what the first one makes for all is no part of it
 		before := measure()

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lastcall-go/lastcall/bench/pair"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
@@ -27,14 +28,14 @@ func BenchmarkMux(b *testing.B) {
 	} {
 		r := httptest.NewRequest(http.MethodGet, at.target, nil)
 		b.Run(at.name, func(b *testing.B) {
-			compare(b, 0, again(func() { plain.Handler(r) }), again(func() { policy.Find(&rules, r) }))
+			pair.Compare(b, pair.Turn, 0, again(func() { plain.Handler(r) }), again(func() { policy.Find(&rules, r) }))
 		})
 	}
 }
 
-// again is a side that does the same thing on one goroutine.
-func again(f func()) func(testing.TB) side {
-	return func(testing.TB) side {
+// again is a way that does one thing on one goroutine.
+func again(f func()) pair.Way {
+	return func(testing.TB) func(int) {
 		return func(n int) {
 			for range n {
 				f()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/bench/pair"
 	"github.com/lastcall-go/lastcall/middleware"
 )
 
@@ -117,16 +118,16 @@ func BenchmarkHandler(b *testing.B) {
 	// Here the usual way stands for bare: a ratio over 1 is what it costs more. That
 	// of json has the handler's own cost on both sides.
 	b.Run("usual-over-once", func(b *testing.B) {
-		compare(b, 0, calls(usual(hello)), calls(graceful(hello)))
+		pair.Compare(b, pair.Turn, 0, calls(usual(hello)), calls(graceful(hello)))
 	})
 	b.Run("usual-over-once-json", func(b *testing.B) {
-		compare(b, 0, calls(usual(typed)), calls(graceful(typed)))
+		pair.Compare(b, pair.Turn, 0, calls(usual(typed)), calls(graceful(typed)))
 	})
 }
 
-// calls is a side that calls h without a server.
-func calls(h http.Handler) func(testing.TB) side {
-	return func(tb testing.TB) side {
+// calls is a way that calls h without a server.
+func calls(h http.Handler) pair.Way {
+	return func(tb testing.TB) func(int) {
 		w, r := newWriter(), request(tb)
 		return func(n int) {
 			for range n {
@@ -141,18 +142,18 @@ func BenchmarkRequest(b *testing.B) {
 	// net/http copies the header of each response whose Header was called. hello
 	// doesn't call it, and wrapped nobody may do so in its place.
 	b.Run("hello", func(b *testing.B) {
-		compare(b, len(body), requests(hello, "/"), requests(graceful(hello), "/"))
+		pair.Compare(b, pair.Turn, len(body), requests(hello, "/"), requests(graceful(hello), "/"))
 	})
 	b.Run("json", func(b *testing.B) {
-		compare(b, len(document), requests(typed, "/"), requests(graceful(typed), "/"))
+		pair.Compare(b, pair.Turn, len(document), requests(typed, "/"), requests(graceful(typed), "/"))
 	})
 	// What copying the request costs, which no middleware that gives it a context can
 	// do without, and what the comparison itself is off.
 	b.Run("json/copied", func(b *testing.B) {
-		compare(b, len(document), requests(typed, "/"), requests(copied(typed), "/"))
+		pair.Compare(b, pair.Turn, len(document), requests(typed, "/"), requests(copied(typed), "/"))
 	})
 	b.Run("json/bare", func(b *testing.B) {
-		compare(b, len(document), requests(typed, "/"), requests(typed, "/"))
+		pair.Compare(b, pair.Turn, len(document), requests(typed, "/"), requests(typed, "/"))
 	})
 }
 
@@ -177,7 +178,7 @@ func BenchmarkFile(b *testing.B) {
 			dir := b.TempDir()
 			require.NoError(b, os.WriteFile(filepath.Join(dir, "file"), []byte(strings.Repeat("x", size.bytes)), 0o600))
 			files := http.FileServer(http.Dir(dir))
-			compare(b, size.bytes, requests(files, "/file"), requests(graceful(files), "/file"))
+			pair.Compare(b, pair.Turn, size.bytes, requests(files, "/file"), requests(graceful(files), "/file"))
 		})
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/r3labs/sse/v2"
+
+	"github.com/lastcall-go/lastcall/bench/pair"
 )
 
 var event = []byte("event: metrics\ndata: {\"goroutines\":1234,\"heap\":56789012,\"open\":345}\n\n")
@@ -45,10 +47,10 @@ func (f feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (f feed) want(i int) { f[i] <- struct{}{} }
 
-// events is a side that takes events of a handler, made anew each time, of which
+// events is a way that takes events of a handler, made anew each time, of which
 // want asks for one on its stream i.
-func events[H http.Handler](wrap func(http.Handler) http.Handler, make func(testing.TB) H, want func(h H, i int)) func(testing.TB) side {
-	return func(tb testing.TB) side {
+func events[H http.Handler](wrap func(http.Handler) http.Handler, make func(testing.TB) H, want func(h H, i int)) pair.Way {
+	return func(tb testing.TB) func(int) {
 		h := make(tb)
 		addr := serve(tb, wrap(h))
 		return crowd(func(i int) *peer { return listening(tb, addr, i, func(i int) { want(h, i) }) })
@@ -68,10 +70,10 @@ func listening(tb testing.TB, addr string, i int, want func(i int)) *peer {
 // handler and by r3labs.
 func BenchmarkEvent(b *testing.B) {
 	b.Run("plain", func(b *testing.B) {
-		compare(b, len(event), events(untouched, newFeed, feed.want), events(graceful, newFeed, feed.want))
+		pair.Compare(b, pair.Turn, len(event), events(untouched, newFeed, feed.want), events(graceful, newFeed, feed.want))
 	})
 	b.Run("r3labs", func(b *testing.B) {
-		compare(b, len(event), events(untouched, newHub, publish), events(graceful, newHub, publish))
+		pair.Compare(b, pair.Turn, len(event), events(untouched, newHub, publish), events(graceful, newHub, publish))
 	})
 }
 

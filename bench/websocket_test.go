@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/lastcall-go/lastcall/bench/pair"
 )
 
 // echo is gorilla's own example of a handler.
@@ -47,10 +49,10 @@ func frame(size int, masked bool) []byte {
 	return append(f, make([]byte, size)...)
 }
 
-// echoes is a side that has h echo messages of a size.
-func echoes(h http.Handler, size int) func(testing.TB) side {
+// echoes is a way that has h echo messages of a size.
+func echoes(h http.Handler, size int) pair.Way {
 	message, answer := frame(size, true), len(frame(size, false))
-	return func(tb testing.TB) side {
+	return func(tb testing.TB) func(int) {
 		addr := serve(tb, h)
 		return crowd(func(int) *peer { return echoing(tb, addr, message, answer) })
 	}
@@ -67,7 +69,7 @@ func echoing(tb testing.TB, addr string, message []byte, answer int) *peer {
 func BenchmarkWebSocket(b *testing.B) {
 	for _, size := range sizes {
 		b.Run(size.name, func(b *testing.B) {
-			compare(b, 2*size.bytes, echoes(echo, size.bytes), echoes(graceful(echo), size.bytes))
+			pair.Compare(b, pair.Turn, 2*size.bytes, echoes(echo, size.bytes), echoes(graceful(echo), size.bytes))
 		})
 	}
 }

@@ -12,10 +12,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/bench/pair"
 	"github.com/lastcall-go/lastcall/middleware"
 )
 
-// peers is how many connections a side has at once: enough to keep every core
+// peers is how many connections a way has at once: enough to keep every core
 // at work, so that what is measured is work and not waiting.
 const peers = 8
 
@@ -79,8 +80,8 @@ func (p *peer) ask() {
 	}
 }
 
-// crowd makes one side of several peers that ask at the same time.
-func crowd(join func(i int) *peer) side {
+// crowd is several peers that ask at the same time.
+func crowd(join func(i int) *peer) func(n int) {
 	all := make([]*peer, peers)
 	for i := range all {
 		all[i] = join(i)
@@ -102,11 +103,11 @@ func crowd(join func(i int) *peer) side {
 	}
 }
 
-// requests is a side that asks h for the same thing again and again over
+// requests is a way that asks h for the same thing again and again over
 // connections that are kept alive.
-func requests(h http.Handler, path string) func(testing.TB) side {
+func requests(h http.Handler, path string) pair.Way {
 	request := []byte("GET " + path + " HTTP/1.1\r\nHost: bench\r\n\r\n")
-	return func(tb testing.TB) side {
+	return func(tb testing.TB) func(int) {
 		addr := serve(tb, h)
 		return crowd(func(int) *peer {
 			p := dial(tb, addr, string(request))

@@ -3,14 +3,10 @@ package interplay
 import (
 	"context"
 	"io"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"runtime/debug"
-	"slices"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +15,7 @@ import (
 	gorilla "github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/bench/pair"
 	"github.com/lastcall-go/lastcall/middleware"
 )
 
@@ -79,149 +76,61 @@ var echoes = []struct {
 	echo http.HandlerFunc
 }{{"gorilla", gorillaEcho}, {"coder", coderEcho}, {"gobwas", gobwasEcho}}
 
-// BenchmarkEcho compares echoes under lastcall with bare ones over loopback, as package bench does: in sittings, for each of
-// which both have new connections and several turns of some milliseconds. ratio is bare time over wrapped time, the median
-// of all sittings, and cpu-ratio the same of the CPU time of this process, which others on the machine disturb less. An
-// iteration is a sitting:
+// BenchmarkEcho compares echoes under lastcall with bare ones over loopback, as package bench does. An iteration is a sitting:
 //
 //	go test -run '^$' -bench Echo -benchtime 50x
 func BenchmarkEcho(b *testing.B) {
+	const turn = 20 * time.Millisecond // long against the wait of a frame's beginning (ws.Conn.Write)
 	for _, e := range echoes {
 		for _, size := range sizes {
 			b.Run(e.name+"/"+size.name, func(b *testing.B) {
-				compare(b, size.bytes, e.echo, middleware.Graceful(new(middleware.Drainer))(e.echo))
+				pair.Compare(b, turn, 2*size.bytes, echoing(e.echo, size.bytes), echoing(middleware.Graceful(new(middleware.Drainer))(e.echo), size.bytes))
 			})
 		}
 	}
 }
 
-// An echoing is some peers of one echo server, which send a message, wait for its echo, and again.
-type echoing struct {
-	server  *httptest.Server
-	peers   []*peer
-	message []byte
-	answer  int
-}
-
-func newEchoing(b *testing.B, h http.Handler, size int) *echoing {
-	message := clientFrame(true, opBinary, make([]byte, size))
-	e := &echoing{server: httptest.NewServer(h), message: message, answer: len(message) - 4} // the answer has no mask
-	for range 8 {                                                                            // enough to keep every core at work
-		p := dial(b, e.server.Listener.Addr().String(), false)
-		require.NoError(b, p.SetDeadline(time.Time{}))
-		e.peers = append(e.peers, p)
-	}
-	return e
-}
-
-func (e *echoing) close() {
-	for _, p := range e.peers {
-		_ = p.Close()
-	}
-	e.server.Close()
-}
-
-// echo has n messages echoed.
-func (e *echoing) echo(n int) {
-	var all sync.WaitGroup
-	for i, p := range e.peers {
-		share := n / len(e.peers)
-		if i < n%len(e.peers) {
-			share++
+// echoing is some peers of one echo server, which send a message, wait for its echo, and again.
+func echoing(h http.Handler, size int) pair.Way {
+	return func(tb testing.TB) func(int) {
+		server := httptest.NewServer(h)
+		tb.Cleanup(server.Close)
+		message := clientFrame(true, opBinary, make([]byte, size))
+		var peers [8]*peer // enough to keep every core at work
+		for i := range peers {
+			peers[i] = dial(tb, server.Listener.Addr().String(), false)
+			require.NoError(tb, peers[i].SetDeadline(time.Time{}))
+			tb.Cleanup(func() { _ = peers[i].Close() })
 		}
-		all.Go(func() {
-			buf := make([]byte, 64<<10)
-			for range share {
-				if _, err := p.Write(e.message); err != nil {
-					panic(err) // nothing to measure any more
+		return func(n int) {
+			var all sync.WaitGroup
+			for i, p := range peers {
+				share := n / len(peers)
+				if i < n%len(peers) {
+					share++
 				}
-				for left := e.answer; left > 0; {
-					n, err := p.Conn.Read(buf[:min(left, len(buf))])
-					if err != nil {
-						panic(err)
-					}
-					left -= n
-				}
+				all.Go(func() { p.echo(share, message) })
 			}
-		})
+			all.Wait()
+		}
 	}
-	all.Wait()
 }
 
-// A cost is what turns have taken.
-type cost struct {
-	took, cpu time.Duration
-	allocs    uint64
-}
-
-// turn is echo, measured. The collector works before it, not in it.
-func (e *echoing) turn(n int) (c cost) {
-	runtime.GC()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	began, cpu := time.Now(), cpuTime()
-	e.echo(n)
-	c.took, c.cpu = time.Since(began), cpuTime()-cpu
-	runtime.ReadMemStats(&after)
-	c.allocs = after.Mallocs - before.Mallocs
-	return c
-}
-
-func (c *cost) add(d cost) {
-	c.took += d.took
-	c.cpu += d.cpu
-	c.allocs += d.allocs
-}
-
-// cpuTime is what this process has used, both ends included. Other processes don't show in it.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-func compare(b *testing.B, size int, bare, wrapped http.Handler) {
-	const turn, rounds = 20 * time.Millisecond, 4 // long against the wait of a frame's beginning (ws.Conn.Write)
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	n := 16 // messages in a turn
-	var all [2]cost
-	var ratios, cpuRatios []float64
-	for sitting := 0; b.Loop(); sitting++ {
-		sides := [2]*echoing{newEchoing(b, bare, size), newEchoing(b, wrapped, size)}
-		for began := time.Now(); sitting == 0; began = time.Now() {
-			if sides[0].echo(n); time.Since(began) > turn {
-				break
+// echo has the message echoed n times. It panics where it can't, since there is nothing to measure any more.
+func (p *peer) echo(n int, message []byte) {
+	buf := make([]byte, 64<<10)
+	for range n {
+		if _, err := p.Write(message); err != nil {
+			panic(err)
+		}
+		for left := len(message) - 4; left > 0; { // the answer has no mask
+			n, err := p.Conn.Read(buf[:min(left, len(buf))])
+			if err != nil {
+				panic(err)
 			}
-			n *= 2
+			left -= n
 		}
-		sides[0].echo(n) // until both are warm
-		sides[1].echo(n)
-		var here [2]cost
-		for round := range 2 * rounds {
-			side := (sitting + round + round/2) % 2 // each goes first as often as second
-			here[side].add(sides[side].turn(n))
-		}
-		for i, s := range sides {
-			s.close()
-			all[i].add(here[i])
-		}
-		ratios = append(ratios, float64(here[0].took)/float64(here[1].took))
-		cpuRatios = append(cpuRatios, float64(here[0].cpu)/float64(here[1].cpu))
 	}
-	ops := float64(len(ratios) * rounds * n)
-	b.ReportMetric(median(ratios), "ratio")
-	b.ReportMetric(median(cpuRatios), "cpu-ratio")
-	b.ReportMetric(float64(all[1].took)/ops, "ns/op")
-	b.ReportMetric(float64(all[0].took)/ops, "bare-ns/op")
-	b.ReportMetric(math.Round(float64(all[1].allocs)/ops), "allocs/op")
-	b.ReportMetric(math.Round(float64(all[0].allocs)/ops), "bare-allocs/op")
-}
-
-func median(v []float64) float64 {
-	slices.Sort(v)
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
 // BenchmarkIdle is what a connection costs on which nothing happens, over what the same one costs bare.

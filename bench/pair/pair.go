@@ -1,33 +1,40 @@
-package bench
+// Package pair compares two ways to do the same thing, on a machine that does
+// other things too.
+package pair
 
 import (
 	"math"
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 )
 
-// A side is one of two ways to do the same thing: it does it n times. How to
-// set one up is a func that takes what it needs to be ended with.
-type side func(n int)
+// A Way sets up one way to do something, with tb to end it by, and gives what
+// does it n times.
+type Way func(tb testing.TB) (do func(n int))
 
-const (
-	// turnFor is about how long a side's turn in a round takes: long against a
-	// scheduler's time slice and the reading of the clock, short against what drifts.
-	turnFor = 5 * time.Millisecond
-	// rounds make a sitting, after which both sides are set up anew: two sets of
-	// connections differ by some percent in what the kernel has given them, for as
-	// long as they live.
-	rounds = 4
-)
+// Turn is about how long a way has its turn, where nothing speaks for another:
+// long against a scheduler's time slice and the reading of the clock, short
+// against what drifts.
+const Turn = 5 * time.Millisecond
 
-// compare measures bare and wrapped in sittings. What is paid for reading the
-// allocation counters is outside of all turns.
-func compare(b *testing.B, size int, bare, wrapped func(testing.TB) side) {
-	// A collection takes as long as a turn and would fall on one of the sides, by
+// rounds make a sitting, after which both ways are set up anew: two sets of
+// connections differ by some percent in what the kernel has given them, for as
+// long as they live.
+const rounds = 4
+
+// Compare has bare and wrapped take turns in sittings, of which b counts the
+// iterations, and reports the medians of all sittings
+//
+//	ratio      bare's time over wrapped's
+//	cpu-ratio  the same of this process's CPU time, which others disturb less; on Unix
+//
+// and ns/op, allocs/op and B/op of wrapped with bare-ns/op and bare-allocs/op
+// beside them. size is how many bytes one operation moves, for MB/s; zero: none.
+func Compare(b *testing.B, turn time.Duration, size int, bare, wrapped Way) {
+	// A collection takes as long as a turn and would fall on one of the two, by
 	// chance or, where their rhythms meet, always on the same: they have none, but
 	// one before each turn.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
@@ -35,28 +42,28 @@ func compare(b *testing.B, size int, bare, wrapped func(testing.TB) side) {
 	var ratios, cpuRatios []float64
 	n := 0 // operations in a turn
 	for sitting := 0; b.Loop(); sitting++ {
-		within(b, func(tb testing.TB) {
-			var one, other side
+		Within(b, func(tb testing.TB) {
+			var one, other func(int)
 			if sitting%2 == 0 {
 				one, other = bare(tb), wrapped(tb)
 			} else {
 				other, one = wrapped(tb), bare(tb)
 			}
 			if n == 0 {
-				n = calibrate(one)
+				n = calibrate(one, turn)
 			}
 			// Until both are warm. Whole turns, since the one after the first collection
-			// is the faster: without them two equal sides differed by a percent.
-			for _, s := range []side{one, other, other, one} {
-				turn(s, n)
+			// is the faster: without them two equal ways differed by a percent.
+			for _, do := range []func(int){one, other, other, one} {
+				take(do, n)
 			}
 			var each, cpu []float64
 			for round := range rounds {
 				var before, after cost
 				if round%2 == 0 {
-					before, after = turn(one, n), turn(other, n)
+					before, after = take(one, n), take(other, n)
 				} else {
-					after, before = turn(other, n), turn(one, n)
+					after, before = take(other, n), take(one, n)
 				}
 				plain.add(before)
 				ours.add(after)
@@ -69,7 +76,9 @@ func compare(b *testing.B, size int, bare, wrapped func(testing.TB) side) {
 	b.ReportAllocs()
 	ops := float64(len(ratios) * rounds * n)
 	b.ReportMetric(median(ratios), "ratio")
-	b.ReportMetric(median(cpuRatios), "cpu-ratio")
+	if plain.cpu > 0 {
+		b.ReportMetric(median(cpuRatios), "cpu-ratio")
+	}
 	b.ReportMetric(float64(ours.took)/ops, "ns/op")
 	b.ReportMetric(float64(plain.took)/ops, "bare-ns/op")
 	b.ReportMetric(math.Round(float64(ours.allocs)/ops), "allocs/op")
@@ -80,13 +89,14 @@ func compare(b *testing.B, size int, bare, wrapped func(testing.TB) side) {
 	}
 }
 
-// calibrate finds how many operations fill a turn, in which each peer has several.
-func calibrate(s side) int {
+// calibrate finds how many operations fill a turn. They are enough for several
+// clients to have some each.
+func calibrate(do func(int), turn time.Duration) int {
 	for n := 1; ; n *= 2 {
-		begin := time.Now()
-		s(n)
-		if took := time.Since(begin); took >= turnFor/2 {
-			return max(4*peers, int(float64(n)*float64(turnFor)/float64(took)))
+		began := time.Now()
+		do(n)
+		if took := time.Since(began); took >= turn/2 {
+			return max(32, int(float64(n)*float64(turn)/float64(took)))
 		}
 	}
 }
@@ -104,26 +114,17 @@ func (c *cost) add(d cost) {
 	c.bytes += d.bytes
 }
 
-func turn(s side, n int) (c cost) {
+// take is one turn. What is paid for reading the allocation counters is outside.
+func take(do func(int), n int) (c cost) {
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	began, cpu := time.Now(), cpuTime()
-	s(n)
+	do(n)
 	c.took, c.cpu = time.Since(began), cpuTime()-cpu
 	runtime.ReadMemStats(&after)
 	c.allocs, c.bytes = after.Mallocs-before.Mallocs, after.TotalAlloc-before.TotalAlloc
 	return c
-}
-
-// cpuTime is what this process has used, both ends of its connections included. What
-// else runs on the machine disturbs it less than the time on the clock.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func median(v []float64) float64 {
@@ -131,9 +132,9 @@ func median(v []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// within runs f with what ends all that f sets up before it returns, where b
-// would only at the benchmark's end.
-func within(tb testing.TB, f func(testing.TB)) {
+// Within runs f with a testing.TB that ends all that f sets up before Within
+// returns, where tb would only at its own end.
+func Within(tb testing.TB, f func(testing.TB)) {
 	s := &scope{TB: tb}
 	defer s.end()
 	f(s)
