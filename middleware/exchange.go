@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"net/http"
-	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -43,27 +42,8 @@ type exchange struct {
 	taken     *takeover   // what the handler hijacked the connection for
 }
 
-// inside tells what the writer inside is, and what is known of its header.
-type inside uint8
-
-const (
-	untouched inside = iota // net/http's own for HTTP/1, which holds a short body back; the handler hasn't asked for its header
-	asked                   // the same, and it has
-	foreign                 // another, which may send at once what it gets
-	mute                    // such a one whose header went out empty, and that hasn't been settled
-)
-
-// whatIsInside tells net/http's writer by its type's name, the type itself being
-// out of reach. That costs next to nothing.
-func whatIsInside(w http.ResponseWriter) inside {
-	if t := reflect.TypeOf(w); t != nil && t.String() == "*http.response" {
-		return untouched
-	}
-	return foreign
-}
-
-// run runs the handler.
-func (x *exchange) run(next http.Handler) {
+// run runs the handler, with a face that has what the writer inside has.
+func (x *exchange) run(next http.Handler, has abilities) {
 	returned := false
 	defer func() {
 		var v any
@@ -83,7 +63,7 @@ func (x *exchange) run(next http.Handler) {
 			panic(http.ErrAbortHandler) // net/http's way to break a body off
 		}
 	}()
-	next.ServeHTTP(x.face(), &x.req)
+	next.ServeHTTP(x.face(has), &x.req)
 	if s := x.socket(); s != nil {
 		s.linger()
 	}

@@ -7,6 +7,40 @@ import (
 	"net/http"
 )
 
+// abilities are the optional interfaces that a writer has.
+type abilities uint8
+
+const (
+	flush abilities = 1 << iota
+	hijack
+	notify
+	read
+	push
+
+	ofHTTP1 = flush | hijack | notify | read // net/http's own
+	ofHTTP2 = flush | notify | push
+)
+
+func abilitiesOf(w http.ResponseWriter) (has abilities) {
+	if _, ok := w.(http.Flusher); ok {
+		has |= flush
+	}
+	if _, ok := w.(http.Hijacker); ok {
+		has |= hijack
+	}
+	//lint:ignore SA1019 handlers still ask for it
+	if _, ok := w.(http.CloseNotifier); ok {
+		has |= notify
+	}
+	if _, ok := w.(io.ReaderFrom); ok {
+		has |= read
+	}
+	if _, ok := w.(http.Pusher); ok {
+		has |= push
+	}
+	return has
+}
+
 // A face is the http.ResponseWriter that a handler gets: an exchange with exactly
 // those optional interfaces that the writer inside has. A false Flusher makes a
 // stream that never arrives, a false Hijacker a 101 that nobody follows up, a
@@ -19,39 +53,14 @@ import (
 // Those that net/http's own writers wear hold one pointer, which costs no
 // allocation. The rest, for the writers of other middleware, are put together
 // from parts.
-func (x *exchange) face() http.ResponseWriter {
-	_, pushes := x.w.(http.Pusher)
-	if _, ok := x.w.(http1Writer); ok && !pushes { // most are, and to ask for each part takes longer
+func (x *exchange) face(has abilities) http.ResponseWriter {
+	if has == ofHTTP1 { // most are
 		return http1Face{flushFace{plainFace{x}}}
-	}
-	const (
-		flush = 1 << iota
-		hijack
-		notify
-		read
-		push
-	)
-	has := 0
-	if _, ok := x.w.(http.Flusher); ok {
-		has |= flush
-	}
-	if _, ok := x.w.(http.Hijacker); ok {
-		has |= hijack
-	}
-	//lint:ignore SA1019 handlers still ask for it
-	if _, ok := x.w.(http.CloseNotifier); ok {
-		has |= notify
-	}
-	if _, ok := x.w.(io.ReaderFrom); ok {
-		has |= read
-	}
-	if pushes {
-		has |= push
 	}
 	p := plainFace{x}
 	f, h, c, r, s := flushFace{p}, hijacker{x}, notifier{x}, reader{x}, pusher{x}
 	switch has {
-	case flush | notify | push:
+	case ofHTTP2:
 		return http2Face{f}
 	case flush:
 		return f
@@ -244,15 +253,6 @@ type flushFace struct{ plainFace }
 
 func (f flushFace) Flush()            { _ = f.x.flushError() }
 func (f flushFace) FlushError() error { return f.x.flushError() }
-
-// http1Writer is what net/http's writer for HTTP/1 is, beside what every face has.
-type http1Writer interface {
-	http.Flusher
-	http.Hijacker
-	//lint:ignore SA1019 handlers still ask for it
-	http.CloseNotifier
-	io.ReaderFrom
-}
 
 // http1Face is that of an HTTP/1 response.
 type http1Face struct{ flushFace }

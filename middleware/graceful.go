@@ -62,6 +62,8 @@ type graceful struct {
 	rule  policy.Rule  // as given
 	whole *policy.Rule // every request's, if they have all the same
 	next  http.Handler
+
+	writers seen
 }
 
 func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -69,8 +71,9 @@ func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.next.ServeHTTP(w, r)
 		return
 	}
-	if x := g.track(w, r); x != nil {
-		x.run(g.next)
+	inside, has := g.writers.typeOf(w, r)
+	if x := g.track(w, inside, r); x != nil {
+		x.run(g.next, has)
 	}
 }
 
@@ -100,9 +103,9 @@ func (g *graceful) ruleOf(r *http.Request) *policy.Rule {
 // track enters the request's response, or refuses it and gives nil. It is apart
 // from ServeHTTP so that what it needs doesn't lie on the stack of every open
 // response.
-func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
+func (g *graceful) track(w http.ResponseWriter, inside inside, r *http.Request) *exchange {
 	rule := g.ruleOf(r)
-	x := &exchange{d: g.d, w: w, inside: whatIsInside(w), declared: -1}
+	x := &exchange{d: g.d, w: w, inside: inside, declared: -1}
 	x.req = *r.WithContext(x.Context())
 	if !x.Track(&g.d.registry, r, rule, x.link()) {
 		g.d.refuse(w, r, *rule)

@@ -109,13 +109,14 @@ var (
 )
 
 // The writer that a handler gets has exactly the optional interfaces of the one
-// inside, in all 32 combinations, and passes their errors on.
+// inside, in all 32 combinations that come to one place, and passes their errors on.
 func TestWriterKeepsInterfaces(t *testing.T) {
 	rw := httptest.NewRecorder()
+	var check http.HandlerFunc
+	h := middleware.Graceful(&middleware.Drainer{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { check(w, r) }))
 	for name, w := range writers(bare{rw}) {
 		t.Run(name, func(t *testing.T) {
-			d := &middleware.Drainer{}
-			h := middleware.Graceful(d)(http.HandlerFunc(func(got http.ResponseWriter, r *http.Request) {
+			check = func(got http.ResponseWriter, r *http.Request) {
 				assert.Equal(t, interfaces(w), interfaces(got))
 				assert.Implements(t, (*io.StringWriter)(nil), got)
 				assert.Equal(t, w, unwrap(unwrap(got)), "behind what keeps track")
@@ -129,7 +130,7 @@ func TestWriterKeepsInterfaces(t *testing.T) {
 					_, _, err := hj.Hijack()
 					assert.ErrorIs(t, err, errHijack)
 				}
-			}))
+			}
 			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 		})
 	}

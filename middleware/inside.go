@@ -1,0 +1,52 @@
+package middleware
+
+import (
+	"net/http"
+	"reflect"
+	"sync/atomic"
+)
+
+// inside tells what the writer inside is, and what is known of its header.
+type inside uint8
+
+const (
+	untouched inside = iota // net/http's own for HTTP/1, which holds a short body back; the handler hasn't asked for its header
+	asked                   // the same, and it has
+	foreign                 // another, which may send at once what it gets
+	mute                    // such a one whose header went out empty, and that hasn't been settled
+)
+
+// A writerType is what there is to know of a type of http.ResponseWriter.
+type writerType struct {
+	is     reflect.Type
+	inside inside // of a writer that nobody has used yet
+	has    abilities
+}
+
+// typeOf tells net/http's writer by its type's name, the type itself being out of
+// reach.
+func typeOf(w http.ResponseWriter) writerType {
+	t := writerType{is: reflect.TypeOf(w), inside: foreign, has: abilitiesOf(w)}
+	if t.is != nil && t.is.String() == "*http.response" {
+		t.inside = untouched
+	}
+	return t
+}
+
+// seen is the type of writer that came first in each version of HTTP. Nearly all
+// that come to one place are of the same, so that it need be found out only once.
+type seen [4]atomic.Pointer[writerType]
+
+func (s *seen) typeOf(w http.ResponseWriter, r *http.Request) (inside, abilities) {
+	slot := &s[uint(r.ProtoMajor)%uint(len(s))]
+	known := slot.Load()
+	if known != nil && known.is == reflect.TypeOf(w) {
+		return known.inside, known.has
+	}
+	t := typeOf(w)
+	if known == nil {
+		first := t // or t would be an allocation for all that are of another type
+		slot.Store(&first)
+	}
+	return t.inside, t.has
+}
