@@ -40,6 +40,20 @@ func TestChromiumInADrain(t *testing.T) {
 			assert.Regexp(t, `^{"retry":[1-3]\d\d}$`, told[0].Data)
 			assert.Equal(t, sourceEvent{Type: "error", ReadyState: connecting}, told[1])
 
+			// What an EventSource gets now when it comes back.
+			p.do(`whenEnded.early = () => body("refused", "/events", { Accept: "text/event-stream" })`)
+			p.until(`lastcall.refused?.end`)
+			refused := value[answer](p, `lastcall.refused`)
+			assert.Equal(t, http.StatusOK, refused.Status)
+			assert.Equal(t, "text/event-stream", refused.ContentType)
+			assert.Regexp(t, `^retry: [1-3]\d\d\n\n$`, refused.Text)
+			assert.Equal(t, "whole", refused.End)
+
+			// What it would have come to otherwise: this probe, outside of what is drained, answers 503.
+			p.do(`whenEnded.early = () => source("spurned", "/readyz")`)
+			p.until(`lastcall.spurned?.length`)
+			assert.Equal(t, []sourceEvent{{Type: "error", ReadyState: closed}}, value[[]sourceEvent](p, `lastcall.spurned`))
+
 			// The EventSource came back in the middle of the drain, again and again, and so does a new one.
 			p.do(`source("late", "/events")`)
 			p.until(`[lastcall.early, lastcall.late].every((log) => log.filter((e) => e.type === "open").length >= 3)`)
@@ -49,18 +63,6 @@ func TestChromiumInADrain(t *testing.T) {
 					{Type: "error", ReadyState: connecting},
 				}, e, "nothing but connected, and connecting again")
 			}
-			p.do(`body("refused", "/events", { Accept: "text/event-stream" })`)
-			p.until(`lastcall.refused.end`)
-			refused := value[answer](p, `lastcall.refused`)
-			assert.Equal(t, http.StatusOK, refused.Status)
-			assert.Equal(t, "text/event-stream", refused.ContentType)
-			assert.Regexp(t, `^retry: [1-3]\d\d\n\n$`, refused.Text)
-			assert.Equal(t, "whole", refused.End)
-
-			// What it would have come to otherwise: this probe, outside of what is drained, answers 503.
-			p.do(`source("spurned", "/readyz")`)
-			p.until(`lastcall.spurned.length`)
-			assert.Equal(t, []sourceEvent{{Type: "error", ReadyState: closed}}, value[[]sourceEvent](p, `lastcall.spurned`))
 
 			// The download was there all the time, over HTTP/2 on the same connection as much of the rest.
 			select {
