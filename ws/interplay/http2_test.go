@@ -43,13 +43,15 @@ func TestOverHTTP2(t *testing.T) {
 	short := rule
 	short.Timeout, short.Mercy = 200*time.Millisecond, 10*time.Second
 	told := func(r middleware.Report) uint64 { return r.Told }
+	goodbye := make(chan struct{})
 	for name, test := range map[string]struct {
 		rule  policy.Rule
 		play  func(*http.Request, *gobwasConn)
 		want  string // the last message; empty: there is none
 		ended func(middleware.Report) uint64
+		after <-chan struct{} // the drain begins; nil: at once
 	}{
-		"idle": {rule, reads, "last", told},
+		"idle": {rule, reads, "last", told, nil},
 		"writing": {rule, func(_ *http.Request, c *gobwasConn) {
 			done := make(chan struct{})
 			go func() {
@@ -59,19 +61,20 @@ func TestOverHTTP2(t *testing.T) {
 			}()
 			c.read() // the Close that gobwas sends in answer ends the writing
 			<-done
-		}, "last", told},
+		}, "last", told, nil},
 		"in the middle of a message that never ends": {short, func(_ *http.Request, c *gobwasConn) {
 			assert.NoError(t, c.fragments([]byte("torn"), func() bool { c.read(); return false }))
-		}, "", told},
+		}, "", told, nil},
 		"its handler leaves": {rule, func(r *http.Request, c *gobwasConn) {
 			<-stream.Draining(r.Context())
 			assert.NoError(t, c.frame(gobwas.NewCloseFrame(nil)), "swallowed")
 			c.close()
-		}, "last", told},
+		}, "last", told, nil},
 		"its handler says goodbye first": {short, func(r *http.Request, c *gobwasConn) {
 			assert.NoError(t, c.frame(gobwas.NewCloseFrame(gobwas.NewCloseFrameBody(4001, "bye"))))
+			close(goodbye)
 			c.read()
-		}, "", func(r middleware.Report) uint64 { return r.Completed }},
+		}, "", func(r middleware.Report) uint64 { return r.Completed }, goodbye},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &middleware.Drainer{Policy: test.rule}
@@ -80,6 +83,9 @@ func TestOverHTTP2(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, "hello", string(hello.payload))
 
+			if test.after != nil {
+				<-test.after
+			}
 			d.Start()
 			e, err := p.listen(func(message) error { return nil })
 			assert.NoError(t, err)
