@@ -16,9 +16,9 @@ import (
 // tells whether it has to be broken off because it could pass for whole.
 func (x *exchange) finish(returned bool) (abort bool) {
 	x.turn.end() // a farewell that is being written ends first, at the latest by the cut
-	if x.taken != nil {
+	if x.hijacked() {
 		x.Release()
-		x.taken.handlerReturned() // the response lives on in its connection
+		x.tail.taken.handlerReturned() // the response lives on in its connection
 		return false
 	}
 	if x.committed && !x.looked && x.Cancelled() {

@@ -32,10 +32,12 @@ type follower interface {
 	Boundary(p []byte) int // length of the shortest prefix of p that ends at one, or -1
 }
 
-// A tail is what a stream needs for its farewell, and a finite response never.
+// A tail is what a stream needs for its farewell, and what a connection was hijacked
+// for. Most responses have neither.
 type tail struct {
-	follow follower // where in the body we are; nil: nothing can be put into it
-	asked  *word    // the farewell that waits for a boundary
+	follow follower  // where in the body we are; nil: nothing can be put into it
+	asked  *word     // the farewell that waits for a boundary
+	taken  *takeover // what the connection was hijacked for
 }
 
 // followed tells whether a farewell can be put into the body.
@@ -106,8 +108,8 @@ func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
 		x.ask(w)
 		x.yield()
 	case was >= over:
-		if x.taken != nil && x.Say() { // but a moment ago, and the handler has left since
-			x.taken.Farewell(f, retry)
+		if t, ok := x.Link().(*takeover); ok && x.Say() { // since a moment ago, and the handler has left
+			t.Farewell(f, retry)
 		}
 	}
 }
@@ -133,10 +135,10 @@ func (x *exchange) ask(w *word) {
 func (x *exchange) say() {
 	switch {
 	case !x.tail.awaited() || x.said:
-	case x.taken != nil:
+	case x.hijacked():
 		w := x.tail.asked
 		if x.tail.asked = nil; x.Say() {
-			x.taken.Farewell(w.Farewell, w.retry)
+			x.tail.taken.Farewell(w.Farewell, w.retry)
 		}
 	case x.tail.followed() && x.tail.follow.AtBoundary():
 		x.speak()

@@ -34,7 +34,7 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	early = bytes.Clone(early)
 	t := &takeover{x: x}
 	t.open.Store(2)
-	x.taken = t
+	x.grow().taken = t
 	x.looked = true // what goes out now is the connection's, and no header goes with it
 
 	var handle net.Conn
@@ -51,6 +51,9 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x.Hand(t, protocol, x.req.Pattern)
 	return handle, brw, nil
 }
+
+// hijacked tells whether the handler has hijacked the connection.
+func (x *exchange) hijacked() bool { return x.tail != nil && x.tail.taken != nil }
 
 // isWebSocket tells whether a request asks for a WebSocket (RFC 6455, section
 // 4.2.1). Whether it gets one is for the response to show.

@@ -14,7 +14,12 @@ import (
 // tests. Nobody in the way, it costs two atomic operations, and its end one.
 type turn struct {
 	state atomic.Int32
-	mu    sync.Mutex    // guards following, and all changes of state but from free and from taken to free
+	line  atomic.Pointer[line] // made when somebody first comes while the turn is taken, or from the drain
+}
+
+// A line is where one waits for the turn.
+type line struct {
+	mu    sync.Mutex    // guards following, and all changes of the state but from free and from taken to free
 	freed chan struct{} // closed when the state turns free or over; nil: nobody waits
 	word  *word         // what the drain wants said
 }
@@ -42,33 +47,46 @@ func (t *turn) end() {
 // endAs says more of how the turn is over.
 func (t *turn) endAs(state int32) { t.state.Store(state) }
 
+// inLine locks the line, which the caller must unlock.
+func (t *turn) inLine() *line {
+	l := t.line.Load()
+	if l == nil {
+		l = new(line)
+		if !t.line.CompareAndSwap(nil, l) {
+			l = t.line.Load()
+		}
+	}
+	l.mu.Lock()
+	return l
+}
+
 // wait waits for the turn, to have it as wanted or for good. It reports false
 // when it is over.
 func (t *turn) wait(as int32) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	l := t.inLine()
+	defer l.mu.Unlock()
 	for {
 		switch was := t.wantLocked(); {
 		case was >= over:
 			return false
 		case was == free:
 			if as != wanted {
-				t.setLocked(as)
+				t.setLocked(l, as)
 			}
 			return true
 		}
-		if t.freed == nil {
-			t.freed = make(chan struct{})
+		if l.freed == nil {
+			l.freed = make(chan struct{})
 		}
-		freed := t.freed
-		t.mu.Unlock()
+		freed := l.freed
+		l.mu.Unlock()
 		<-freed
-		t.mu.Lock()
+		l.mu.Lock()
 	}
 }
 
 // wantLocked makes the state wanted, unless it is over, and gives what it was.
-// t.mu must be held by the caller, here and below.
+// The line must be locked by the caller, here and below.
 func (t *turn) wantLocked() (was int32) {
 	for {
 		was = t.state.Load()
@@ -79,22 +97,22 @@ func (t *turn) wantLocked() (was int32) {
 }
 
 // setLocked ends a turn that is wanted, and lets everybody who waits try.
-func (t *turn) setLocked(state int32) {
+func (t *turn) setLocked(l *line, state int32) {
 	t.state.Store(state)
-	if t.freed != nil {
-		close(t.freed)
-		t.freed = nil
+	if l.freed != nil {
+		close(l.freed)
+		l.freed = nil
 	}
 }
 
 // leave takes the turn if it was free. If somebody has it, it leaves word for
 // their give to hand out.
 func (t *turn) leave(w *word) (was int32) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	l := t.inLine()
+	defer l.mu.Unlock()
 	was = t.wantLocked()
 	if was == taken || was == wanted {
-		t.word = w
+		l.word = w
 	}
 	return was
 }
@@ -106,27 +124,27 @@ func (t *turn) give() *word {
 	if t.state.CompareAndSwap(taken, free) {
 		return nil
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if w := t.word; w != nil {
-		t.word = nil
+	l := t.inLine()
+	defer l.mu.Unlock()
+	if w := l.word; w != nil {
+		l.word = nil
 		return w
 	}
-	t.setLocked(free)
+	t.setLocked(l, free)
 	return nil
 }
 
 // unlessOver calls f, which must not wait for the peer, beside whoever has the
 // turn, if it isn't over, and keeps it from being over meanwhile.
 func (t *turn) unlessOver(f func()) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	l := t.inLine()
+	defer l.mu.Unlock()
 	was := t.wantLocked() // so that end has to come by the lock
 	if was >= over {
 		return
 	}
 	f()
 	if was == free {
-		t.setLocked(free)
+		t.setLocked(l, free)
 	}
 }

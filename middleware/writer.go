@@ -32,7 +32,7 @@ func (x *exchange) writeHeader(code int) {
 	switch {
 	case x.said:
 		return
-	case x.taken != nil && x.complain("response.WriteHeader on hijacked connection"):
+	case x.hijacked() && x.complain("response.WriteHeader on hijacked connection"):
 		return
 	case x.committed && x.complain("superfluous response.WriteHeader call"):
 		return
@@ -59,7 +59,7 @@ func (x *exchange) header() http.Header {
 // commit takes note that a final status is about to go out. The turn must be
 // held by the caller.
 func (x *exchange) commit(code int) {
-	if x.committed || x.taken != nil {
+	if x.committed || x.hijacked() {
 		return
 	}
 	x.committed, x.code = true, int16(code)
@@ -121,7 +121,7 @@ func (x *exchange) begin(n int) (answer int, err error, instead bool) {
 		return 0, errCut, true // so that one who hears of nothing else ends
 	case x.said:
 		return n, nil, true
-	case n > 0 && x.taken != nil && x.complain("response.Write on hijacked connection"):
+	case n > 0 && x.hijacked() && x.complain("response.Write on hijacked connection"):
 		return 0, http.ErrHijacked, true
 	}
 	x.commit(http.StatusOK)
@@ -222,7 +222,7 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 		}
 	}
 	inner, ok := x.w.(io.ReaderFrom)
-	whole := ok && !x.said && !x.cut.Load() && x.taken == nil
+	whole := ok && !x.said && !x.cut.Load() && !x.hijacked()
 	if whole && !x.looked {
 		x.look() // what goes past us can't be followed later
 	}

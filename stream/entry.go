@@ -38,17 +38,7 @@ type Link interface {
 // An Entry is a [Response] with the drain's side of it: what package middleware
 // does to it. Embed one in whatever carries the exchange, so that a response
 // costs one allocation.
-type Entry struct {
-	Response
-
-	link Link // guarded by Response.mu
-
-	// guarded by the registry's lock for it
-	prev, next *Entry
-	ended      bool
-	outcome    Outcome // once ended
-	watched    bool
-}
+type Entry struct{ Response }
 
 // Track begins the response: it sets what an Entry is about and enters it into
 // g. It reports false when g admits no more; the entry is then counted as
@@ -58,7 +48,7 @@ type Entry struct {
 // made, which may do with that as it likes. rule is not copied: responses may share it,
 // and nobody may change it any more.
 func (e *Entry) Track(g *Registry, r *http.Request, rule *policy.Rule, link Link) bool {
-	e.registry, e.entry, e.in, e.began = g, e, r, time.Since(epoch)
+	e.registry, e.in, e.began = g, r, time.Since(epoch)
 	e.name, e.rule, e.link = r.URL.Path, rule, link // the path from here, since copies share their URL
 	if !g.add(e) {
 		return false
@@ -106,7 +96,7 @@ func (e *Entry) Link() Link {
 func (e *Entry) Plan(cancelAt, cutAt time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.plan = &plan{cancelAt, cutAt}
+	e.prepareLocked().plan = &plan{cancelAt, cutAt}
 }
 
 // Unplan takes Plan back, with a farewell that may have been asked for: none goes out
@@ -115,10 +105,10 @@ func (e *Entry) Plan(cancelAt, cutAt time.Time) {
 func (e *Entry) Unplan() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.said {
+	if e.partingLocked().said {
 		return false
 	}
-	e.plan = nil
+	e.prepareLocked().plan = nil
 	return true
 }
 
@@ -126,10 +116,11 @@ func (e *Entry) Unplan() bool {
 func (e *Entry) CutAt() time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.plan == nil {
+	plan := e.partingLocked().plan
+	if plan == nil {
 		return time.Time{}
 	}
-	return e.plan.cutAt
+	return plan.cutAt
 }
 
 // Farewell gives what the client is to be told: the handler's own farewell where
@@ -137,7 +128,7 @@ func (e *Entry) CutAt() time.Time {
 // was left out. Call it without locks: it runs the handler's function.
 func (e *Entry) Farewell(retry time.Duration) (policy.Farewell, error) {
 	e.mu.Lock()
-	own, rule := e.Response.farewell, e.rule
+	own, rule := e.partingLocked().farewell, e.rule
 	e.mu.Unlock()
 	if own == nil {
 		return rule.Farewell, nil
@@ -165,12 +156,13 @@ func ask(f func(time.Duration) policy.Farewell, retry time.Duration) (said polic
 func (e *Entry) Tell() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.told {
+	p := e.prepareLocked()
+	if p.told {
 		return
 	}
-	e.told = true
-	if e.windUp != nil {
-		close(e.windUp)
+	p.told = true
+	if p.windUp != nil {
+		close(p.windUp)
 	}
 }
 
@@ -179,8 +171,8 @@ func (e *Entry) Tell() {
 func (e *Entry) Untell() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.windUp == nil {
-		e.told = false
+	if p := e.prepareLocked(); p.windUp == nil {
+		p.told = false
 	}
 }
 
@@ -189,9 +181,9 @@ func (e *Entry) Untell() {
 // has become one that gets none, or its Plan has been taken back.
 func (e *Entry) Say() bool {
 	e.mu.Lock()
-	may := e.plan != nil && e.kindLocked() == policy.Infinite
+	may := e.partingLocked().plan != nil && e.kindLocked() == policy.Infinite
 	if may {
-		e.said = true
+		e.parting.said = true
 	}
 	e.mu.Unlock()
 	if may {
@@ -204,7 +196,7 @@ func (e *Entry) Say() bool {
 func (e *Entry) Said() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.said
+	return e.partingLocked().said
 }
 
 // Unsaid tells whether the farewell has still to find its place in an event
@@ -212,7 +204,7 @@ func (e *Entry) Said() bool {
 func (e *Entry) Unsaid() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return !e.said && e.protocol == SSE
+	return !e.partingLocked().said && e.protocol == SSE
 }
 
 // Committed tells whether the response must end as a stream: its farewell is
@@ -220,7 +212,7 @@ func (e *Entry) Unsaid() bool {
 func (e *Entry) Committed() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.said || e.handed && e.protocol == WebSocket
+	return e.partingLocked().said || e.handed && e.protocol == WebSocket
 }
 
 // Cancel cancels the response's context with [ErrDraining].

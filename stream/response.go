@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/lastcall-go/lastcall/policy"
 )
@@ -26,28 +27,32 @@ func at(d time.Duration) time.Time {
 type Response struct {
 	// Immutable after Track.
 	registry *Registry
-	entry    *Entry        // that this is part of
 	in       *http.Request // as it came
 	began    time.Duration // after epoch
 
 	inner atomic.Pointer[cancellable] // made when somebody first needs to wait on the context
 
-	mu       sync.Mutex  // guards following; never held over I/O, a callback or a wait
-	tag      policy.Kind // the handler's word
-	shape    policy.Kind // what its header showed
+	mu       sync.Mutex   // guards following; never held over I/O, a callback or a wait
+	link     Link         // what carries it
+	rule     *policy.Rule // which other responses may share: it is replaced, never changed
+	name     string       // the pattern that its handler was found by, or its path while that is not known
+	parting  *parting     // made when somebody first has to say something of it
+	tag      policy.Kind  // the handler's word
+	shape    policy.Kind  // what its header showed
 	protocol Protocol
-	told     bool
-	said     bool                                      // its farewell is out
-	handed   bool                                      // to another link than it began with
-	matched  bool                                      // name is a pattern
-	rule     *policy.Rule                              // which other responses may share: it is replaced, never changed
-	name     string                                    // the pattern that its handler was found by, or its path while that is not known
-	plan     *plan                                     // what the drain has in store for it; nil: nothing
-	farewell func(retry time.Duration) policy.Farewell // the handler's own
-	windUp   chan struct{}                             // made when somebody first asks; closed when told
+	handed   bool // to another link than it began with
+	matched  bool // name is a pattern
+
+	// guarded by the registry's lock for it
+	ended      bool
+	outcome    Outcome // once ended
+	watched    bool
+	prev, next *Entry
 }
 
-type plan struct{ cancelAt, cutAt time.Time }
+// entry gives the drain's side of r. It is the same memory: an Entry is a Response
+// and nothing else.
+func (r *Response) entry() *Entry { return (*Entry)(unsafe.Pointer(r)) }
 
 // Kind tells how the drain takes this response: by the handler's [Tag], else by
 // its rule, else by what its header showed. It is [policy.Auto] while nothing
@@ -86,10 +91,10 @@ func (r *Response) change(f func()) {
 	before := r.kindLocked()
 	f()
 	kind := r.kindLocked()
-	replan := r.plan != nil && kind != before || r.rule.MaxAge > 0 && (kind == policy.Infinite || before == policy.Infinite)
+	replan := r.partingLocked().plan != nil && kind != before || r.rule.MaxAge > 0 && (kind == policy.Infinite || before == policy.Infinite)
 	r.mu.Unlock()
 	if replan {
-		r.registry.changed(r.entry)
+		r.registry.changed(r.entry())
 	}
 }
 
@@ -100,13 +105,14 @@ func (r *Response) Draining() <-chan struct{} {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.windUp == nil {
-		r.windUp = make(chan struct{})
-		if r.told {
-			close(r.windUp)
+	p := r.prepareLocked()
+	if p.windUp == nil {
+		p.windUp = make(chan struct{})
+		if p.told {
+			close(p.windUp)
 		}
 	}
-	return r.windUp
+	return p.windUp
 }
 
 // Deadline is the function [Deadline] on a response that one has in hand.
@@ -116,10 +122,11 @@ func (r *Response) Deadline() (time.Time, bool) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.plan == nil {
+	plan := r.partingLocked().plan
+	if plan == nil {
 		return time.Time{}, false
 	}
-	return r.plan.cancelAt, true
+	return plan.cancelAt, true
 }
 
 // Protocol tells what the response speaks, as far as its header has shown.
@@ -169,7 +176,7 @@ func (r *Response) Idle() time.Duration {
 	if r == nil {
 		return 0
 	}
-	if l := r.entry.Link(); l != nil {
+	if l := r.entry().Link(); l != nil {
 		if last := l.LastByte(); !last.IsZero() {
 			return time.Since(last)
 		}
@@ -211,5 +218,5 @@ func (r *Response) OnFarewell(f func(retry time.Duration) policy.Farewell) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.farewell = f
+	r.prepareLocked().farewell = f
 }
