@@ -21,8 +21,8 @@ type Mux struct {
 	routes    []*route // in the order of Handle
 	defaultAt place
 	sealed    sync.Once
-	inUse     bool     // since then
-	literals  literals // found out then
+	inUse     bool // since then
+	tree      tree // of routes, since then
 }
 
 // A route is the handler that carries a rule through http.ServeMux.
@@ -67,8 +67,8 @@ func (m *Mux) find(req *http.Request) *Rule {
 		return new(Rule)
 	}
 	m.sealed.Do(m.seal)
-	if known := m.literals.find(req); known != nil {
-		return known
+	if found := m.tree.find(req); found != nil {
+		return found
 	}
 	h, _ := m.mux.Handler(req)
 	if at, ok := h.(*route); ok {
@@ -84,10 +84,13 @@ func (m *Mux) seal() {
 	m.inUse = true
 	for _, at := range m.routes {
 		at.whole = at.rule.Over(m.Default)
+		m.tree.add(at.pattern, &at.whole)
 	}
 	// Where the application has said what to do with the rest, "/" conflicts, and isn't needed.
-	_ = panicOf(func() { m.mux.Handle("/", &route{pattern: "/", whole: m.Default}) })
-	m.literals.collect(m)
+	rest := &route{pattern: "/", whole: m.Default}
+	if panicOf(func() { m.mux.Handle(rest.pattern, rest) }) == nil {
+		m.tree.add(rest.pattern, &rest.whole)
+	}
 }
 
 // Check reports what is wrong with m.Default, and every route whose rule over it isn't valid or doesn't fit b, in the

@@ -54,7 +54,7 @@ func (both *tables) compare(t *testing.T, req *http.Request) bool {
 
 // Whatever the table, it answers as a ServeMux with the same patterns does.
 func TestMuxIsServeMux(t *testing.T) {
-	const runs, requests = 2000, 100
+	const runs, requests = 5000, 100
 	random := rand.New(rand.NewPCG(1, 2))
 	one := func(of ...string) string { return of[random.IntN(len(of))] }
 	segment := func() string { return one("a", "b", "c", "b%2Fc", "é", "a b", "{x}", "{x...}", "{$}", "", "..", "A") }
@@ -96,14 +96,17 @@ func TestMuxIsServeMux(t *testing.T) {
 }
 
 func FuzzMux(f *testing.F) {
-	f.Add("/a\nGET /a\nh/a", "GET", "h:80", "/a", "")
-	f.Add("GET \t/b%2Fc\n/b/c", "GET", "", "/b/c", "/b%2Fc")
-	f.Add("/{x}/b\n/a/{$}", "HEAD", "other", "/a/b", "")
-	f.Fuzz(func(t *testing.T, patterns, method, host, path, raw string) {
+	f.Add("/a\nGET /a\nh/a", "GET", "h:80", "", "/a", "")
+	f.Add("GET \t/b%2Fc\n/b/c", "GET", "", "", "/b/c", "/b%2Fc")
+	f.Add("/{x}/b\n/a/{$}", "HEAD", "other", "", "/a/b", "")
+	f.Add("/{x...}\n/a/{$}", "GET", "", "", "/a", "")
+	f.Add("/a", "GET", "", "", "xa", "")
+	f.Add("/\nh/a/", "CONNECT", "other", "h", "/a", "")
+	f.Fuzz(func(t *testing.T, patterns, method, host, authority, path, raw string) {
 		both := tables{mux: policy.Mux{Default: numbered(1)}}
 		for _, pattern := range strings.Split(patterns, "\n") {
 			both.handle(t, pattern)
 		}
-		both.compare(t, &http.Request{Method: method, Host: host, URL: &url.URL{Path: path, RawPath: raw}})
+		both.compare(t, &http.Request{Method: method, Host: host, URL: &url.URL{Host: authority, Path: path, RawPath: raw}})
 	})
 }
