@@ -142,13 +142,13 @@ func (c *conductor) catchUp(s *step, now time.Duration) policy.Moments {
 }
 
 // mayWait puts a response's cancel off while its farewell is still on its way:
-// with a short Timeout it would come first, and end a stream in the middle of the
-// event that the farewell waits for. The farewell may take half of the mercy.
+// with a short Timeout it would come first, and end a stream in the middle of what
+// the farewell waits for, an event say. The farewell may take half of the mercy.
 func (c *conductor) mayWait(s *step, now time.Duration) bool {
 	m := s.moments
 	half := (m.Cut - m.Cancel) / 2
 	short := m.Cancel-m.Farewell < half
-	if now >= m.Cancel+half || !s.saying && !(short && s.kind == policy.Infinite && s.entry.Unsaid()) {
+	if now >= m.Cancel+half || !s.saying && !(short && s.kind == policy.Infinite && s.entry.AwaitsBoundary()) {
 		return false
 	}
 	c.schedule(s, cancel, m.Cancel+half)

@@ -87,10 +87,12 @@ func (x *exchange) recognise(h http.Header) (policy.Kind, stream.Protocol) {
 	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json":
 		if !encoded(h) {
 			x.follow(new(sse.Lines))
+			return policy.Infinite, stream.Lines
 		}
 	case "multipart/x-mixed-replace":
 		if parts := sse.NewParts(contentType); parts != nil && !encoded(h) {
 			x.follow(parts)
+			return policy.Infinite, stream.Parts
 		}
 	default:
 		return policy.Finite, stream.HTTP

@@ -160,28 +160,47 @@ func TestFarewellAnywhere(t *testing.T) {
 	}
 }
 
-// With Timeout AtOnce the cancel would come in the middle of the event that the
-// farewell waits for, as behind a proxy: it lets the event end first.
-func TestFarewellAtOnceInTheMiddleOfAnEvent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := serve(t, &middleware.Drainer{Policy: policy.Rule{Timeout: policy.AtOnce}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/event-stream")
-			for _, part := range []string{"data: a\n", "\n"} {
-				if r.Context().Err() != nil {
-					return
+// With Timeout AtOnce the cancel would come in the middle of the event, line or part
+// that the farewell waits for, as behind a proxy: it lets that end first.
+func TestFarewellAtOnceInTheMiddle(t *testing.T) {
+	for name, c := range map[string]struct {
+		contentType string
+		parts       [2]string
+		want        string
+	}{
+		"of an event": {"text/event-stream", [2]string{"data: a\n", "\n"}, `^data: a\n\nretry: \d+\nevent: shutdown\n`},
+		"of a line":   {"application/x-ndjson", [2]string{`{"a":`, "1}\n"}, `^{"a":1}\nbye\n$`},
+		"of a part": {
+			"multipart/x-mixed-replace; boundary=b", [2]string{"--b\r\n\r\n1", "\r\n--b\r\n"},
+			`^--b\r\n\r\n1\r\n--b\r\n\r\nbye\r\n--b--\r\n$`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rule := policy.Rule{Timeout: policy.AtOnce, Farewell: policy.Farewell{Message: "bye"}}
+				if strings.HasSuffix(name, "part") {
+					rule.Farewell.Message = "\r\nbye"
 				}
-				_, _ = io.WriteString(w, part)
-				w.(http.Flusher).Flush()
-				time.Sleep(300 * time.Millisecond)
-			}
-			<-r.Context().Done()
-		}))
-		got := r.later("/")
-		r.drain()
-		report := r.ended(600 * time.Millisecond)
-		assert.Regexp(t, `^data: a\n\nretry: \d+\nevent: shutdown\n`, (<-got).body)
-		assert.EqualValues(t, 1, report.Told)
-	})
+				r := serve(t, &middleware.Drainer{Policy: rule}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Type", c.contentType)
+					for _, part := range c.parts {
+						if r.Context().Err() != nil {
+							return
+						}
+						_, _ = io.WriteString(w, part)
+						w.(http.Flusher).Flush()
+						time.Sleep(300 * time.Millisecond)
+					}
+					<-r.Context().Done()
+				}))
+				got := r.later("/")
+				r.drain()
+				report := r.ended(600 * time.Millisecond)
+				assert.Regexp(t, c.want, (<-got).body)
+				assert.EqualValues(t, 1, report.Told)
+			})
+		})
+	}
 }
 
 // A stream that shows itself only after the drain has begun still has its turn:

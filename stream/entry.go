@@ -199,12 +199,12 @@ func (e *Entry) Said() bool {
 	return e.partingLocked().said
 }
 
-// Unsaid tells whether the farewell has still to find its place in an event
-// stream.
-func (e *Entry) Unsaid() bool {
+// AwaitsBoundary tells whether the farewell has still to find its place in the
+// body: behind an event, a line or a part.
+func (e *Entry) AwaitsBoundary() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return !e.partingLocked().said && e.protocol == SSE
+	return !e.partingLocked().said && (e.protocol == SSE || e.protocol == Lines || e.protocol == Parts)
 }
 
 // Committed tells whether the response must end as a stream: its farewell is

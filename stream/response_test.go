@@ -178,7 +178,7 @@ func TestWords(t *testing.T) {
 	assert.Equal(t, "unknown", stream.Outcome(99).String())
 	assert.Equal(t, "websocket", stream.WebSocket.String())
 	assert.Equal(t, "unknown", stream.Protocol(99).String())
-	for p := stream.HTTP; p <= stream.Hijacked; p++ {
+	for p := stream.HTTP; p <= stream.Parts; p++ {
 		text, err := p.MarshalText()
 		require.NoError(t, err)
 		var same stream.Protocol
@@ -187,8 +187,8 @@ func TestWords(t *testing.T) {
 	}
 	protocol := stream.SSE
 	require.EqualError(t, protocol.UnmarshalText([]byte("gopher")),
-		`stream: protocol "gopher" is unknown; use one of http, sse, websocket, hijacked`)
+		`stream: protocol "gopher" is unknown; use one of http, sse, websocket, hijacked, lines, parts`)
 	assert.Equal(t, stream.SSE, protocol)
 	_, err := stream.Protocol(99).MarshalText()
-	require.EqualError(t, err, "stream: protocol 99 is unknown; use HTTP, SSE, WebSocket or Hijacked")
+	require.EqualError(t, err, "stream: protocol 99 is unknown; use one of http, sse, websocket, hijacked, lines, parts")
 }
