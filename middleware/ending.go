@@ -33,8 +33,8 @@ func (x *exchange) finish(returned bool) (abort bool) {
 		x.lastWrites() // anew: the handler may have set a deadline with each of its writes
 	case x.committed || !returned:
 	case outcome == stream.Cancelled:
-		x.d.answerInstead(x.w, x.Request(), x.Rule()) // net/http would make an empty 200 of this, which is a lie
-		x.turn.endAs(answered)                        // nor may somebody around us say more
+		x.answerInstead()      // net/http would make an empty 200 of this, which is a lie
+		x.turn.endAs(answered) // nor may somebody around us say more
 	case x.d.draining():
 		x.w.Header().Set("Connection", "close")
 	}

@@ -85,12 +85,12 @@ func (x *exchange) recognise(h http.Header) (policy.Kind, stream.Protocol) {
 			return policy.Infinite, stream.SSE
 		}
 	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json":
-		if !encoded(h) {
+		if !sse.Encoded(h) {
 			x.follow(new(sse.Lines))
 			return policy.Infinite, stream.Lines
 		}
 	case "multipart/x-mixed-replace":
-		if parts := sse.NewParts(contentType); parts != nil && !encoded(h) {
+		if parts := sse.NewParts(contentType); parts != nil && !sse.Encoded(h) {
 			x.follow(parts)
 			return policy.Infinite, stream.Parts
 		}
@@ -99,8 +99,6 @@ func (x *exchange) recognise(h http.Header) (policy.Kind, stream.Protocol) {
 	}
 	return policy.Infinite, stream.HTTP
 }
-
-func encoded(h http.Header) bool { return first(h, "Content-Encoding") != "" }
 
 // Farewell implements [stream.Link].
 func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {

@@ -37,6 +37,7 @@ func TestOtherStreamsEndAtTheirBoundary(t *testing.T) {
 		"parts":                       {mixed, []string{"--b\r\n\r\n1", "\r\n--b\r\n\r\n2\r\n"}, "", "--b\r\n\r\n1\r\n--b--\r\n"},
 		"parts and a last one":        {mixed, []string{"--b\r\n\r\n1\r\n", "--b\r\n\r\n2\r\n"}, "\r\nbye", "--b\r\n\r\n1\r\n--b\r\n\r\nbye\r\n--b--\r\n"},
 		"compressed lines":            {json + " ", []string{"\n", "\n"}, "bye", "\n\n"},
+		"lines, encoded as they are":  {json, []string{"{}\n", "{}\n"}, "bye", "{}\nbye\n"},
 		"of a type that says nothing": {"multipart/x-mixed-replace", []string{"1", "2"}, "bye", "12"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -49,6 +50,9 @@ func TestOtherStreamsEndAtTheirBoundary(t *testing.T) {
 					w.Header().Set("Content-Type", c.contentType)
 					if strings.HasPrefix(name, "compressed") {
 						w.Header().Set("Content-Encoding", "br")
+					}
+					if strings.HasSuffix(name, "as they are") {
+						w.Header().Set("Content-Encoding", "identity")
 					}
 					for _, p := range c.parts {
 						_, err := io.WriteString(w, p)

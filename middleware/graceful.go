@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/sse"
 	"github.com/lastcall-go/lastcall/stream"
 )
 
@@ -105,6 +106,9 @@ func (g *graceful) ruleOf(r *http.Request) *policy.Rule {
 // response.
 func (g *graceful) track(w http.ResponseWriter, inside inside, r *http.Request) *exchange {
 	rule := g.ruleOf(r)
+	if inside == foreign && sse.Encoded(w.Header()) {
+		inside = encoding
+	}
 	x := &exchange{d: g.d, w: w, inside: inside, declared: -1}
 	x.req = *r.WithContext(x.Context())
 	if !x.Track(&g.d.registry, r, rule, x.link()) {

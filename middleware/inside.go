@@ -14,6 +14,7 @@ const (
 	asked                   // the same, and it has
 	foreign                 // another, which may send at once what it gets
 	mute                    // such a one whose header went out empty, and that hasn't been settled
+	encoding                // such a one that said before the handler came that it encodes the body
 )
 
 // A writerType is what there is to know of a type of http.ResponseWriter.

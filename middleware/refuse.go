@@ -38,11 +38,14 @@ func (d *Drainer) sendAway(w http.ResponseWriter, r *http.Request, rule policy.R
 
 // answerInstead answers for a handler that returned without a word when its
 // time was up. What it had prepared describes another answer.
-func (d *Drainer) answerInstead(w http.ResponseWriter, r *http.Request, rule policy.Rule) {
-	h := w.Header()
-	for _, name := range []string{"Cache-Control", "Content-Encoding", "Content-Length", "Etag", "Last-Modified", "Trailer"} {
+func (x *exchange) answerInstead() {
+	h := x.w.Header()
+	for _, name := range []string{"Cache-Control", "Content-Length", "Etag", "Last-Modified", "Trailer"} {
 		h.Del(name)
 	}
+	if x.inside != encoding {
+		h.Del("Content-Encoding")
+	}
 	h.Set("Connection", "close")
-	d.sendAway(w, r, rule)
+	x.d.sendAway(x.w, x.Request(), x.Rule())
 }

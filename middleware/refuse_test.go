@@ -1,6 +1,7 @@
 package middleware_test
 
 import (
+	"compress/gzip"
 	"context"
 	"io"
 	"net/http"
@@ -150,5 +151,46 @@ func TestSilentConnectionsHoldUpNothing(t *testing.T) {
 		defer c.Close()
 		r.drain()
 		r.ended(0) // http.Server.Shutdown alone takes more than five seconds for it
+	})
+}
+
+// compressed is as gorilla/handlers' CompressHandler, which says what it will do
+// to the body before the handler has said what that is.
+func compressed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		zipped := gzip.NewWriter(w)
+		defer func() { _ = zipped.Close() }()
+		next.ServeHTTP(writingTo{w, zipped}, r)
+	})
+}
+
+type writingTo struct {
+	http.ResponseWriter
+	to io.Writer
+}
+
+func (w writingTo) Write(p []byte) (int, error) { return w.to.Write(p) }
+
+// What we say in a handler's place can be read behind who encodes it.
+func TestAnswersBehindACompressor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Grace: 5 * time.Second}}
+		r := serveAll(t, d, compressed(middleware.Graceful(d)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+		}))))
+		cancelled := r.later("/")
+		r.drain()
+		for accept, want := range map[string]string{
+			"*/*": "the server is shutting down; please retry\n", "text/event-stream": "retry: ",
+		} {
+			body, err := io.ReadAll(r.get("/late", "Accept", accept).Body) // the client decodes it
+			require.NoError(t, err)
+			assert.Contains(t, string(body), want)
+		}
+		r.ended(5 * time.Second)
+		a := <-cancelled
+		assert.Equal(t, http.StatusServiceUnavailable, a.StatusCode)
+		assert.Equal(t, "the server is shutting down; please retry\n", a.body)
 	})
 }

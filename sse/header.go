@@ -12,15 +12,18 @@ const mediaType = "text/event-stream"
 // Content-Type is text/event-stream, in any case and with any parameters, and no Content-Encoding other than identity
 // hides it. Of several Content-Types the first counts, as for clients. Is doesn't look at status or method.
 func Is(h http.Header) bool {
-	if !names(h.Get("Content-Type")) {
-		return false
-	}
+	return names(h.Get("Content-Type")) && !Encoded(h)
+}
+
+// Encoded reports whether a Content-Encoding other than identity hides the bytes of a response with these headers
+// (RFC 9110 8.4).
+func Encoded(h http.Header) bool {
 	for _, coding := range h["Content-Encoding"] {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // Accepts reports whether r comes from an EventSource, or from something like it: a GET whose Accept names
@@ -44,14 +47,14 @@ func Accepts(r *http.Request) bool {
 
 // Refuse answers an EventSource that comes while the server goes away: status 200, an event stream that says when to
 // come back, and its end. A retry of zero or less leaves out that field, and the client keeps the time it has. Nothing
-// may have been written to w before. A write error is not reported: there is nobody left to refuse.
+// may have been written to w before. A write error is not reported: there is nobody left to refuse. A Content-Encoding
+// stays as it is: who has set it encodes what is written here.
 //
 // It is never a 503, nor any other status: an EventSource takes all but 200 with this media type for final and doesn't
 // come back at all, Retry-After or not (WHATWG HTML 9.2.3). One of another origin can't read this answer either without
 // Access-Control-Allow-Origin: what sets that has to stand in front of the refusal.
 func Refuse(w http.ResponseWriter, retry time.Duration) {
 	h := w.Header()
-	h.Del("Content-Encoding")
 	h.Del("Content-Length")
 	h.Set("Content-Type", mediaType)
 	h.Set("Cache-Control", "no-store")

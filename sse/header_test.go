@@ -111,6 +111,7 @@ func TestRefuse(t *testing.T) {
 				"Content-Type":                {"text/event-stream"},
 				"Cache-Control":               {"no-store"},
 				"Access-Control-Allow-Origin": {"*"},
+				"Content-Encoding":            {"gzip"}, // which somebody around does
 			}, w.Result().Header)
 		})
 	}
