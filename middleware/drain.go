@@ -114,6 +114,13 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
+// hush ends an announcement that there is nobody left to hear.
+func (c *conductor) hush() {
+	if c.drain != nil && !c.drain.sealed {
+		c.drain.sealAt = c.now()
+	}
+}
+
 // seal ends admission and plans the responses that are open.
 func (c *conductor) seal(now time.Duration) {
 	r := c.drain
@@ -182,7 +189,6 @@ func (c *conductor) cutAll() {
 	if !c.drain.sealed {
 		c.seal(now)
 	}
-	c.drain.lastCut = now
 	for !c.agenda.empty() {
 		s := c.first()
 		s.entry.Tell()

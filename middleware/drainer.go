@@ -54,6 +54,8 @@ type Drainer struct {
 	once       sync.Once
 	wraps      atomic.Bool // a handler
 	isDraining atomic.Bool
+	serving    atomic.Int32  // calls of Run whose serve has not returned
+	final      chan struct{} // closed when there is a drain that can't be taken back
 
 	mu      sync.Mutex    // guards following, and what drain says; taken before a registry's locks
 	began   chan struct{} // closed while draining
@@ -62,8 +64,9 @@ type Drainer struct {
 
 func (d *Drainer) init() {
 	d.once.Do(func() {
-		d.mail, d.acts, d.began = newMailbox(), new(sync.WaitGroup), make(chan struct{})
-		d.ages.Store(rand.Uint64()) // replicas must not tell the first of their streams all at the same age
+		d.mail, d.acts, d.began, d.final = newMailbox(), new(sync.WaitGroup), make(chan struct{}), make(chan struct{})
+		d.slots.Store(rand.Uint64()) // nor must they send the first of their clients all to the same moment
+		d.ages.Store(rand.Uint64())  // replicas must not tell the first of their streams all at the same age
 		d.registry.OnChange = func(e *stream.Entry) {
 			d.post(func(c *conductor) { c.changed(e) })
 		}
@@ -214,7 +217,10 @@ func (d *Drainer) begin(limit time.Time, final bool) *drain {
 		d.post(func(c *conductor) { c.begin(r) })
 	}
 	r := d.current
-	r.final = r.final || final
+	if final && !r.final {
+		r.final = true
+		close(d.final)
+	}
 	if r.final && r.phase == Done {
 		d.mail.close()
 	}

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Run serves until ctx ends or serve fails, then drains, then shuts srv down:
+// Run serves until ctx ends, serve fails, or [Drainer.Start], Shutdown, Close or another
+// Run begins the drain; then it drains, and then it shuts srv down:
 //
 //	err := d.Run(ctx, srv, srv.ListenAndServe)
 //	err := d.Run(ctx, srv, func() error { return srv.ServeTLS(l, "", "") })
@@ -27,7 +28,11 @@ import (
 // Run returns nil when all went in order: no handler under d is running, serve
 // has returned, and what the handlers used can be closed. Otherwise the error is
 // that of serve, or an [*IncompleteError], or both. An error of [Drainer.Check]
-// is returned before serve is called, as is one of a missing srv or serve.
+// is returned before serve is called, as is one of a missing srv or serve, or of a
+// Drainer that has drained for good before.
+//
+// Several servers may share a Drainer, with a Run for each, and all of them end
+// when one fails. Nothing is announced once the last of them has.
 //
 // Run sets srv.ConnContext and srv.ConnState, and calls the functions that were
 // there before. It installs no signal handler: ctx says when to stop, see
@@ -39,11 +44,16 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	if err := d.Check(); err != nil {
 		return err
 	}
+	d.init()
+	if isClosed(d.final) && ctx.Err() == nil {
+		return errors.New("middleware: Run was called on a Drainer that has drained for good, and would refuse every request; give Run and Graceful a new one")
+	}
 	if !d.wraps.Load() {
 		d.log(slog.LevelWarn, "nothing is wrapped by Graceful with this Drainer, so Run will drain nothing")
 	}
 	silent := d.adopt(srv)
 	served := make(chan error, 1)
+	d.serving.Add(1)
 	go func() { served <- serve() }()
 
 	var serveErr error
@@ -51,7 +61,12 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	select {
 	case serveErr = <-served:
 		serving = false
+		if d.serving.Add(-1) == 0 {
+			d.begin(time.Time{}, true)
+			d.post((*conductor).hush)
+		}
 	case <-ctx.Done():
+	case <-d.final:
 	}
 	err := d.Shutdown(context.WithoutCancel(ctx))
 
@@ -67,6 +82,7 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	_ = srv.Close() // what Shutdown left; its error is that of a listener closed twice
 	if serving {
 		serveErr = <-served
+		d.serving.Add(-1)
 	}
 	if serveErr != nil && !errors.Is(serveErr, http.ErrServerClosed) {
 		err = errors.Join(fmt.Errorf("middleware: serving: %w", serveErr), err)

@@ -133,6 +133,59 @@ func TestRunWhenServingFails(t *testing.T) {
 	assert.Equal(t, middleware.Done, d.Report().Phase)
 }
 
+// Whom should it be announced to, with no listener left?
+func TestRunDoesNotAnnounceThatServingFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Budget: policy.Budget{Announce: 10 * time.Second}}
+		r := serve(t, d, http.NotFoundHandler())
+		synctest.Wait()
+		began := time.Now()
+		err := d.Run(context.Background(), &http.Server{}, func() error { return errors.New("no such port") })
+		require.EqualError(t, err, "middleware: serving: no such port")
+		assert.Equal(t, 10*time.Second, time.Since(began), "the first server still serves")
+		took, err := r.end()
+		require.NoError(t, err)
+		assert.Equal(t, 10*time.Second, took, "and ends with the others")
+
+		d = &middleware.Drainer{Budget: d.Budget}
+		began = time.Now()
+		require.Error(t, d.Run(context.Background(), &http.Server{}, func() error { return errors.New("no such port") }))
+		assert.Zero(t, time.Since(began))
+	})
+}
+
+// Whoever begins the drain for good, Run ends with it.
+func TestRunEndsWithTheDrain(t *testing.T) {
+	for name, begin := range map[string]func(*middleware.Drainer){
+		"Start":    (*middleware.Drainer).Start,
+		"Shutdown": func(d *middleware.Drainer) { _ = d.Shutdown(context.Background()) },
+		"Close":    func(d *middleware.Drainer) { _ = d.Close() },
+		"Drain, then Start": func(d *middleware.Drainer) {
+			d.Drain()
+			time.Sleep(time.Hour)
+			d.Start()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{}
+				r := serve(t, d, http.NotFoundHandler())
+				synctest.Wait()
+				begin(d)
+				require.NoError(t, <-r.ran)
+				r.ran <- nil
+				_, _ = r.end()
+
+				err := d.Run(t.Context(), &http.Server{}, func() error {
+					t.Error("served")
+					return nil
+				})
+				assert.EqualError(t, err, "middleware: Run was called on a Drainer that has drained for good, and would refuse every request; give Run and Graceful a new one")
+			})
+		})
+	}
+}
+
 func TestRunChecksFirst(t *testing.T) {
 	d := &middleware.Drainer{Policy: policy.Rule{Grace: time.Minute}}
 	err := d.Run(context.Background(), &http.Server{}, func() error {
@@ -342,5 +395,27 @@ level=INFO msg=draining finite=0 sse=1 websocket=0 other=0 left=23s
 level=WARN msg=cut route="GET /stream" kind=infinite protocol=sse age=2.5s idle=2.5s
 level=INFO msg="drain ends" took=2.5s completed=0 told=1 unanswered=0 cancelled=0 cut=1 refused=0
 `, log.String())
+	})
+}
+
+// Later calls of Close find nothing more to cut, and put nothing off.
+func TestCloseAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{}
+		deaf := make(chan struct{})
+		r := serve(t, d, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-deaf }))
+		got := r.later("/")
+		r.drain()
+		for range 3 {
+			go func() { _ = d.Close() }()
+			time.Sleep(400 * time.Millisecond)
+		}
+		var incomplete *middleware.IncompleteError
+		require.ErrorAs(t, <-r.ran, &incomplete)
+		assert.Equal(t, time.Second, d.Report().Took)
+		close(deaf)
+		<-got
+		r.ran <- nil
+		_, _ = r.end()
 	})
 }
