@@ -10,7 +10,8 @@ import (
 
 // A Policy says which rule a request has. Rule is called once per request, before its handler, by many goroutines at
 // once, and must not block. Streams whose rules are equal, but for Kind, MaxAge and Farewell, are paced together, so a
-// policy should give out few different rules and not make one up for each request.
+// policy should give out few different rules and not make one up for each request. Of a rule that [Rule.Validate] finds
+// fault with, times that can't be count as not given, and a Farewell that can't be sent gives way to the zero one.
 type Policy interface{ Rule(*http.Request) Rule }
 
 // Find gives the rule that p has for req, the zero Rule where p is nil. A [Mux] lends out its own, so that requests of one
@@ -49,8 +50,8 @@ type Rule struct {
 	Priority int
 	// Timeout is the time from a stream's farewell to its cancel; zero: 3 s or what the budget has left; [AtOnce]: none.
 	// A handler that doesn't listen to stream.Draining goes on for as long, with its output swallowed, and so does the
-	// drain: AtOnce suits most event streams. A WebSocket's peer has this time to answer the close frame. Finite
-	// responses have none.
+	// drain: AtOnce suits most event streams. A WebSocket's peer has Timeout and Mercy to answer the close
+	// frame, over HTTP/2 half of the Mercy. Finite responses have none.
 	Timeout time.Duration
 	// Mercy is the time from cancel to cut; zero: 1 s or what the budget has left; [AtOnce]: none.
 	Mercy time.Duration

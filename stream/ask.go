@@ -21,28 +21,31 @@ func From(ctx context.Context) *Response {
 	return r
 }
 
-// Draining gives a channel that is closed when this response should wind up: a
-// finite one as soon as the drain stops admitting requests, a stream at its own
-// slot, right after its farewell was written, and also when it is told while the
-// server goes on, by its rule's MaxAge or by middleware.Drainer.Shed. A finite
-// response that heard of a drain that was taken back can't unhear it. Where
-// nothing is tracked the channel is nil, and receiving from it blocks for ever.
+// Draining gives a channel that is closed when this response should wind up. For a
+// finite one that is as soon as the drain stops admitting requests, with a Grace of
+// [policy.ToTheEnd] only as its context is cancelled. For a stream it is its own slot,
+// in a drain or by its rule's MaxAge or middleware.Drainer.Shed: its farewell is out
+// by then, unless that waits for the end of what the handler is writing, an event or
+// a message. A finite response that heard of a drain that was taken back can't unhear
+// it. Where nothing is tracked the channel is nil, and receiving from it blocks for
+// ever.
 //
 // A handler that waits, a long-poll say, selects on it and answers early. A
 // handler that doesn't listen loses nothing. The moment at which the server
 // stops being ready is another and earlier one, middleware.Drainer.Draining.
 func Draining(ctx context.Context) <-chan struct{} { return From(ctx).Draining() }
 
-// Deadline tells when the drain will cancel this context. It is false while neither
-// the server drains nor this stream alone, and where nothing is tracked. For the deadline of the
-// context itself, which lastcall never changes, ask the context.
+// Deadline tells when the drain will cancel this context. It is false until the drain's
+// announcement is over, unless this stream alone has been told before, and where nothing
+// is tracked. For the deadline of the context itself, which lastcall never changes, ask
+// the context.
 func Deadline(ctx context.Context) (time.Time, bool) { return From(ctx).Deadline() }
 
 // Tag says what kind of response the handler is giving. The handler knows best:
 // its word stands above every rule and above what the response's header looks
 // like. A language model's answer that goes out as an event stream is
-// [policy.Finite]. [policy.Auto] takes an earlier Tag back. Where nothing is
-// tracked, Tag does nothing.
+// [policy.Finite]. [policy.Auto] takes an earlier Tag back. What is no kind is not
+// heard, and where nothing is tracked, Tag does nothing.
 func Tag(ctx context.Context, k policy.Kind) { From(ctx).Tag(k) }
 
 // OnFarewell lets the handler of a stream say what its client is told. f is

@@ -123,22 +123,28 @@ func (e *Entry) CutAt() time.Time {
 	return plan.cutAt
 }
 
-// Farewell gives what the client is to be told: the handler's own farewell where
-// it has one that can be sent, over the rule's. The error says why the handler's
-// was left out. Call it without locks: it runs the handler's function.
+// Farewell gives what the client is to be told: the handler's own farewell over the
+// rule's, the rule's alone where the handler has none that can be sent, and the zero
+// Farewell where that can't be either. The error says why something was left out.
+// Call it without locks: it runs the handler's function.
 func (e *Entry) Farewell(retry time.Duration) (policy.Farewell, error) {
 	e.mu.Lock()
 	own, rule := e.partingLocked().farewell, e.rule
 	e.mu.Unlock()
-	if own == nil {
-		return rule.Farewell, nil
+	var left error
+	if own != nil {
+		said, err := ask(own, retry)
+		whole := policy.Rule{Farewell: said}.Over(*rule).Farewell
+		if err = errors.Join(err, whole.Expand(retry).Validate()); err == nil {
+			return whole, nil
+		}
+		left = fmt.Errorf("stream: the handler's own: %w", err)
 	}
-	said, err := ask(own, retry)
-	whole := policy.Rule{Farewell: said}.Over(*rule)
-	if err = errors.Join(err, whole.Validate()); err != nil {
-		return rule.Farewell, err
+	// No start-up has seen a rule that comes from the handler, or from a Policy of the program's own.
+	if err := rule.Farewell.Expand(retry).Validate(); err != nil {
+		return policy.Farewell{}, errors.Join(left, fmt.Errorf("stream: the rule's: %w", err))
 	}
-	return whole.Farewell, nil
+	return rule.Farewell, left
 }
 
 // ask runs a handler's function on a goroutine that isn't the handler's, where

@@ -78,7 +78,7 @@ func (r *Response) kindLocked() policy.Kind {
 
 // Tag is the function [Tag] on a response that one has in hand.
 func (r *Response) Tag(k policy.Kind) {
-	if r == nil {
+	if r == nil || k > policy.Infinite {
 		return
 	}
 	r.change(func() { r.tag = k })
@@ -186,8 +186,11 @@ func (r *Response) Idle() time.Duration {
 
 // Refine lays a rule over the one that the response has: what the new one says
 // stands, field by field. A handler that knows its client can give it a longer
-// Grace or another Farewell so, or a MaxAge up to which its token is good; once the
-// drain has planned the response, only a Kind and a Farewell are still heard.
+// Grace or another Farewell so, or a MaxAge up to which its token is good. Once the
+// drain has planned the response, its Grace, Spread, Order and Priority come too late,
+// and once it has been told all but its Kind. Of a rule that [policy.Rule.Validate]
+// finds fault with, times that can't be count as not given, and a Farewell that can't
+// be sent gives way to the zero one.
 func (r *Response) Refine(rule policy.Rule) {
 	if r == nil || rule == (policy.Rule{}) {
 		return

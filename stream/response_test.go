@@ -80,8 +80,44 @@ func TestKindIsTheStrongestWord(t *testing.T) {
 	assert.Equal(t, policy.Infinite, e.Kind())
 	stream.Tag(e.Context(), policy.Auto)
 	assert.Equal(t, policy.Finite, e.Kind(), "taken back")
+	stream.Tag(e.Context(), policy.Infinite+1)
+	assert.Equal(t, policy.Finite, e.Kind(), "it is no kind")
 	assert.Equal(t, "GET /events", e.Route())
 	assert.Equal(t, stream.SSE, e.Protocol())
+}
+
+// A rule that no start-up has seen may say what can't be sent, and so may a handler.
+func TestFarewellIsTheBestThatCanBeSent(t *testing.T) {
+	good, bad := policy.Farewell{Code: 4000}, policy.Farewell{Code: 1006, Message: "lost"}
+	for name, c := range map[string]struct {
+		rule policy.Farewell
+		own  *policy.Farewell
+		want policy.Farewell
+		left []string
+	}{
+		"the rule's":                {good, nil, good, nil},
+		"a bad rule's":              {bad, nil, policy.Farewell{}, []string{"stream: the rule's: policy: close code 1006"}},
+		"its own":                   {good, &policy.Farewell{Code: 4001}, policy.Farewell{Code: 4001}, nil},
+		"a bad one of its own":      {good, &bad, good, []string{"stream: the handler's own: policy: close code 1006"}},
+		"its own over a bad rule's": {bad, &policy.Farewell{Code: 4001}, policy.Farewell{Code: 4001, Message: "lost"}, nil},
+		"two bad ones":              {bad, &bad, policy.Farewell{}, []string{"the handler's own", "the rule's"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, _ := track(t, context.Background())
+			e.Refine(policy.Rule{Farewell: c.rule})
+			if c.own != nil {
+				e.OnFarewell(func(time.Duration) policy.Farewell { return *c.own })
+			}
+			got, err := e.Farewell(time.Second)
+			assert.Equal(t, c.want, got)
+			if c.left == nil {
+				assert.NoError(t, err)
+			}
+			for _, why := range c.left {
+				assert.ErrorContains(t, err, why)
+			}
+		})
+	}
 }
 
 // Once planned, a response whose kind changes is reported, and only then.
