@@ -125,7 +125,7 @@ func (d *Drainer) Resume() error {
 // is closed: the caller can then close what its handlers used. What had to be
 // cut by force on the way there is in the [Report]. Otherwise the error is an
 // [*IncompleteError]: it names the handlers that were still running when the
-// drain gave them up, and, when ctx ended first, what was cut for that. When ctx
+// drain gave them up, and, when ctx ended first, all that was cut. When ctx
 // ends, Shutdown cuts everything and returns within half of the budget's reserve
 // (1 s at most, unless Budget.Reserve says more).
 //
@@ -177,9 +177,10 @@ func (d *Drainer) Draining() <-chan struct{} {
 }
 
 // Readiness answers 200 while the server is ready and 503 from the drain's first
-// moment. Mount it where the load balancer looks; inside or outside of Graceful
-// makes no difference to it. A liveness probe is another thing: it must go on
-// being answered 200 throughout, so mount it outside.
+// moment. Mount it where the load balancer looks, outside of Graceful: inside, it is
+// refused as any other request once the drain admits no more, which comes to the same
+// unless d.Refusal answers with another status. A liveness probe must go on being
+// answered 200 throughout, so it has to be outside.
 func (d *Drainer) Readiness() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")

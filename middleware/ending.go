@@ -49,10 +49,10 @@ func (x *exchange) finish(returned bool) (abort bool) {
 	return abort && returned
 }
 
-// part has net/http close the connection of a stream that was told while the server
-// goes on, in order, behind the response: whose client came back over it would not
-// have moved. Its header, which could have said so, went out long ago. The connection
-// of HTTP/2 has other streams on it.
+// part has net/http close the connection behind a stream that was told while the
+// server goes on: a client that came back over it would reach this same replica. The
+// response's header, which could have said so, went out long ago. A connection of
+// HTTP/2 has other streams on it, and stays.
 func (x *exchange) part() {
 	conn := x.conn()
 	if t, ok := conn.(*tls.Conn); ok {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
@@ -49,7 +50,7 @@ func ExampleGraceful() {
 // it, field by field.
 func ExampleGraceful_routes() {
 	var routes policy.Mux
-	routes.Handle("GET /live/", policy.Rule{Spread: 5e9, Farewell: policy.Farewell{Code: 1001, Reason: "moving house"}})
+	routes.Handle("GET /live/", policy.Rule{Spread: 5 * time.Second, Farewell: policy.Farewell{Code: 1001, Reason: "moving house"}})
 	routes.Handle("GET /answer", policy.Rule{Kind: policy.Finite})
 	d := &middleware.Drainer{Policy: &routes}
 	if err := d.Check(); err != nil { // what can be wrong is known before anything is served
@@ -61,7 +62,7 @@ func ExampleGraceful_routes() {
 	mux.Handle("GET /live/chat", middleware.Graceful(d, policy.Rule{Timeout: policy.AtOnce})(http.HandlerFunc(clock)))
 	_ = http.Server{Handler: middleware.Graceful(d)(mux)}
 
-	tooLong := middleware.Drainer{Policy: policy.Rule{Spread: 30e9}}
+	tooLong := middleware.Drainer{Policy: policy.Rule{Spread: 30 * time.Second}}
 	fmt.Println(tooLong.Check())
 	// Output: policy: the rule for every route needs 30s (spread 30s) but the budget leaves 23s of 25s (announce 0s, reserve 2s): shorten the rule by 7s or raise Budget.Total to 32s
 }
@@ -94,7 +95,7 @@ func ExampleDrainer_Shed() {
 
 // What Drain began can be taken back; what has not been told by then stays.
 func ExampleDrainer_Resume() {
-	d := &middleware.Drainer{Policy: policy.Rule{Grace: 10e9}} // nobody is told for ten seconds
+	d := &middleware.Drainer{Policy: policy.Rule{Grace: 10 * time.Second}} // nobody is told for ten seconds
 	srv := httptest.NewServer(middleware.Graceful(d)(http.HandlerFunc(clock)))
 	defer srv.Close()
 	res, err := http.Get(srv.URL)

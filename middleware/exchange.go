@@ -31,8 +31,8 @@ type exchange struct {
 	// owned by whoever has the turn
 	committed bool        // a final status is on its way
 	looked    bool        // at the header that went with it
-	late      bool        // but only since the drain cancelled the context: it may be the handler's answer to that
-	flushed   bool        // on its way, by the handler's wish
+	late      bool        // that was after the drain cancelled the context: it may be the handler's answer to that
+	flushed   bool        // the handler has sent off what there was, by a flush
 	bodiless  bool        // HEAD, 204, 304: complete with its header
 	said      bool        // the farewell was written; what the handler writes now is swallowed
 	events    sse.Scanner // the follower of most

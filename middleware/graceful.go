@@ -27,7 +27,10 @@ import (
 //
 // It panics when d is nil, when d.Check finds a fault, and when a given rule is
 // invalid or can't fit d.Budget: all of these can be known at start-up, and none
-// of them should wait for the drain.
+// of them should wait for the drain. A given rule is looked at alone, and over
+// d.Policy where that is one rule for all. What it comes to over a route's of a
+// [policy.Mux], or over that of a Graceful around, is known only with the request:
+// where that doesn't fit, the drain squeezes it.
 func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler {
 	if d == nil {
 		panic("middleware: Graceful was given a nil *Drainer; give it &middleware.Drainer{}")

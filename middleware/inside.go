@@ -28,7 +28,7 @@ type writerType struct {
 // reach.
 func typeOf(w http.ResponseWriter) writerType {
 	t := writerType{is: reflect.TypeOf(w), inside: foreign, has: abilitiesOf(w)}
-	if t.is != nil && t.is.String() == "*http.response" {
+	if t.is != nil && t.is.String() == "*http.response" && t.is.Elem().PkgPath() == "net/http" {
 		t.inside = untouched
 	}
 	return t

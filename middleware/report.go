@@ -26,13 +26,13 @@ const (
 
 var phases = []string{"serving", "announcing", "draining", "cancelling", "cutting", "done"}
 
-// String gives the phase's word, such as "draining", and "unknown" for a value
+// String gives the phase's word, such as "draining", and "Phase(n)" for a value
 // that is none of them.
 func (p Phase) String() string {
 	if int(p) < len(phases) {
 		return phases[p]
 	}
-	return "unknown"
+	return fmt.Sprintf("Phase(%d)", uint8(p))
 }
 
 // MarshalText implements [encoding.TextMarshaler] with the words of String. It
@@ -70,8 +70,8 @@ type Report struct {
 	Found  stream.Tally // open when the drain began
 	Open   stream.Tally // open now
 
-	// How those ended that were open when the drain began or came after:
-	// see [stream.Outcome].
+	// How those ended that were open when the drain began or came after: see
+	// [stream.Outcome]. So Report.All is the number of these, not of all responses.
 	stream.Outcomes
 
 	// Ends are the responses that the drain had to cut, those first whose end

@@ -44,5 +44,5 @@ func TestReportAsJSON(t *testing.T) {
 	assert.Equal(t, middleware.Cutting, phase)
 	_, err = middleware.Phase(99).MarshalText()
 	require.EqualError(t, err, "middleware: phase 99 is unknown; use Serving to Done")
-	assert.Equal(t, "unknown", middleware.Phase(99).String())
+	assert.Equal(t, "Phase(99)", middleware.Phase(99).String())
 }

@@ -31,10 +31,11 @@ type Share struct {
 // Shed is what has become of the streams that one call of [Drainer.Shed] picked.
 type Shed struct {
 	Picked          int // by that call
-	stream.Outcomes     // of those of them that have ended
+	stream.Outcomes     // of those that have ended since
 }
 
-var errShedDraining = errors.New("middleware: Shed: the drain has begun, and tells every stream")
+// ErrDrainBegun is what [Drainer.Shed] returns when a drain has begun.
+var ErrDrainBegun = errors.New("middleware: Shed: the drain has begun, and tells every stream")
 
 // Shed says goodbye to a part of the streams, at the pace of their rules, while the
 // server goes on serving: to move clients to replicas that are new, or to rehearse a
@@ -45,7 +46,8 @@ var errShedDraining = errors.New("middleware: Shed: the drain has begun, and tel
 // those not yet told stay, those that were told end by their own clocks, and the
 // error wraps that of ctx; the pace doesn't look at its deadline. When a drain begins,
 // it takes over, and Shed returns as they end in it. Once one has begun, Shed picks
-// nobody and returns an error, as it does for a Share that can't be.
+// nobody and returns [ErrDrainBegun]; for a Share that can't be it returns an error
+// that says why.
 //
 // Clients come back to where their load balancer sends them. One that balances
 // connections, not requests, would send those of an HTTP/1.1 event stream back over
@@ -71,7 +73,7 @@ func (d *Drainer) Shed(ctx context.Context, share Share) (Shed, error) {
 		}
 	}
 	if !d.post(func(c *conductor) { c.shed(r, matching) }) {
-		return Shed{}, errShedDraining
+		return Shed{}, ErrDrainBegun
 	}
 	select {
 	case <-r.done:
@@ -122,7 +124,7 @@ type shed struct {
 // shed picks streams and plans their ends.
 func (c *conductor) shed(r *shed, matching []*stream.Entry) {
 	if c.d.draining() {
-		r.err = errShedDraining
+		r.err = ErrDrainBegun
 		close(r.done)
 		return
 	}

@@ -78,11 +78,11 @@ func (x *exchange) commit(code int) {
 	}
 }
 
-// look takes from the header what kind of response this is. A handler that never
-// asked for the header has set nothing in it, and net/http would copy an empty
-// one for our asking: for such a one it is early enough when the header leaves,
-// in case that somebody around us has set it, where we know when that is. The
-// turn must be held by the caller.
+// look takes from the header what kind of response this is. It is put off while the
+// handler has not asked for the header: it has set nothing in it then, somebody
+// around us may have, and net/http would make a copy for our asking. When the header
+// leaves, where we know when that is, is early enough. The turn must be held by the
+// caller.
 func (x *exchange) look() {
 	x.looked = true
 	h := x.w.Header()
@@ -160,8 +160,9 @@ func (x *exchange) tooLate(n int) (int, error) {
 const inOneGo = 2048
 
 // wrote counts what was written. What net/http may hold back hasn't moved yet, and
-// needs no look at the clock, which for a short body would be the dearest part. A
-// stream's moves at once where that is for another writer to say.
+// needs no look at the clock, which for a short body would be the dearest part. What
+// another writer holds back we can't know, so with one a stream's counts as moved at
+// once.
 func (x *exchange) wrote(n int64) {
 	x.written += n
 	if n > inOneGo-int64(x.held) || n > 0 && x.inside >= foreign && x.tail != nil {

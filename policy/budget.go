@@ -14,8 +14,10 @@ type Budget struct {
 	Total time.Duration
 	// Announce is the first part of it, in which the server is not ready any more but still serves; zero: none.
 	Announce time.Duration
-	// Reserve is the last part of it, kept for what comes after the last cut: servers and databases to close, logs to
-	// flush; zero: 10 % of Total, but at least 1 s, at most 2 s, and never over half of Total.
+	// Reserve is the last part of it, kept for what comes after the last cut: in its first half the handlers that were cut
+	// have to return, before they are given up and reported as running, and the rest is for the connections that are left.
+	// What main does when the drain is over, databases to close and logs to flush, is outside of Total. Zero: 10 % of Total,
+	// but at least 1 s, at most 2 s, and never over half of Total.
 	Reserve time.Duration
 }
 

@@ -26,8 +26,8 @@ const margin = 5 * time.Second
 //	LASTCALL_BUDGET                   Budget.Total, as "40s"
 //	LASTCALL_ANNOUNCE                 Budget.Announce, as "5s"
 //	LASTCALL_RESERVE                  Budget.Reserve, as "1500ms"
-//	TERMINATION_GRACE_PERIOD_SECONDS  what Budget.Total is made from where LASTCALL_BUDGET is not set, as "30": so many
-//	                                  seconds, less a sixth, less 5 s at most
+//	TERMINATION_GRACE_PERIOD_SECONDS  what Budget.Total is made from where LASTCALL_BUDGET is not set, as "30": that
+//	                                  many seconds, less a sixth of them or 5 s, whichever is less
 //
 // No platform that we know of sets any of them, or tells a process its stop timeout in another way, so they are for
 // whoever writes the manifest, beside the timeout itself. Kubernetes' downward API has no field for

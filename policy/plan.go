@@ -41,7 +41,7 @@ type Moments struct {
 	Retry time.Duration
 }
 
-// After returns m for a clock on which what m counts from is at zero.
+// After returns m counted from zero later: for a clock on which what m counts from stands at zero.
 func (m Moments) After(zero time.Duration) Moments {
 	m.Farewell += zero
 	m.Cancel += zero
@@ -121,10 +121,10 @@ func (p *Plan) Late(s Subject, at time.Duration) Moments {
 	return g.tell(at+end.grace, end)
 }
 
-// Tardy returns m as it is for a stream under r whose farewell comes only now, at at, since whoever keeps the moments was
-// held up: with the time that follows, as far as there is any, and the slot that it has.
-func (p *Plan) Tardy(m Moments, r Rule, at time.Duration) Moments {
-	at = min(max(m.Farewell, at), p.work)
+// Tardy returns m for a stream under r that is told only now, after m.Farewell, because whoever keeps the moments was held
+// up. The times that follow the farewell are the rule's, as far as the work lasts, and its slot is that of m.
+func (p *Plan) Tardy(m Moments, r Rule, now time.Duration) Moments {
+	at := min(max(m.Farewell, now), p.work)
 	r.Grace = 0
 	end := p.left(r, at)
 	m.Farewell, m.Cancel, m.Cut = at, at+end.timeout, at+end.timeout+end.mercy
@@ -140,8 +140,8 @@ func (p *Plan) left(r Rule, at time.Duration) parts {
 	return r.stream(p.work - at)
 }
 
-// Pick returns the places in all of the n subjects that an Order puts first, in that order, and of all where there are
-// fewer: those that a part of the streams is, which is to be told without the rest.
+// Pick chooses the n streams that are told when only a part is: it returns the indices into all of the first n in the given
+// Order, or of all where there are fewer.
 func (p *Plan) Pick(all []Subject, order Order, n int) []int32 {
 	picked := make([]int32, len(all))
 	for i := range picked {

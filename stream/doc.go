@@ -12,6 +12,6 @@
 //	context.Cause(ctx)               // is ErrDraining once the drain has done so
 //
 // The rest ([Registry], [Entry], [Link]) is the drain's side, which package
-// middleware works with. Package stream writes no byte to any connection,
+// middleware works with, and which may change with it in any release. Package stream writes no byte to any connection,
 // starts no goroutine and keeps no clock running for an idle response.
 package stream

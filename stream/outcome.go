@@ -1,5 +1,7 @@
 package stream
 
+import "fmt"
+
 // An Outcome is how a response ended. Each response has exactly one.
 type Outcome uint8
 
@@ -15,12 +17,12 @@ const (
 
 var outcomeNames = [outcomes]string{"completed", "told", "unanswered", "cancelled", "cut", "refused"}
 
-// String gives the outcome's word, such as "told", and "unknown" for a value that is none of them.
+// String gives the outcome's word, such as "told", and "Outcome(n)" for a value that is none of them.
 func (o Outcome) String() string {
 	if o < outcomes {
 		return outcomeNames[o]
 	}
-	return "unknown"
+	return fmt.Sprintf("Outcome(%d)", uint8(o))
 }
 
 // Outcomes counts responses by how they ended. The zero Outcomes counts none.

@@ -20,12 +20,12 @@ const (
 
 var protocolNames = []string{"http", "sse", "websocket", "hijacked", "lines", "parts"}
 
-// String gives the protocol's word, such as "sse", and "unknown" for a value that is none of them.
+// String gives the protocol's word, such as "sse", and "Protocol(n)" for a value that is none of them.
 func (p Protocol) String() string {
 	if int(p) < len(protocolNames) {
 		return protocolNames[p]
 	}
-	return "unknown"
+	return fmt.Sprintf("Protocol(%d)", uint8(p))
 }
 
 // MarshalText implements [encoding.TextMarshaler] with the words of String. It fails on an unknown value.

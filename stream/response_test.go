@@ -211,9 +211,9 @@ func (l *link) LastByte() time.Time { return l.last }
 func TestWords(t *testing.T) {
 	assert.Equal(t, "told", stream.Told.String())
 	assert.Equal(t, "refused", stream.Refused.String())
-	assert.Equal(t, "unknown", stream.Outcome(99).String())
+	assert.Equal(t, "Outcome(99)", stream.Outcome(99).String())
 	assert.Equal(t, "websocket", stream.WebSocket.String())
-	assert.Equal(t, "unknown", stream.Protocol(99).String())
+	assert.Equal(t, "Protocol(99)", stream.Protocol(99).String())
 	for p := stream.HTTP; p <= stream.Parts; p++ {
 		text, err := p.MarshalText()
 		require.NoError(t, err)

@@ -2,10 +2,11 @@ package ws
 
 import "sync/atomic"
 
-// A turn is a lock that is held across I/O: whoever has it writes to the connection, or reads from it. Only the
-// handler's own goroutines, one that sends what they have left held, and one that closes after them, ever wait for it. It is no sync.Mutex so that whoever waits is
-// durably blocked for testing/synctest: else a peer that doesn't read would hang its users' tests. Nor is it a channel
-// alone, which makes each Read and Write cost half as much again.
+// A turn is a lock that is held across I/O: whoever has it writes to the connection, or reads from it. The handler's own
+// goroutines wait for it, one that sends what they have left held, and one that closes after them.
+//
+// It is no sync.Mutex, so that whoever waits is durably blocked for testing/synctest: else a peer that doesn't read would
+// hang its users' tests. Nor is it a channel alone, which makes each Read and Write cost half as much again.
 type turn struct {
 	users atomic.Int32  // who has it, and those that wait
 	next  chan struct{} // the turn, on its way from one to the next

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -31,8 +32,11 @@ func (g *graceful) operate(mux *http.ServeMux) {
 // shed says goodbye to half of the streams, over two seconds.
 func (g *graceful) shed(w http.ResponseWriter, r *http.Request) {
 	shed, err := g.drainer.Shed(r.Context(), middleware.Share{Fraction: 0.5, Rule: policy.Rule{Spread: 2 * time.Second}})
-	if err != nil {
+	if errors.Is(err, middleware.ErrDrainBegun) {
 		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
+	if err != nil { // who asked has left
 		return
 	}
 	fmt.Fprintf(w, "%d picked: %d told, %d unanswered, %d cut\n", shed.Picked, shed.Told, shed.Unanswered, shed.Cut)
