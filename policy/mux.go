@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"sync"
 )
 
@@ -77,9 +78,8 @@ func (m *Mux) find(req *http.Request) *Rule {
 	return &m.Default
 }
 
-// seal works out the rules as they are handed out, and gives m.Default to what no pattern matches. It would have it
-// anyway, but ServeMux takes twice as long to find nothing, since it then collects the methods that would have been
-// allowed; and in a table of streams, nothing is what most requests match.
+// seal works out the rules as they are handed out, and gives m.Default to what no pattern matches, so that the tree
+// answers for that too: in a table of streams it is most requests.
 func (m *Mux) seal() {
 	m.inUse = true
 	for _, at := range m.routes {
@@ -90,6 +90,9 @@ func (m *Mux) seal() {
 	rest := &route{pattern: "/", whole: m.Default}
 	if panicOf(func() { m.mux.Handle(rest.pattern, rest) }) == nil {
 		m.tree.add(rest.pattern, &rest.whole)
+	}
+	if asGo121() {
+		m.tree = tree{} // ServeMux answers for everything
 	}
 }
 
@@ -125,4 +128,12 @@ func (m *Mux) misfits(b Budget) []fault {
 		all = append(all, faultsAt(at.at, "", b.misfits(at.pattern, rules[i+1], lead[i+1]))...)
 	}
 	return append(all, faultsAt(m.defaultAt, "", b.misfits("", m.Default, lead[0]))...)
+}
+
+// asGo121 tells whether http.ServeMux is as it was before it had wildcards, by GODEBUG's httpmuxgo121.
+func asGo121() bool {
+	var mux http.ServeMux
+	mux.Handle("/{any}", new(route))
+	_, pattern := mux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/one"}})
+	return pattern == ""
 }

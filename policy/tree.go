@@ -49,7 +49,7 @@ func (n *node) add(path string, rule *Rule) {
 		var segment string
 		segment, path = first(path)
 		switch {
-		case segment == "/", strings.HasSuffix(segment, "...}"):
+		case segment == "/", strings.HasPrefix(segment, "{") && strings.HasSuffix(segment, "...}"):
 			n.below = rule
 			return
 		case segment == "{$}":
@@ -91,18 +91,18 @@ func first(path string) (segment, rest string) {
 }
 
 // find gives the rule of the request, nil where ServeMux has to be asked: it has its own ways with a host that is
-// named, a path that is escaped or isn't clean, a CONNECT, and with what nothing matches.
+// named, with a path that is escaped or isn't clean, and with a CONNECT.
 func (t *tree) find(req *http.Request) *Rule {
 	path := req.URL.Path
 	if req.URL.RawPath != "" || path == "" || path[0] != '/' || req.Method == http.MethodConnect || !t.anywhere(req.Host) {
 		return nil
 	}
-	found := t.methods[req.Method].find(path)
+	found := t.methods[req.Method].match(path)
 	if found == nil && req.Method == http.MethodHead {
-		found = t.methods[http.MethodGet].find(path)
+		found = t.methods[http.MethodGet].match(path)
 	}
 	if found == nil {
-		found = t.methods[""].find(path)
+		found = t.methods[""].match(path)
 	}
 	if found == askServeMux {
 		return nil
@@ -115,10 +115,11 @@ func (t *tree) anywhere(host string) bool {
 	return len(t.hosts) == 0 || !strings.Contains(host, ":") && !t.hosts[host]
 }
 
-// find gives the rule of the pattern that takes the rest of a path and says the most about it: a segment by its name
+// match gives the rule of the pattern that takes the rest of a path and says the most about it: a segment by its name
 // says more than any segment, and that more than all that follows. Patterns of which neither says more than the other
-// are a conflict, and never come into one table.
-func (n *node) find(path string) *Rule {
+// are a conflict, and never come into one table, but for an empty segment beside a wildcard, where the later one counts,
+// as in ServeMux. It gives nil where nothing matches, and askServeMux where that can't be told here.
+func (n *node) match(path string) *Rule {
 	if n == nil {
 		return nil
 	}
@@ -132,11 +133,11 @@ func (n *node) find(path string) *Rule {
 	if unclean(segment) {
 		return askServeMux // which may redirect to a clean path
 	}
-	if found := n.named[segment].find(rest); found != nil {
+	if found := n.named[segment].match(rest); found != nil {
 		return found
 	}
 	if segment != "/" {
-		if found := n.any.find(rest); found != nil {
+		if found := n.any.match(rest); found != nil {
 			return found
 		}
 	}
