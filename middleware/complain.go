@@ -14,7 +14,7 @@ import (
 // net/http's for HTTP/1 and may see to it differently.
 func (x *exchange) complain(what string) bool {
 	srv, ok := x.req.Context().Value(http.ServerContextKey).(*http.Server)
-	if !ok || x.inside >= foreign {
+	if !ok || x.inside >= innerForeign {
 		return false
 	}
 	logf := log.Printf

@@ -75,7 +75,7 @@ func (c *conductor) sleep(alarm *time.Timer) {
 // plan gives a response its moments, in place of those that it had.
 func (c *conductor) plan(s *step, kind policy.Kind, m policy.Moments) {
 	s.kind, s.moments = kind, m
-	c.schedule(s, farewell, m.Farewell)
+	c.schedule(s, actFarewell, m.Farewell)
 }
 
 // disclose lets the response know of its moments: its handler may ask for them,
@@ -93,10 +93,10 @@ func (c *conductor) take(s *step, now time.Duration) {
 	}
 	m := s.moments
 	switch s.next {
-	case farewell:
+	case actFarewell:
 		if s.kind != policy.Infinite {
 			e.Tell()
-			c.schedule(s, cancel, m.Cancel)
+			c.schedule(s, actCancel, m.Cancel)
 			return
 		}
 		m = c.catchUp(s, now)
@@ -109,13 +109,13 @@ func (c *conductor) take(s *step, now time.Duration) {
 		}
 		s.short = false
 		c.speak(s, func() { c.d.say(e, m.Retry) })
-		c.schedule(s, insist, m.Farewell+(m.Cancel-m.Farewell)/2)
-	case insist:
+		c.schedule(s, actInsist, m.Farewell+(m.Cancel-m.Farewell)/2)
+	case actInsist:
 		if !s.saying { // else it comes after, in goOn
 			c.insist(s)
 		}
-		c.schedule(s, cancel, m.Cancel)
-	case cancel:
+		c.schedule(s, actCancel, m.Cancel)
+	case actCancel:
 		if c.mayWait(s, now) {
 			return
 		}
@@ -123,8 +123,8 @@ func (c *conductor) take(s *step, now time.Duration) {
 		e.Tell()
 		e.Cancel()
 		c.act(e.Link().Finish)
-		c.schedule(s, cut, m.Cut)
-	case cut:
+		c.schedule(s, actCut, m.Cut)
+	case actCut:
 		c.cut(s, now)
 	}
 }
@@ -151,7 +151,7 @@ func (c *conductor) mayWait(s *step, now time.Duration) bool {
 	if now >= m.Cancel+half || !s.saying && !(short && s.kind == policy.Infinite && s.entry.AwaitsBoundary()) {
 		return false
 	}
-	c.schedule(s, cancel, m.Cancel+half)
+	c.schedule(s, actCancel, m.Cancel+half)
 	return true
 }
 
@@ -164,11 +164,11 @@ func (c *conductor) goOn(s *step) {
 	}
 	s.entry.Tell() // after the farewell, so that a handler that hears it and returns can't come before
 	switch {
-	case s.next != cancel:
+	case s.next != actCancel:
 	case !s.short:
 		c.insist(s)
 	default:
-		c.schedule(s, cancel, s.moments.Cancel)
+		c.schedule(s, actCancel, s.moments.Cancel)
 	}
 }
 
@@ -218,17 +218,17 @@ func (c *conductor) changed(e *stream.Entry) {
 		c.count(e, o)
 		return
 	}
-	if s != nil && s.kind == kind && s.next == cancel {
-		c.schedule(s, cancel, s.moments.Cancel) // it may have waited for its farewell
+	if s != nil && s.kind == kind && s.next == actCancel {
+		c.schedule(s, actCancel, s.moments.Cancel) // it may have waited for its farewell
 	}
 	switch {
 	case c.sealed():
-		if s != nil && s.kind != kind && s.next <= cancel && !(s.begun() && e.Committed()) {
+		if s != nil && s.kind != kind && s.next <= actCancel && !(s.begun() && e.Committed()) {
 			c.replan(s, kind)
 		}
 	case s == nil || !s.begun():
 		c.age(e)
-	case kind != policy.Infinite && s.next <= cancel && !e.Committed():
+	case kind != policy.Infinite && s.next <= actCancel && !e.Committed():
 		c.spare(s)
 	}
 }

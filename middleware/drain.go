@@ -163,7 +163,7 @@ func (c *conductor) hasten(s *step) {
 	m := &s.moments
 	m.Cancel, m.Cut = min(m.Cancel, late.Cancel), min(m.Cut, late.Cut)
 	limit := m.Cancel
-	if s.next == cut {
+	if s.next == actCut {
 		limit = m.Cut
 	}
 	c.schedule(s, s.next, min(s.at, limit))

@@ -21,6 +21,7 @@ func (x *exchange) finish(returned bool) (abort bool) {
 		x.tail.taken.handlerReturned() // the response lives on in its connection
 		return false
 	}
+	x.handBack()
 	if x.committed && !x.looked && x.Cancelled() {
 		x.look() // the header is still here, and says what is whole
 	}
@@ -33,8 +34,8 @@ func (x *exchange) finish(returned bool) (abort bool) {
 		x.lastWrites() // anew: the handler may have set a deadline with each of its writes
 	case x.committed || !returned:
 	case outcome == stream.Cancelled:
-		x.answerInstead()      // net/http would make an empty 200 of this, which is a lie
-		x.turn.endAs(answered) // nor may somebody around us say more
+		x.answerInstead()          // net/http would make an empty 200 of this, which is a lie
+		x.turn.endAs(turnAnswered) // nor may somebody around us say more
 	case x.d.draining():
 		x.w.Header().Set("Connection", "close")
 	}
@@ -42,7 +43,7 @@ func (x *exchange) finish(returned bool) (abort bool) {
 		x.part()
 	}
 	if outcome == stream.Completed && !x.committed {
-		x.turn.endAs(silent)
+		x.turn.endAs(turnSilent)
 	}
 	x.Release()
 	x.d.end(&x.Entry, outcome)
@@ -111,7 +112,7 @@ func (x *exchange) answered() bool {
 // more. Once the request's context is over nobody may be there but a goroutine
 // that the handler has left behind, and the writer inside another request's.
 func (x *exchange) isAround() bool {
-	return x.turn.state.Load() == silent && x.Request().Context().Err() == nil
+	return x.turn.state.Load() == turnSilent && x.Request().Context().Err() == nil
 }
 
 // Finish implements [stream.Link]. The handler's return ends the response; one

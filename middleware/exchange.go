@@ -11,9 +11,9 @@ import (
 
 // An exchange carries one response over its http.ResponseWriter. It is the
 // response's link until the connection is hijacked, and what the handler writes
-// to, through one of the faces of faces.go. What only some responses need isn't in
-// it: Go keeps larger objects than 512 bytes with a header of their own, which takes
-// each request a fifteenth of what it costs.
+// to, through one of the faces of faces.go. What only some responses need is
+// elsewhere: an object of more than 512 bytes has a header of the allocator's, and
+// takes the next size class.
 type exchange struct {
 	stream.Entry
 
@@ -26,7 +26,7 @@ type exchange struct {
 	turn turn
 	cut  atomic.Bool // by force: nothing that is written now arrives
 
-	inside inside // what w is; written by who has the turn, or asks for the header
+	inside inner // what w is; written by who has the turn, or asks for the header
 
 	// owned by whoever has the turn
 	committed bool        // a final status is on its way
@@ -51,7 +51,6 @@ func (x *exchange) run(next http.Handler, has abilities) {
 		if !returned && x.farewelled() {
 			v = recover()
 		}
-		x.handBack()
 		abort := x.finish(returned)
 		switch {
 		case v == http.ErrAbortHandler:
@@ -73,11 +72,9 @@ func (x *exchange) run(next http.Handler, has abilities) {
 
 // handBack gives the caller what the handler learned of the request: net/http
 // removes the multipart files of the request that it made, not of our copy, and
-// middleware around us logs the pattern.
+// middleware around us logs the pattern. Behind a hijack goroutines may be at the
+// request still.
 func (x *exchange) handBack() {
-	if x.hijacked() { // its goroutines may be at the request still
-		return
-	}
 	in := x.Request()
 	in.MultipartForm, in.Form, in.PostForm, in.Pattern = x.req.MultipartForm, x.req.Form, x.req.PostForm, x.req.Pattern
 }

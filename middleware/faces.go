@@ -11,32 +11,32 @@ import (
 type abilities uint8
 
 const (
-	flush abilities = 1 << iota
-	hijack
-	notify
-	read
-	push
+	canFlush abilities = 1 << iota
+	canHijack
+	canNotify
+	canRead
+	canPush
 
-	ofHTTP1 = flush | hijack | notify | read // net/http's own
-	ofHTTP2 = flush | notify | push
+	ofHTTP1 = canFlush | canHijack | canNotify | canRead // net/http's own
+	ofHTTP2 = canFlush | canNotify | canPush
 )
 
 func abilitiesOf(w http.ResponseWriter) (has abilities) {
 	if _, ok := w.(http.Flusher); ok {
-		has |= flush
+		has |= canFlush
 	}
 	if _, ok := w.(http.Hijacker); ok {
-		has |= hijack
+		has |= canHijack
 	}
 	//lint:ignore SA1019 handlers still ask for it
 	if _, ok := w.(http.CloseNotifier); ok {
-		has |= notify
+		has |= canNotify
 	}
 	if _, ok := w.(io.ReaderFrom); ok {
-		has |= read
+		has |= canRead
 	}
 	if _, ok := w.(http.Pusher); ok {
-		has |= push
+		has |= canPush
 	}
 	return has
 }
@@ -62,80 +62,80 @@ func (x *exchange) face(has abilities) http.ResponseWriter {
 	switch has {
 	case ofHTTP2:
 		return http2Face{f}
-	case flush:
+	case canFlush:
 		return f
-	case flush | hijack:
+	case canFlush | canHijack:
 		return struct {
 			flushFace
 			hijacker
 		}{f, h}
-	case flush | notify:
+	case canFlush | canNotify:
 		return struct {
 			flushFace
 			notifier
 		}{f, c}
-	case flush | read:
+	case canFlush | canRead:
 		return struct {
 			flushFace
 			reader
 		}{f, r}
-	case flush | push:
+	case canFlush | canPush:
 		return struct {
 			flushFace
 			pusher
 		}{f, s}
-	case flush | hijack | notify:
+	case canFlush | canHijack | canNotify:
 		return struct {
 			flushFace
 			hijacker
 			notifier
 		}{f, h, c}
-	case flush | hijack | read:
+	case canFlush | canHijack | canRead:
 		return struct {
 			flushFace
 			hijacker
 			reader
 		}{f, h, r}
-	case flush | hijack | push:
+	case canFlush | canHijack | canPush:
 		return struct {
 			flushFace
 			hijacker
 			pusher
 		}{f, h, s}
-	case flush | notify | read:
+	case canFlush | canNotify | canRead:
 		return struct {
 			flushFace
 			notifier
 			reader
 		}{f, c, r}
-	case flush | read | push:
+	case canFlush | canRead | canPush:
 		return struct {
 			flushFace
 			reader
 			pusher
 		}{f, r, s}
-	case flush | hijack | notify | push:
+	case canFlush | canHijack | canNotify | canPush:
 		return struct {
 			flushFace
 			hijacker
 			notifier
 			pusher
 		}{f, h, c, s}
-	case flush | hijack | read | push:
+	case canFlush | canHijack | canRead | canPush:
 		return struct {
 			flushFace
 			hijacker
 			reader
 			pusher
 		}{f, h, r, s}
-	case flush | notify | read | push:
+	case canFlush | canNotify | canRead | canPush:
 		return struct {
 			flushFace
 			notifier
 			reader
 			pusher
 		}{f, c, r, s}
-	case flush | hijack | notify | read | push:
+	case canFlush | canHijack | canNotify | canRead | canPush:
 		return struct {
 			flushFace
 			hijacker
@@ -143,91 +143,91 @@ func (x *exchange) face(has abilities) http.ResponseWriter {
 			reader
 			pusher
 		}{f, h, c, r, s}
-	case hijack:
+	case canHijack:
 		return struct {
 			plainFace
 			hijacker
 		}{p, h}
-	case notify:
+	case canNotify:
 		return struct {
 			plainFace
 			notifier
 		}{p, c}
-	case read:
+	case canRead:
 		return struct {
 			plainFace
 			reader
 		}{p, r}
-	case push:
+	case canPush:
 		return struct {
 			plainFace
 			pusher
 		}{p, s}
-	case hijack | notify:
+	case canHijack | canNotify:
 		return struct {
 			plainFace
 			hijacker
 			notifier
 		}{p, h, c}
-	case hijack | read:
+	case canHijack | canRead:
 		return struct {
 			plainFace
 			hijacker
 			reader
 		}{p, h, r}
-	case hijack | push:
+	case canHijack | canPush:
 		return struct {
 			plainFace
 			hijacker
 			pusher
 		}{p, h, s}
-	case notify | read:
+	case canNotify | canRead:
 		return struct {
 			plainFace
 			notifier
 			reader
 		}{p, c, r}
-	case notify | push:
+	case canNotify | canPush:
 		return struct {
 			plainFace
 			notifier
 			pusher
 		}{p, c, s}
-	case read | push:
+	case canRead | canPush:
 		return struct {
 			plainFace
 			reader
 			pusher
 		}{p, r, s}
-	case hijack | notify | read:
+	case canHijack | canNotify | canRead:
 		return struct {
 			plainFace
 			hijacker
 			notifier
 			reader
 		}{p, h, c, r}
-	case hijack | notify | push:
+	case canHijack | canNotify | canPush:
 		return struct {
 			plainFace
 			hijacker
 			notifier
 			pusher
 		}{p, h, c, s}
-	case hijack | read | push:
+	case canHijack | canRead | canPush:
 		return struct {
 			plainFace
 			hijacker
 			reader
 			pusher
 		}{p, h, r, s}
-	case notify | read | push:
+	case canNotify | canRead | canPush:
 		return struct {
 			plainFace
 			notifier
 			reader
 			pusher
 		}{p, c, r, s}
-	case hijack | notify | read | push:
+	case canHijack | canNotify | canRead | canPush:
 		return struct {
 			plainFace
 			hijacker

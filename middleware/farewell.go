@@ -32,12 +32,12 @@ type follower interface {
 	Boundary(p []byte) int // length of the shortest prefix of p that ends at one, or -1
 }
 
-// A tail is what a stream needs for its farewell, and what a connection was hijacked
-// for. Most responses have neither.
+// A tail is what a stream needs for its farewell, and the link of a hijacked
+// connection. Most responses have neither. Whoever has the turn owns it, and makes it.
 type tail struct {
 	follow follower  // where in the body we are; nil: nothing can be put into it
 	asked  *word     // the farewell that waits for a boundary
-	taken  *takeover // what the connection was hijacked for
+	taken  *takeover // the hijacked connection; nil: it wasn't hijacked
 }
 
 // followed tells whether a farewell can be put into the body.
@@ -76,7 +76,7 @@ func (x *exchange) recognise(h http.Header) (policy.Kind, stream.Protocol) {
 		x.follow(s)
 		return policy.Infinite, stream.WebSocket
 	}
-	contentType := first(h, "Content-Type")
+	contentType := firstValue(h, "Content-Type")
 	mediaType, _, _ := strings.Cut(contentType, ";")
 	switch strings.ToLower(strings.TrimSpace(mediaType)) {
 	case "text/event-stream":
@@ -104,10 +104,10 @@ func (x *exchange) recognise(h http.Header) (policy.Kind, stream.Protocol) {
 func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
 	w := &word{Farewell: f.Expand(retry), retry: retry}
 	switch was := x.turn.leave(w); {
-	case was == free:
+	case was == turnFree:
 		x.ask(w)
 		x.yield()
-	case was >= over:
+	case was >= turnOver:
 		if t, ok := x.Link().(*takeover); ok && x.Say() { // since a moment ago, and the handler has left
 			t.Farewell(f, retry)
 		}

@@ -107,10 +107,10 @@ func (g *graceful) ruleOf(r *http.Request) *policy.Rule {
 // track enters the request's response, or refuses it and gives nil. It is apart
 // from ServeHTTP so that what it needs doesn't lie on the stack of every open
 // response.
-func (g *graceful) track(w http.ResponseWriter, inside inside, r *http.Request) *exchange {
+func (g *graceful) track(w http.ResponseWriter, inside inner, r *http.Request) *exchange {
 	rule := g.ruleOf(r)
-	if inside == foreign && sse.Encoded(w.Header()) {
-		inside = encoding
+	if inside == innerForeign && sse.Encoded(w.Header()) {
+		inside = innerEncoding
 	}
 	x := &exchange{d: g.d, w: w, inside: inside, declared: -1}
 	x.req = *r.WithContext(x.Context())

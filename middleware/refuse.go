@@ -43,7 +43,7 @@ func (x *exchange) answerInstead() {
 	for _, name := range []string{"Cache-Control", "Content-Length", "Etag", "Last-Modified", "Trailer"} {
 		h.Del(name)
 	}
-	if x.inside != encoding {
+	if x.inside != innerEncoding {
 		h.Del("Content-Encoding")
 	}
 	h.Set("Connection", "close")

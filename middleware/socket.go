@@ -36,7 +36,7 @@ func (x *exchange) link() stream.Link {
 // connect is link for a CONNECT, which is an extended one if it has a :protocol (RFC
 // 8441, section 4). No HTTP/1 header has a name like that.
 func (x *exchange) connect() stream.Link {
-	if !strings.EqualFold(first(x.req.Header, ":protocol"), "websocket") {
+	if !strings.EqualFold(firstValue(x.req.Header, ":protocol"), "websocket") {
 		return x
 	}
 	s := &socket{exchange: x, frames: ws.NewFrames(), body: x.req.Body}

@@ -12,10 +12,10 @@ import (
 type act uint8
 
 const (
-	farewell act = iota
-	insist
-	cancel
-	cut
+	actFarewell act = iota
+	actInsist
+	actCancel
+	actCut
 )
 
 // A step is a response's next act.
@@ -34,7 +34,7 @@ type step struct {
 // begun tells whether the response is past what can be taken back: a stream whose
 // farewell has been asked for, or a context that has been cancelled.
 func (s *step) begun() bool {
-	return s.next > cancel || s.kind == policy.Infinite && s.next > farewell
+	return s.next > actCancel || s.kind == policy.Infinite && s.next > actFarewell
 }
 
 // An agenda holds the next step of each response that has one, the earliest first.

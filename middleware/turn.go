@@ -19,28 +19,28 @@ type turn struct {
 
 // A line is where one waits for the turn.
 type line struct {
-	mu    sync.Mutex    // guards following, and all changes of the state but from free and from taken to free
+	mu    sync.Mutex    // guards following, and all changes of the state but from free, from taken to free, and from over to more of it
 	freed chan struct{} // closed when the state turns free or over; nil: nobody waits
 	word  *word         // what the drain wants said
 }
 
 const (
-	free int32 = iota
-	taken
-	wanted // taken, and somebody waits or has left word
-	over   // taken for good: the response ends, and nobody else may touch the writer any more
+	turnFree int32 = iota
+	turnTaken
+	turnWanted // taken, and somebody waits or has left word
+	turnOver   // taken for good: the response ends, and nobody else may touch the writer any more
 	// over as well, once the response has ended:
-	silent   // without a word of its handler's
-	answered // by the drain, in its handler's place
+	turnSilent   // without a word of its handler's
+	turnAnswered // by the drain, in its handler's place
 )
 
 // take waits for the turn. It reports false when there is none any more.
-func (t *turn) take() bool { return t.state.CompareAndSwap(free, taken) || t.wait(wanted) }
+func (t *turn) take() bool { return t.state.CompareAndSwap(turnFree, turnTaken) || t.wait(turnWanted) }
 
 // end waits for the turn and takes it for good. It must be called once only.
 func (t *turn) end() {
-	if !t.state.CompareAndSwap(free, over) {
-		t.wait(over)
+	if !t.state.CompareAndSwap(turnFree, turnOver) {
+		t.wait(turnOver)
 	}
 }
 
@@ -67,10 +67,10 @@ func (t *turn) wait(as int32) bool {
 	defer l.mu.Unlock()
 	for {
 		switch was := t.wantLocked(); {
-		case was >= over:
+		case was >= turnOver:
 			return false
-		case was == free:
-			if as != wanted {
+		case was == turnFree:
+			if as != turnWanted {
 				t.setLocked(l, as)
 			}
 			return true
@@ -90,7 +90,7 @@ func (t *turn) wait(as int32) bool {
 func (t *turn) wantLocked() (was int32) {
 	for {
 		was = t.state.Load()
-		if was >= over || t.state.CompareAndSwap(was, wanted) {
+		if was >= turnOver || t.state.CompareAndSwap(was, turnWanted) {
 			return was
 		}
 	}
@@ -111,7 +111,7 @@ func (t *turn) leave(w *word) (was int32) {
 	l := t.inLine()
 	defer l.mu.Unlock()
 	was = t.wantLocked()
-	if was == taken || was == wanted {
+	if was == turnTaken || was == turnWanted {
 		l.word = w
 	}
 	return was
@@ -121,7 +121,7 @@ func (t *turn) leave(w *word) (was int32) {
 // it, acts on the word and gives again. So no word falls between a holder's
 // last look and its leaving.
 func (t *turn) give() *word {
-	if t.state.CompareAndSwap(taken, free) {
+	if t.state.CompareAndSwap(turnTaken, turnFree) {
 		return nil
 	}
 	l := t.inLine()
@@ -130,7 +130,7 @@ func (t *turn) give() *word {
 		l.word = nil
 		return w
 	}
-	t.setLocked(l, free)
+	t.setLocked(l, turnFree)
 	return nil
 }
 
@@ -140,11 +140,11 @@ func (t *turn) unlessOver(f func()) {
 	l := t.inLine()
 	defer l.mu.Unlock()
 	was := t.wantLocked() // so that end has to come by the lock
-	if was >= over {
+	if was >= turnOver {
 		return
 	}
 	f()
-	if was == free {
-		t.setLocked(l, free)
+	if was == turnFree {
+		t.setLocked(l, turnFree)
 	}
 }

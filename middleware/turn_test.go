@@ -37,7 +37,7 @@ func TestTurn(t *testing.T) {
 	}
 	wg.Go(func() { // the drain: one, which leaves no word before the last was acted on
 		for range each {
-			if turn.leave(&word{}) == free {
+			if turn.leave(&word{}) == turnFree {
 				act()
 				give()
 				continue
@@ -51,7 +51,7 @@ func TestTurn(t *testing.T) {
 	})
 	wg.Wait()
 	assert.Equal(t, left.Load(), acted.Load())
-	assert.Equal(t, free, turn.state.Load())
+	assert.Equal(t, turnFree, turn.state.Load())
 }
 
 func TestTurnThatEnded(t *testing.T) {
@@ -66,7 +66,7 @@ func TestTurnThatEnded(t *testing.T) {
 		turn.end()
 		close(ended)
 	}()
-	assert.Contains(t, []int32{taken, wanted}, turn.leave(&word{}))
+	assert.Contains(t, []int32{turnTaken, turnWanted}, turn.leave(&word{}))
 	assert.NotNil(t, turn.give())
 	assert.Nil(t, turn.give())
 	if <-waiting { // it came before the end
@@ -74,7 +74,7 @@ func TestTurnThatEnded(t *testing.T) {
 	}
 	<-ended
 	assert.False(t, turn.take(), "it is over")
-	assert.Equal(t, over, turn.leave(&word{}))
+	assert.Equal(t, turnOver, turn.leave(&word{}))
 	turn.unlessOver(func() { called++ })
 	assert.Equal(t, 1, called)
 }

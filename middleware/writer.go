@@ -46,8 +46,8 @@ func (x *exchange) writeHeader(code int) {
 // out, so a look that was put off is due first. net/http's own Header, too, is not
 // for use beside a Write: so committed and looked may be read without the turn.
 func (x *exchange) header() http.Header {
-	if x.inside == untouched {
-		x.inside = asked
+	if x.inside == innerUntouched {
+		x.inside = innerAsked
 		if x.committed && !x.looked && x.turn.take() {
 			x.look()
 			x.yield()
@@ -70,9 +70,9 @@ func (x *exchange) commit(code int) {
 		x.w.Header().Set("Connection", "close") // RFC 9112, section 9.6; over HTTP/2 net/http sends GOAWAY for it
 	}
 	switch {
-	case x.inside == untouched && !draining:
-	case x.inside == foreign && len(x.w.Header()) == 0 && x.Request().Method != http.MethodConnect:
-		x.looked, x.inside = true, mute // it says nothing but what the response is taken for anyway
+	case x.inside == innerUntouched && !draining:
+	case x.inside == innerForeign && len(x.w.Header()) == 0 && x.Request().Method != http.MethodConnect:
+		x.looked, x.inside = true, innerMute // it says nothing but what the response is taken for anyway
 	default:
 		x.look()
 	}
@@ -86,7 +86,7 @@ func (x *exchange) commit(code int) {
 func (x *exchange) look() {
 	x.looked = true
 	h := x.w.Header()
-	if length := first(h, "Content-Length"); length != "" {
+	if length := firstValue(h, "Content-Length"); length != "" {
 		if n, err := strconv.ParseInt(length, 10, 64); err == nil {
 			x.declared = n
 		}
@@ -103,9 +103,9 @@ func (x *exchange) look() {
 	x.Settle(kind, protocol, x.req.Pattern)
 }
 
-// first is h.Get for a name in its canonical form, which Get would bring it into
+// firstValue is h.Get for a name in its canonical form, which Get would bring it into
 // anew each time: that takes longer than to find it.
-func first(h http.Header, name string) string {
+func firstValue(h http.Header, name string) string {
 	if values := h[name]; len(values) > 0 {
 		return values[0]
 	}
@@ -149,7 +149,7 @@ func (x *exchange) write(p []byte) (int, error) {
 // tooLate answers a write of n bytes that comes when the turn is over. Whether
 // the farewell was said doesn't change any more.
 func (x *exchange) tooLate(n int) (int, error) {
-	if x.said || x.turn.state.Load() == answered {
+	if x.said || x.turn.state.Load() == turnAnswered {
 		return n, nil
 	}
 	return 0, errOver
@@ -165,7 +165,7 @@ const inOneGo = 2048
 // once.
 func (x *exchange) wrote(n int64) {
 	x.written += n
-	if n > inOneGo-int64(x.held) || n > 0 && x.inside >= foreign && x.tail != nil {
+	if n > inOneGo-int64(x.held) || n > 0 && x.inside >= innerForeign && x.tail != nil {
 		x.moved()
 	} else {
 		x.held += int16(n)
@@ -272,8 +272,8 @@ func (x *exchange) flushError() error {
 	switch {
 	case !x.looked:
 		x.look()
-	case x.inside == mute:
-		x.inside = foreign
+	case x.inside == innerMute:
+		x.inside = innerForeign
 		x.Settle(policy.Finite, stream.HTTP, x.req.Pattern) // it is there to stay, so that somebody may ask what it is
 	}
 	x.flushed = true

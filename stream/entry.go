@@ -108,7 +108,9 @@ func (e *Entry) Unplan() bool {
 	if e.partingLocked().said {
 		return false
 	}
-	e.prepareLocked().plan = nil
+	if e.parting != nil {
+		e.parting.plan = nil
+	}
 	return true
 }
 
@@ -177,7 +179,7 @@ func (e *Entry) Tell() {
 func (e *Entry) Untell() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if p := e.prepareLocked(); p.windUp == nil {
+	if p := e.parting; p != nil && p.windUp == nil {
 		p.told = false
 	}
 }

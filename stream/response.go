@@ -36,7 +36,7 @@ type Response struct {
 	link     Link         // what carries it
 	rule     *policy.Rule // which other responses may share: it is replaced, never changed
 	name     string       // the pattern that its handler was found by, or its path while that is not known
-	parting  *parting     // made when somebody first has to say something of it
+	parting  *parting     // made when the drain, or the handler, first says something of the response's end
 	tag      policy.Kind  // the handler's word
 	shape    policy.Kind  // what its header showed
 	protocol Protocol
@@ -51,8 +51,10 @@ type Response struct {
 }
 
 // entry gives the drain's side of r. It is the same memory: an Entry is a Response
-// and nothing else.
+// and nothing else, as the next line makes sure.
 func (r *Response) entry() *Entry { return (*Entry)(unsafe.Pointer(r)) }
+
+var _ = [1]struct{}{}[unsafe.Sizeof(Entry{})-unsafe.Sizeof(Response{})]
 
 // Kind tells how the drain takes this response: by the handler's [Tag], else by
 // its rule, else by what its header showed. It is [policy.Auto] while nothing
