@@ -202,7 +202,7 @@ func (c *conductor) act(f func()) { c.d.acts.Go(f) }
 func (d *Drainer) say(e *stream.Entry, retry time.Duration) {
 	f, err := e.Farewell(retry)
 	if err != nil {
-		d.log(slog.LevelWarn, "a farewell can't be sent; the next best is", "route", e.Route(), "error", err)
+		d.log(slog.LevelWarn, "a farewell can't be sent as it is, so the next best is sent", "route", e.Route(), "error", err)
 	}
 	e.Link().Farewell(f, retry)
 }

@@ -53,6 +53,7 @@ type Drainer struct {
 
 	once       sync.Once
 	wraps      atomic.Bool // a handler
+	blind      sync.Once   // says that cuts don't reach connections
 	isDraining atomic.Bool
 	serving    atomic.Int32  // calls of Run whose serve has not returned
 	final      chan struct{} // closed when there is a drain that can't be taken back
@@ -101,7 +102,8 @@ var ErrFinal = errors.New("middleware: the drain is final: it was begun, or take
 // from the call of Drain all the same.
 func (d *Drainer) Drain() { d.begin(time.Time{}, false) }
 
-// Resume takes back a drain that Drain began: the server is ready again when it
+// Resume takes back a drain that Drain began. The request that asks for it must not
+// come through [Graceful], which refuses it. The server is ready again when Resume
 // returns, and what has not been told yet stays, with no moment set any more.
 // Streams that were told end as they would have, and so does a finite response whose
 // context has been cancelled; one that only heard of the drain by stream.Draining has
@@ -131,7 +133,8 @@ func (d *Drainer) Resume() error {
 //
 // A deadline of ctx that comes before the budget's end shortens the drain, if
 // this call begins it. Don't hand in the context that the signal has cancelled:
-// it has no time left, and everything would be cut at once.
+// it has no time left, and everything would be cut at once. Nor call it from a handler
+// under d, which it would wait for: Start doesn't.
 func (d *Drainer) Shutdown(ctx context.Context) error {
 	if ctx.Err() != nil && !d.draining() {
 		d.log(slog.LevelWarn, "shutdown was given a context that is already over, so everything is cut at once; give it a new one with a deadline")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -127,6 +128,11 @@ func (x *exchange) Finish() {
 
 // Cut implements [stream.Link].
 func (x *exchange) Cut() {
+	if in := x.Request(); in.ProtoMajor == 1 && in.Context().Value(connKey{}) == nil {
+		x.d.blind.Do(func() {
+			x.d.log(slog.LevelWarn, "a cut can't close the connection under its handler, and its client may hear of nothing until that returns; set srv.ConnContext to the Drainer's, as Run does")
+		})
+	}
 	x.turn.unlessOver(func() {
 		x.cut.Store(true)
 		x.sever()

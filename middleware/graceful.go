@@ -48,11 +48,11 @@ func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler 
 	if err := errors.Join(whole.Validate(), d.Budget.Fit("given to Graceful", whole)); err != nil {
 		panic(fmt.Errorf("middleware: Graceful: %w", err))
 	}
+	d.wraps.Store(true) // or will: a router may call what follows with each request only
 	return func(next http.Handler) http.Handler {
 		if next == nil {
 			panic("middleware: Graceful was given a nil http.Handler to wrap")
 		}
-		d.wraps.Store(true)
 		g := &graceful{d: d, rule: rule, next: next}
 		if same || d.Policy == nil {
 			g.whole = &whole

@@ -220,7 +220,8 @@ func TestCutBodyNeverLooksWhole(t *testing.T) {
 				"goes on until cut":      {Grace: policy.AtOnce, Mercy: policy.AtOnce},
 			} {
 				t.Run(fmt.Sprint(protocol, ", around us ", around, ", inside one who ", handler), func(t *testing.T) {
-					d := &middleware.Drainer{Policy: rule}
+					var log bytes.Buffer
+					d := &middleware.Drainer{Policy: rule, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 					ts := httptest.NewUnstartedServer(wrap(middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 						_, err := io.WriteString(w, "first half")
 						w.(http.Flusher).Flush()
@@ -229,7 +230,8 @@ func TestCutBodyNeverLooksWhole(t *testing.T) {
 							_, err = io.WriteString(w, "and more")
 						}
 					}))))
-					if !strings.HasSuffix(protocol, "without ConnContext") {
+					blind := strings.HasSuffix(protocol, "without ConnContext")
+					if !blind {
 						ts.Config.ConnContext = d.ConnContext
 					}
 					var res *http.Response
@@ -257,6 +259,9 @@ func TestCutBodyNeverLooksWhole(t *testing.T) {
 					assert.Error(t, err)
 					assert.NoError(t, d.Shutdown(context.Background()))
 					assert.EqualValues(t, 1, d.Report().Cut)
+					if handler == "goes on until cut" {
+						assert.Equal(t, blind, strings.Contains(log.String(), "a cut can't close the connection"), "%s", &log)
+					}
 				})
 			}
 		}

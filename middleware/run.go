@@ -36,7 +36,8 @@ import (
 //
 // Run sets srv.ConnContext and srv.ConnState, and calls the functions that were
 // there before. It installs no signal handler: ctx says when to stop, see
-// [NotifyContext]. serve must return when srv is shut down.
+// [NotifyContext]. serve must return when srv is shut down; one that hasn't a second
+// after that is given up, with an error.
 func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error) error {
 	if srv == nil || serve == nil {
 		return errors.New("middleware: Run was given no server, or nothing that serves it; give it srv and srv.ListenAndServe, say")
@@ -61,6 +62,9 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	select {
 	case serveErr = <-served:
 		serving = false
+		if serveErr == nil && ctx.Err() == nil && !isClosed(d.final) {
+			d.log(slog.LevelWarn, "serve returned without an error and without a signal, so Run ends; it must go on until srv is shut down")
+		}
 		if d.serving.Add(-1) == 0 {
 			d.begin(time.Time{}, true)
 			d.post((*conductor).hush)
@@ -81,8 +85,14 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	}
 	_ = srv.Close() // what Shutdown left; its error is that of a listener closed twice
 	if serving {
-		serveErr = <-served
-		d.serving.Add(-1)
+		enough := time.NewTimer(time.Second)
+		defer enough.Stop()
+		select {
+		case serveErr = <-served:
+			d.serving.Add(-1)
+		case <-enough.C:
+			serveErr = errors.New("serve has not returned a second after srv was shut down; it must serve srv, and nothing else")
+		}
 	}
 	if serveErr != nil && !errors.Is(serveErr, http.ErrServerClosed) {
 		err = errors.Join(fmt.Errorf("middleware: serving: %w", serveErr), err)

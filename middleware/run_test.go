@@ -205,11 +205,25 @@ func TestRunTellsWhatIsMissing(t *testing.T) {
 		var log bytes.Buffer
 		d := &middleware.Drainer{Logger: slog.New(slog.NewTextHandler(&log, nil))}
 		if wrapped {
-			middleware.Graceful(d)(http.NotFoundHandler())
+			middleware.Graceful(d) // as echo has it, which wraps a handler with each request
 		}
 		require.NoError(t, d.Run(t.Context(), &http.Server{}, func() error { return nil }))
 		assert.Equal(t, !wrapped, strings.Contains(log.String(), "Run will drain nothing"), "%s", &log)
+		assert.Contains(t, log.String(), "serve returned without an error and without a signal")
 	}
+}
+
+func TestRunDoesNotWaitForAnotherServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		other := make(chan struct{})
+		began := time.Now()
+		err := new(middleware.Drainer).Run(ctx, &http.Server{}, func() error { <-other; return nil })
+		assert.EqualError(t, err, "middleware: serving: serve has not returned a second after srv was shut down; it must serve srv, and nothing else")
+		assert.Equal(t, time.Second, time.Since(began))
+		close(other)
+	})
 }
 
 func TestRunKeepsTheServersHooks(t *testing.T) {

@@ -74,7 +74,7 @@ func ExampleRead() {
 	// Output:
 	// policy: drain.json:4: unknown field "spred"; a rule has use, kind, grace, spread, order, priority, timeout, mercy, maxage, reconnect, farewell
 	// policy: drain.json:5: route "GET /ticker" needs 30s (spread 30s) but the budget leaves 18s of 20s (announce 0s, reserve 2s): shorten the rule by 12s or raise Budget.Total to 32s
-	// policy: drain.json:6: timeout is "3"; write a number with its unit, such as "1.5s" or "200ms"
+	// policy: drain.json:6: timeout is "3"; write a number with its unit, such as "1.5s" or "200ms", or "at once"
 }
 
 func ExampleFile() {

@@ -105,7 +105,7 @@ func TestReadTellsAllThatIsWrong(t *testing.T) {
 policy: drain.json:2: unknown field "anounce"; a budget has total, announce, reserve
 policy: drain.json:3: mercy is -1; write a time in quotes, such as "1.5s"
 policy: drain.json:5: no rule has the name "tell-come-bak"; use cut-at-once, leave-alone, let-finish, tell-come-back, tell-stay-away
-policy: drain.json:6: spread is "soon"; write a number with its unit, such as "1.5s" or "200ms"
+policy: drain.json:6: spread is "soon"; write a number with its unit, such as "1.5s" or "200ms", or "at once"
 policy: drain.json:6: route "GET /{y}/b" conflicts with "GET /a/{x}" on line 5: they match some of the same requests, and neither is the more specific; change one
 policy: drain.json:7: route "GET /{z": parsing "GET /{z": at offset 5: bad wildcard segment (must end with '}')
 policy: drain.json:8: kind "endless" is unknown; use "auto", "finite" or "infinite"

@@ -40,7 +40,8 @@ type Rule struct {
 	// none. A finite response is cancelled after it; zero: as long as the budget lasts; [AtOnce]: none. [ToTheEnd] is all
 	// the time that the rule's other parts leave.
 	Grace time.Duration
-	// Spread is the window over which this rule's farewells are paced; zero: all at once. Finite responses have none.
+	// Spread is the window over which this rule's farewells are paced, at 200 a second or more: 20 streams are told within
+	// 0.1 s, whatever it is. Zero: all at once. Finite responses have none.
 	Spread time.Duration
 	// Order says which of this rule's streams are told first; zero: Random.
 	Order Order
@@ -119,6 +120,9 @@ func (r Rule) faults() (faults []string) {
 		value time.Duration
 	}{{"Grace", r.Grace}, {"Spread", r.Spread}, {"Timeout", r.Timeout}, {"Mercy", r.Mercy}, {"MaxAge", r.MaxAge}} {
 		faults = append(faults, timeFaults(part.name, part.value)...)
+		if part.value == ToTheEnd && part.name != "Grace" && part.name != "MaxAge" {
+			faults = append(faults, fmt.Sprintf("%s can't be %s; only Grace and MaxAge can", part.name, toTheEnd))
+		}
 	}
 	faults = append(faults, r.Reconnect.faults()...)
 	return append(faults, r.Farewell.faults(r.Reconnect)...)

@@ -135,6 +135,10 @@ func TestRuleValidate(t *testing.T) {
 			"policy: Spread is 10ns; a bare number counts nanoseconds, write 10*time.Second\n" +
 				"policy: Reconnect.Max is 20ns; a bare number counts nanoseconds, write 20*time.Second",
 		},
+		"to the end where there is none": {
+			policy.Rule{Grace: policy.ToTheEnd, Spread: policy.ToTheEnd, Mercy: policy.ToTheEnd, MaxAge: policy.ToTheEnd},
+			"policy: Spread can't be to the end; only Grace and MaxAge can\npolicy: Mercy can't be to the end; only Grace and MaxAge can",
+		},
 		"all at once": {
 			policy.Rule{Spread: -1, Timeout: -2, Mercy: -3, Farewell: policy.Farewell{Code: 1006}},
 			"policy: Spread is -1ns; use zero or more\n" +

@@ -43,7 +43,7 @@ func (s span) String() string {
 // MarshalText implements [encoding.TextMarshaler].
 func (s span) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText implements [encoding.TextUnmarshaler], with the error of a length.
+// UnmarshalText implements [encoding.TextUnmarshaler]. Its error is as that of a length.
 func (s *span) UnmarshalText(text []byte) error {
 	switch string(text) {
 	case atOnce:
@@ -51,7 +51,9 @@ func (s *span) UnmarshalText(text []byte) error {
 	case toTheEnd:
 		*s = span(ToTheEnd)
 	default:
-		return (*length)(s).UnmarshalText(text)
+		if err := (*length)(s).UnmarshalText(text); err != nil {
+			return fmt.Errorf("%w, or %q", err, atOnce)
+		}
 	}
 	return nil
 }

@@ -60,6 +60,8 @@ func Tag(ctx context.Context, k policy.Kind) { From(ctx).Tag(k) }
 //		return policy.Farewell{Message: fmt.Sprintf(`{"type":"bye","retry":%d}`, retry.Milliseconds())}
 //	})
 //
+// Where the handler has hijacked a WebSocket and left it to goroutines of its own, all
+// of this goes on for them, but for the request's context, which ends with the handler.
 // A second call replaces f, nil takes it back. Where nothing is tracked,
 // OnFarewell does nothing.
 func OnFarewell(ctx context.Context, f func(retry time.Duration) policy.Farewell) {
