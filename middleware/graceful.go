@@ -109,7 +109,7 @@ func (g *graceful) ruleOf(r *http.Request) *policy.Rule {
 // response.
 func (g *graceful) track(w http.ResponseWriter, inside inner, r *http.Request) *exchange {
 	rule := g.ruleOf(r)
-	if inside == innerForeign && sse.Encoded(w.Header()) {
+	if inside == innerForeign && len(w.Header()) > 0 && sse.Encoded(w.Header()) {
 		inside = innerEncoding
 	}
 	x := &exchange{d: g.d, w: w, inside: inside, declared: -1}
