@@ -112,6 +112,7 @@ func FuzzMux(f *testing.F) {
 	f.Add("GET \t/b%2Fc\n/b/c", "GET", "", "", "/b/c", "/b%2Fc")
 	f.Add("/{x}/b\n/a/{$}", "HEAD", "other", "", "/a/b", "")
 	f.Add("/{x...}\n/a/{$}", "GET", "", "", "/a", "")
+	f.Add("/{x...}\n/a/", "GET", "", "", "/a", "")
 	f.Add("/a", "GET", "", "", "xa", "")
 	f.Add("/\nh/a/", "CONNECT", "other", "h", "/a", "")
 	f.Fuzz(func(t *testing.T, patterns, method, host, authority, path, raw string) {
