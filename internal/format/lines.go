@@ -1,0 +1,50 @@
+package format
+
+import (
+	"bytes"
+	"net/http"
+	"time"
+
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// lines is a body of lines, each whole in itself, such as newline-delimited JSON. It never allocates.
+type lines struct{ inLine bool }
+
+func recognizeLines(mediaType string, _ http.Header) (Body, bool) {
+	switch mediaType {
+	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json":
+		return new(lines), true
+	}
+	return nil, false
+}
+
+func (l *lines) Name() string { return Lines }
+
+func (l *lines) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		l.inLine = p[len(p)-1] != '\n'
+	}
+	return len(p), nil
+}
+
+func (l *lines) AtBoundary() bool { return !l.inLine }
+
+func (l *lines) Boundary(p []byte) int {
+	if !l.inLine {
+		return 0
+	}
+	if i := bytes.IndexByte(p, '\n'); i >= 0 {
+		return i + 1
+	}
+	return -1
+}
+
+// AppendFarewell implements [Body]: the message is the last line. Lines have no end of their own but the body's.
+func (l *lines) AppendFarewell(b []byte, f policy.Farewell, _ time.Duration) []byte {
+	if f.Message == "" {
+		return b
+	}
+	b = append(b, f.Message...)
+	return append(b, '\n')
+}

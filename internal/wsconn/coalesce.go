@@ -1,0 +1,188 @@
+package wsconn
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// Coalescing: two Writes of one frame go out as one packet.
+//
+// Some libraries write a frame in two Writes, its beginning (the header, and the part of the payload that their buffer has
+// room for) and its rest. gorilla/websocket, for one, writes so each message that is larger than its buffer, and leaves it to
+// net.Buffers to make one packet of the two. net.Buffers does that for net's own connections only. Over a Conn there would
+// be two packets, and a peer that wakes up twice: a quarter more time for a message of 4 KiB. So a Conn over such a
+// connection keeps the beginning of a frame back until its rest is written, and sends both with net.Buffers.
+//
+// A Write is kept back if it is the beginning of a frame, no less and no more, and small (see the constants below). To the
+// handler it counts as sent, and so it does for c.out: until the rest has come there is no boundary, and no farewell can come
+// in between. If sending it fails, it stays, and the next Write sends it first and returns the error if there still is one.
+//
+// Nobody but the handler knows whether the rest will come. So the beginning goes out alone in the end: after coalesceDelay,
+// by a timer, or when the handler closes or half-closes the connection. The timer is set when it doesn't run already. It is
+// not stopped when the rest comes, since to set it for each frame would cost more than a packet: it fires, finds nothing to
+// send, and gives the buffer back, so that an idle connection has neither buffer nor running timer.
+//
+// The timer's goroutine (timerFired) meets the end of the connection in two places:
+//
+//   - Close sets Closed and stops the timer in one, under mu. A timer that could be stopped has given back its part of refs,
+//     and never fires; one that couldn't has a goroutine which holds its part until it returns, so that OnClose comes after
+//     it. From then on startTimer starts none.
+//   - A farewell that is asked for while the timer's goroutine holds writing is left to it (see flushPending), and that may be
+//     slow to get on. Farewell has returned then, and the handler may be told to end: if it called Close now, the farewell
+//     would never be written. So Close and CloseWrite first look whether such a goroutine is about, and if so, wait for
+//     writing and write the farewell themselves (awaitTimer). They do so for that goroutine only: a Write of the handler may
+//     be stuck, and its Close must free it.
+
+const (
+	// maxStart is the longest beginning that waits: gorilla's buffer, where it takes net/http's. After a longer one a
+	// second packet costs little.
+	maxStart = 4 << 10
+	// maxRest is the longest rest that a beginning waits for. A peer that gets a longer one does better to begin early.
+	maxRest = 32 << 10
+	// coalesceDelay is how long a beginning waits. Libraries write the rest at once; a proxy does when it has it, and until
+	// then its client can make little of a torn frame. Shorter, the timer would cost more than one packet saves.
+	coalesceDelay = 10 * time.Millisecond
+)
+
+// A frameStart is the beginning of a frame that waits for its rest. A Conn has one while its timer runs.
+type frameStart struct {
+	unsent  []byte // of buf
+	buf     [maxStart + 512]byte
+	buffers net.Buffers
+	pair    [2][]byte // of buffers
+}
+
+var frameStarts = sync.Pool{New: func() any { return new(frameStart) }}
+
+// coalesces reports whether net.Buffers makes one packet for c.
+func coalesces(c net.Conn) bool {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
+
+// keepStart keeps p for the next Write if p is the beginning of a frame, and reports whether it does. The caller holds
+// writing.
+func (c *Conn) keepStart(p []byte) bool {
+	if !c.coalesces || len(p) > maxStart {
+		return false
+	}
+	if left, begins := c.out.BeginsFrame(p); !begins || left > maxRest {
+		return false
+	}
+	_, _ = c.out.Write(p)
+	if c.start == nil {
+		c.start = frameStarts.Get().(*frameStart)
+	}
+	c.start.unsent = append(c.start.buf[:0], p...)
+	c.startTimer()
+	return true
+}
+
+// send writes the beginning that waits and p, and returns what became of p. The caller holds writing.
+func (c *Conn) send(p []byte) (int, error) {
+	s := c.start
+	if s == nil || len(s.unsent) == 0 {
+		return c.inner.Write(p)
+	}
+	size := len(s.unsent)
+	n, err := s.writeTo(c.inner, p)
+	s.unsent = s.unsent[min(n, size):]
+	return max(n-size, 0), err
+}
+
+// writeTo writes what is unsent and p at once, and returns how much went out of both.
+func (s *frameStart) writeTo(c net.Conn, p []byte) (int, error) {
+	if len(s.unsent)+len(p) <= cap(s.unsent) {
+		return c.Write(append(s.unsent, p...))
+	}
+	s.pair = [2][]byte{s.unsent, p}
+	s.buffers = s.pair[:]
+	n, err := s.buffers.WriteTo(c)
+	s.pair = [2][]byte{} // p is its caller's again
+	return int(n), err
+}
+
+// startTimer has the beginning sent in time, whatever the handler does.
+func (c *Conn) startTimer() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timerRunning || c.state.Closed {
+		return
+	}
+	c.timerRunning = true
+	c.refs++
+	if c.timer == nil {
+		c.timer = time.AfterFunc(coalesceDelay, c.timerFired)
+	} else {
+		c.timer.Reset(coalesceDelay)
+	}
+}
+
+// stopTimer stops the timer for good. The caller holds mu, and has set Closed.
+func (c *Conn) stopTimer() {
+	if c.timer != nil && c.timer.Stop() {
+		c.timerRunning = false
+		c.refs-- // never the last: the handler has one
+	}
+}
+
+func (c *Conn) timerFired() {
+	defer c.release()
+	c.mu.Lock()
+	c.timerRunning = false // a beginning that is kept from here on starts it anew
+	c.timersFiring++
+	c.mu.Unlock()
+
+	c.writing.Lock()
+	c.sendStart()
+	if s := c.start; s != nil && len(s.unsent) == 0 {
+		c.start = nil
+		frameStarts.Put(s)
+	}
+	c.writing.Unlock()
+	c.flushPending()
+
+	c.mu.Lock()
+	c.timersFiring--
+	c.mu.Unlock()
+}
+
+// awaitTimer has a farewell written that was left to the timer's goroutine, before the handler's side ends. Where the peer
+// doesn't read, what that goroutine is sending delays it by coalesceDelay at most.
+func (c *Conn) awaitTimer() {
+	c.mu.Lock()
+	wait := c.timersFiring > 0 && c.farewell != nil && !c.farewellBegun && !c.state.Closed
+	if wait {
+		_ = c.inner.SetWriteDeadline(time.Now().Add(coalesceDelay)) // nothing of the handler's comes after this
+	}
+	c.mu.Unlock()
+	if wait {
+		c.waitAndFlush()
+	}
+}
+
+// sendStart sends the beginning that waits alone; an error is the next Write's. The caller holds writing.
+func (c *Conn) sendStart() {
+	if s := c.start; s != nil && len(s.unsent) > 0 {
+		if _, err := c.send(nil); err == nil {
+			c.touch()
+		}
+	}
+}
+
+// sendStartAtEnd sends the beginning that waits before the handler's side ends. A peer that doesn't read makes it wait for
+// coalesceDelay at most. If somebody holds writing, it is under way.
+func (c *Conn) sendStartAtEnd() {
+	if !c.coalesces || !c.writing.TryLock() {
+		return
+	}
+	defer c.writing.Unlock()
+	if s := c.start; s != nil && len(s.unsent) > 0 {
+		_ = c.inner.SetWriteDeadline(time.Now().Add(coalesceDelay)) // nothing of the handler's comes after this
+		c.sendStart()
+	}
+}

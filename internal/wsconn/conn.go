@@ -1,0 +1,275 @@
+// Package wsconn tracks a WebSocket connection that another library owns, and can end it with a farewell that this library
+// knows nothing of.
+//
+// A [Conn] stands between the library and the connection. It passes every byte on, unchanged, and follows where frames and
+// messages begin and end. Asked for a farewell, it puts an optional last message at a message boundary and a Close frame at
+// a frame boundary into the outgoing bytes, never inside a frame, swallows what the handler writes afterwards, and sees the
+// closing handshake through. What it can't follow (a refused upgrade, another protocol, masked outgoing frames) it never
+// writes into.
+//
+// It keeps no time, but for the moment that the beginning of a frame may wait for its rest: how long a farewell waits, and
+// when to call [Conn.DropMessage], [Conn.Finish] and [Conn.Cut], is its caller's business. It doesn't negotiate, read or
+// check messages, and it doesn't check that the connection was asked to become a WebSocket: its caller must.
+package wsconn
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/format"
+	"github.com/lastcall-go/lastcall/internal/iolock"
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// Options say what was known of a connection when it was taken over. The zero Options are right for a library that writes
+// the 101 itself, with nothing read ahead.
+type Options struct {
+	// Switched tells that the response head has gone out, so that frames begin with the first byte written. Else the first
+	// bytes are an HTTP response head: a 101 is followed by frames, and after any other status, or a head over 64 KiB,
+	// nothing is followed.
+	Switched bool
+
+	// Early holds bytes of the peer that the HTTP server had read before. They are only looked at, for the peer's Close:
+	// Read doesn't return them. New doesn't keep the slice.
+	Early []byte
+
+	// Abort closes the connection by force, and must not block; nil: the connection's Close does that. A TLS connection
+	// needs one, since its Close would first try, for up to 5 seconds, to write TLS's own goodbye.
+	Abort func()
+
+	// OnClose, if set, is called exactly once, with no lock held, when the connection is closed and the handler has
+	// called Close: its State is final then, and no goroutine of the Conn is left but the caller. It must not block.
+	OnClose func()
+}
+
+// A Conn is the connection that a handler writes frames to. Make it with [New] and give the handler [Conn.Handle].
+// All methods may be called concurrently.
+//
+// The methods of net.Conn are the handler's; Farewell, DropMessage, Finish and Cut are for whoever ends the connection.
+// Until one of these is called, a Conn is transparent: same bytes, same errors, same deadlines. It has no goroutine and no
+// timer that runs while it is idle, and allocates nothing in Read and Write.
+type Conn struct {
+	inner     net.Conn
+	abort     func()
+	onClose   func()
+	coalesces bool // the beginning of a frame waits for its rest
+	born      time.Time
+	lastByte  atomic.Int64 // nanoseconds from born to the last byte
+
+	// Locks are taken in this order: lingering, reading, writing, mu.
+
+	writing iolock.Lock         // held while writing to inner; whoever unlocks it calls flushPending next
+	out     format.ServerFrames // guarded by writing
+	start   *frameStart         // guarded by writing; nil: none waits
+
+	reading   iolock.Lock         // held while the handler reads from inner
+	lingering iolock.Lock         // held while somebody reads from inner in the handler's place
+	in        format.ClientFrames // guarded by reading, and once the reading is taken, by lingering
+
+	pending  atomic.Bool  // the farewell was asked for, or its message dropped, and perhaps nobody has tried to write it since
+	flushing atomic.Int32 // goroutines in flushPending
+
+	mu sync.Mutex // guards following; held together with a change of inner's deadlines, but never across I/O
+
+	state         State
+	farewell      *policy.Farewell // as it is to be written, and not changed any more; nil: none is asked for
+	dropMessage   bool             // the farewell goes without its message
+	farewellBegun bool             // it is being written, or was: the handler's writes are swallowed, its write deadlines ignored
+	noFarewell    bool             // the handler half-closed: nothing can be written any more
+	readingTaken  bool             // from the handler: its read deadlines are ignored
+	writingOver   bool             // nothing but the farewell will be written: a half-close may follow it
+	halfClosed    bool             // by us
+	innerClosing  bool             // somebody closes inner
+	innerClosed   bool
+	refs          int // the handler until it has called Close, and each goroutine of ours; zero: none begins any more
+
+	timer        *time.Timer // of coalescing; nil until it is first needed
+	timerRunning bool
+	timersFiring int // calls of timerFired that have not returned
+}
+
+// New returns a Conn over inner, which nobody else may write to or read from any more. What inner has beyond net.Conn is
+// hidden, but for CloseWrite: see [Conn.Handle].
+func New(inner net.Conn, o Options) *Conn {
+	c := &Conn{
+		inner:     inner,
+		abort:     o.Abort,
+		onClose:   o.OnClose,
+		coalesces: coalesces(inner),
+		born:      time.Now(),
+		out:       format.ServerFrames{Upgraded: o.Switched},
+		state:     State{Following: true},
+		refs:      1,
+	}
+	_, _ = c.in.Write(o.Early)
+	c.state.Answered = c.in.Closed()
+	return c
+}
+
+// Handle returns what the handler gets: the Conn, with a method CloseWrite if the inner connection has one, since proxies
+// look for it to pass a half-close on.
+func (c *Conn) Handle() net.Conn {
+	if _, ok := c.inner.(closeWriter); ok {
+		return halfCloser{c}
+	}
+	return c
+}
+
+// NetConn returns the inner connection, as tls.Conn's does. What is written to it or read from it directly goes past the
+// Conn, which then misreads all that follows: a farewell would land inside a frame. It is there to look at (addresses,
+// TLS state, socket options).
+func (c *Conn) NetConn() net.Conn { return c.inner }
+
+// LocalAddr returns the inner connection's local address.
+func (c *Conn) LocalAddr() net.Addr { return c.inner.LocalAddr() }
+
+// RemoteAddr returns the inner connection's remote address.
+func (c *Conn) RemoteAddr() net.Addr { return c.inner.RemoteAddr() }
+
+// LastByte returns when a byte last moved, either way, or when the Conn was made if none has.
+func (c *Conn) LastByte() time.Time { return c.born.Add(time.Duration(c.lastByte.Load())) }
+
+func (c *Conn) touch() { c.lastByte.Store(int64(time.Since(c.born))) }
+
+// Read reads from the peer. After a farewell it goes on until the peer's Close has been returned in full, and returns
+// io.EOF from then on; after Finish it returns io.EOF at once, a pending Read too.
+func (c *Conn) Read(p []byte) (int, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if err := c.readError(); err != nil {
+		return 0, err
+	}
+	n, err := c.inner.Read(p)
+	c.received(p[:n])
+	if err != nil && c.isReadingTaken() {
+		err = nil
+		if n == 0 {
+			err = c.readError()
+		}
+	}
+	return n, err
+}
+
+// readError returns what the handler's Read meets without reading, nil if it may read.
+func (c *Conn) readError() error {
+	c.mu.Lock()
+	closed, over := c.state.Closed, c.readingTaken || c.state.Said && c.state.Answered
+	c.mu.Unlock()
+	switch {
+	case closed:
+		return c.closedError("read")
+	case over:
+		return io.EOF
+	}
+	return nil
+}
+
+func (c *Conn) isReadingTaken() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.readingTaken
+}
+
+// received follows bytes of the peer. The caller holds the lock that guards c.in.
+func (c *Conn) received(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	c.touch()
+	if c.in.Closed() {
+		return
+	}
+	if _, _ = c.in.Write(p); c.in.Closed() {
+		c.update(func(s *State) { s.Answered = true })
+	}
+}
+
+// Write writes to the peer. If a farewell is due and p reaches the boundary that it waits for, Write writes it before it
+// returns. Afterwards it writes nothing and reports success, so that the handler can unwind, until the connection is closed.
+//
+// On a TCP or Unix connection, a p of up to 4 KiB that is the beginning of a frame is kept and goes out with the Write of
+// the rest, in one packet, or alone after 10 ms, or when the handler closes or half-closes. An error that sending it
+// meets is the next Write's.
+func (c *Conn) Write(p []byte) (int, error) {
+	n, err := c.write(p)
+	if err == nil { // else the farewell is left to the next one who looks: this caller wants its error, and not to wait for a peer
+		c.flushPending()
+	}
+	return n, err
+}
+
+func (c *Conn) write(p []byte) (int, error) {
+	if !c.writing.TryLock() {
+		if n, err, discarded := c.discard(p); discarded {
+			return n, err // without the lock: a farewell may take long to go out
+		}
+		c.writing.Lock()
+	}
+	defer c.writing.Unlock()
+	if n, err, discarded := c.discard(p); discarded {
+		return n, err
+	}
+	if f := c.dueFarewell(); f != nil {
+		if n := c.out.Boundary(p); n >= 0 {
+			return c.writeLast(p, n, f)
+		}
+	}
+	return c.writeThrough(p)
+}
+
+// writeLast writes p's first n bytes and the farewell, and discards the rest of p. The caller holds writing.
+func (c *Conn) writeLast(p []byte, n int, f *policy.Farewell) (int, error) {
+	if n > 0 {
+		if wrote, err := c.writeThrough(p[:n]); err != nil || wrote < n {
+			return wrote, err
+		}
+	}
+	c.writeFarewell(f)
+	return len(p), nil
+}
+
+// discard reports whether the handler's bytes go nowhere any more, and what its Write then returns.
+func (c *Conn) discard(p []byte) (n int, err error, discarded bool) {
+	c.mu.Lock()
+	begun, closed := c.farewellBegun, c.state.Closed || c.farewellBegun && c.innerClosed
+	c.mu.Unlock()
+	switch {
+	case closed:
+		return 0, c.closedError("write"), true
+	case begun:
+		return len(p), nil, true
+	}
+	return 0, nil, false
+}
+
+// writeThrough writes p, or keeps it for the next, and follows what went out. The caller holds writing.
+func (c *Conn) writeThrough(p []byte) (int, error) {
+	if c.keepStart(p) {
+		return len(p), nil
+	}
+	n, err := c.send(p)
+	if n <= 0 {
+		return n, err
+	}
+	c.touch()
+	if c.out.Lost() {
+		return n, err
+	}
+	_, _ = c.out.Write(p[:n])
+	if lost, closed := c.out.Lost(), c.out.Closed(); lost || closed {
+		c.update(func(s *State) { s.Following, s.Sent = !lost, closed })
+	}
+	return n, err
+}
+
+// closedError returns what a closed net.Conn returns.
+func (c *Conn) closedError(op string) error {
+	err := &net.OpError{Op: op, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: net.ErrClosed}
+	if err.Addr != nil {
+		err.Net = err.Addr.Network()
+	}
+	return err
+}

@@ -1,0 +1,123 @@
+package wsconn
+
+import (
+	"time"
+
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// Farewell asks for f to be written, expanded for a client whose reconnect slot is retry. Only the first call counts.
+//
+// If no Write is under way and the outgoing bytes stand at a boundary, Farewell writes it, and may block on a peer that
+// doesn't read, until Cut: call it on a goroutine of its own. Else it returns at once, and the Write that reaches the
+// boundary writes it. The boundary is the end of a message if f has one, else of any frame; while the response head is
+// going out, it is the head's end. It is not written at all if the handler's own Close comes first, if the handler closes
+// or half-closes, or if the outgoing bytes can't be followed.
+func (c *Conn) Farewell(f policy.Farewell, retry time.Duration) {
+	f = f.Expand(retry)
+	c.mu.Lock()
+	first := c.farewell == nil
+	if first {
+		if c.dropMessage {
+			f.Message = ""
+		}
+		c.farewell = &f
+	}
+	c.mu.Unlock()
+	if first {
+		c.pending.Store(true)
+		c.flushPending()
+	}
+}
+
+// DropMessage gives up waiting for a message boundary: the farewell's message is left out, and its Close frame goes alone
+// at the next frame boundary. It blocks as Farewell does. Without a farewell that is asked for and not written it has no
+// effect but to leave the message out of a later one.
+func (c *Conn) DropMessage() {
+	c.mu.Lock()
+	c.dropMessage = true
+	if c.farewell != nil && c.farewell.Message != "" {
+		short := *c.farewell
+		short.Message = ""
+		c.farewell = &short
+	}
+	c.mu.Unlock()
+	c.pending.Store(true)
+	c.flushPending()
+}
+
+// flushPending writes the farewell if it is pending, and can be written where the outgoing bytes stand. If somebody else
+// holds writing it is left to them: they call flushPending once they have unlocked it, so that nothing is lost between their
+// last look and their unlocking.
+func (c *Conn) flushPending() {
+	if !c.pending.Load() {
+		return
+	}
+	c.flushing.Add(1)
+	defer c.flushing.Add(-1)
+	for c.pending.Load() && c.writing.TryLock() {
+		c.tryFarewell()
+		c.writing.Unlock()
+	}
+}
+
+// waitAndFlush is flushPending for one who waits for those that hold writing.
+func (c *Conn) waitAndFlush() {
+	c.writing.Lock()
+	c.tryFarewell()
+	c.writing.Unlock()
+	c.flushPending()
+}
+
+// tryFarewell writes the farewell if one is due and can be written where the outgoing bytes stand. The caller holds writing.
+func (c *Conn) tryFarewell() {
+	c.pending.Store(false)
+	if f := c.dueFarewell(); f != nil && c.out.AtBoundary() {
+		c.writeFarewell(f)
+	}
+}
+
+// dueFarewell returns the farewell that is still to be written, nil if there is none, and sets the boundary that it needs.
+// The caller holds writing.
+func (c *Conn) dueFarewell() *policy.Farewell {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.farewell == nil || c.farewellBegun || c.noFarewell {
+		return nil
+	}
+	c.out.BetweenMessages = c.farewell.Message != ""
+	return c.farewell
+}
+
+// writeFarewell writes f, unless the connection has ended meanwhile. The caller holds writing, and the outgoing bytes stand
+// at a boundary.
+func (c *Conn) writeFarewell(f *policy.Farewell) {
+	if !c.beginFarewell() {
+		return
+	}
+	b := c.out.AppendFarewell(nil, *f, 0)
+	if n, err := c.inner.Write(b); err != nil || n < len(b) {
+		_ = c.closeInner() // a torn frame may be out: nothing sensible can follow
+		return
+	}
+	c.touch()
+	c.update(func(s *State) { s.Said = true })
+	c.halfClose()
+	if c.State().Answered {
+		c.takeReading() // the handshake is complete: a Read that is pending would wait for nothing
+	}
+}
+
+// beginFarewell claims the outgoing side for the farewell. The handler's write deadline, perhaps of a message long ago, must
+// not fail it, and gorilla/websocket clears the deadline on each write; so the farewell has none, Cut bounds it, and the
+// handler's are ignored from here on.
+func (c *Conn) beginFarewell() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.farewellBegun || c.noFarewell || c.state.Closed || c.innerClosing {
+		return false
+	}
+	c.farewellBegun = true
+	_ = c.inner.SetWriteDeadline(time.Time{}) // an error shows in the write
+	return true
+}
