@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"sync"
 )
 
@@ -23,7 +22,6 @@ type Mux struct {
 	defaultAt place
 	sealed    sync.Once
 	inUse     bool // since then
-	tree      tree // of routes, since then
 }
 
 // A route is the handler that carries a rule through http.ServeMux.
@@ -57,43 +55,31 @@ func (m *Mux) handle(at *route) {
 	m.routes = append(m.routes, at)
 }
 
-// Rule returns the rule of the pattern that req matches best, over m.Default, and m.Default alone where none matches or
-// ServeMux would redirect. It does not change req, so it may be called before the application's own router sees the
-// request. Many goroutines may call it at once.
-func (m *Mux) Rule(req *http.Request) Rule { return *m.find(req) }
-
-// find is Rule, and gives the table's own: whoever gets it must not change it.
-func (m *Mux) find(req *http.Request) *Rule {
+// Rule returns the rule of the pattern that req matches best, over m.Default, and m.Default alone
+// where none matches or ServeMux would redirect. It does not change req, so it may be called before
+// the application's own router sees the request. Many goroutines may call it at once.
+func (m *Mux) Rule(req *http.Request) Rule {
 	if m == nil {
-		return new(Rule)
+		return Rule{}
 	}
 	m.sealed.Do(m.seal)
-	if found := m.tree.find(req); found != nil {
-		return found
-	}
 	h, _ := m.mux.Handler(req)
 	if at, ok := h.(*route); ok {
-		return &at.whole
+		return at.whole
 	}
-	return &m.Default
+	return m.Default // ServeMux would redirect, or answer that there is nothing or not with this method
 }
 
-// seal works out the rules as they are handed out, and gives m.Default to what no pattern matches, so that the tree
-// answers for that too: in a table of streams it is most requests.
+// seal works out the rules as they are handed out.
 func (m *Mux) seal() {
 	m.inUse = true
 	for _, at := range m.routes {
 		at.whole = at.rule.Over(m.Default)
-		m.tree.add(at.pattern, &at.whole)
 	}
-	// Where the application has said what to do with the rest, "/" conflicts, and isn't needed.
+	// What no pattern matches is found sooner than ServeMux makes out whether another method would
+	// match. Where the application has such a pattern of its own this one conflicts, and isn't needed.
 	rest := &route{pattern: "/", whole: m.Default}
-	if panicOf(func() { m.mux.Handle(rest.pattern, rest) }) == nil {
-		m.tree.add(rest.pattern, &rest.whole)
-	}
-	if asGo121() {
-		m.tree = tree{} // ServeMux answers for everything
-	}
+	_ = panicOf(func() { m.mux.Handle(rest.pattern, rest) })
 }
 
 // Check reports what is wrong with m.Default, and every route whose rule over it isn't valid or doesn't fit b, in the
@@ -128,12 +114,4 @@ func (m *Mux) misfits(b Budget) []fault {
 		all = append(all, faultsAt(at.at, "", b.misfits(at.pattern, rules[i+1], lead[i+1]))...)
 	}
 	return append(all, faultsAt(m.defaultAt, "", b.misfits("", m.Default, lead[0]))...)
-}
-
-// asGo121 tells whether http.ServeMux is as it was before it had wildcards, by GODEBUG's httpmuxgo121.
-func asGo121() bool {
-	var mux http.ServeMux
-	mux.Handle("/{any}", new(route))
-	_, pattern := mux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/one"}})
-	return pattern == ""
 }

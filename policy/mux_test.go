@@ -75,6 +75,21 @@ func TestMuxWithARuleForTheRest(t *testing.T) {
 	}
 }
 
+// ServeMux redirects a path without its last slash even where a pattern for the rest would match.
+func TestMuxGivesARedirectTheDefault(t *testing.T) {
+	for _, rest := range []string{"/{rest...}", "/"} {
+		for _, below := range []string{"/a/", "/a/{$}", "/a/{more...}", "GET /a/"} {
+			m := policy.Mux{Default: numbered(1)}
+			m.Handle(rest, numbered(2))
+			m.Handle(below, numbered(3))
+			for target, want := range map[string]int{"/a": 1, "//a/": 1, "/b/../a/": 1, "/a/": 3, "/b": 2} {
+				req := httptest.NewRequest("GET", "http://h"+target, nil)
+				assert.Equal(t, numbered(want), m.Rule(req), "%s beside %s: %s", below, rest, target)
+			}
+		}
+	}
+}
+
 func TestMuxPanics(t *testing.T) {
 	message := func(f func()) (text string) {
 		defer func() { text = fmt.Sprint(recover()) }()

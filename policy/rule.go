@@ -21,7 +21,8 @@ func Find(p Policy, req *http.Request) *Rule {
 	case nil:
 		return new(Rule)
 	case *Mux:
-		return p.find(req)
+		r := p.Rule(req)
+		return &r
 	case *Swap:
 		return Find(p.Load(), req)
 	}
