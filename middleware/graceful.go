@@ -91,17 +91,19 @@ func (g *graceful) refine(r *http.Request) bool {
 	return true
 }
 
-// ruleOf gives the request's rule, which requests share where they can.
+// ruleOf returns the request's rule.
 func (g *graceful) ruleOf(r *http.Request) *policy.Rule {
 	if g.whole != nil {
 		return g.whole
 	}
-	base := policy.Find(g.d.Policy, r)
-	if g.rule == (policy.Rule{}) {
-		return base
+	var rule policy.Rule
+	if g.d.Policy != nil {
+		rule = g.d.Policy.Rule(r)
 	}
-	whole := g.rule.Over(*base)
-	return &whole
+	if g.rule != (policy.Rule{}) {
+		rule = g.rule.Over(rule)
+	}
+	return &rule
 }
 
 // track enters the request's response, or refuses it and gives nil. It is apart

@@ -61,6 +61,7 @@ func TestMuxZeroAndNil(t *testing.T) {
 	req := httptest.NewRequest("GET", "/x", nil)
 	assert.Zero(t, new(policy.Mux).Rule(req))
 	assert.Zero(t, (*policy.Mux)(nil).Rule(req))
+	assert.Equal(t, numbered(1), (&policy.Mux{Default: numbered(1)}).Rule(req))
 	assert.NoError(t, new(policy.Mux).Check(policy.Budget{}))
 }
 

@@ -14,22 +14,6 @@ import (
 // fault with, times that can't be count as not given, and a Farewell that can't be sent gives way to the zero one.
 type Policy interface{ Rule(*http.Request) Rule }
 
-// Find gives the rule that p has for req, the zero Rule where p is nil. A [Mux] lends out its own, so that requests of one
-// route share one rule: the caller must not change what it gets. From any other Policy it is a copy.
-func Find(p Policy, req *http.Request) *Rule {
-	switch p := p.(type) {
-	case nil:
-		return new(Rule)
-	case *Mux:
-		r := p.Rule(req)
-		return &r
-	case *Swap:
-		return Find(p.Load(), req)
-	}
-	r := p.Rule(req)
-	return &r
-}
-
 // A Rule says how the responses of a route are drained. The zero Rule is ready: finite responses have as long as the
 // budget lasts, and streams are told at once, cancelled 3 s later and cut 1 s after that.
 //

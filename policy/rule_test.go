@@ -1,7 +1,6 @@
 package policy_test
 
 import (
-	"net/http/httptest"
 	"reflect"
 	"testing"
 	"testing/quick"
@@ -16,21 +15,6 @@ import (
 func TestRuleIsAPolicy(t *testing.T) {
 	var p policy.Policy = policy.Rule{Grace: time.Second}
 	assert.Equal(t, policy.Rule{Grace: time.Second}, p.Rule(nil))
-}
-
-// What is found is what the policy says, and of a route it is the same for all.
-func TestFind(t *testing.T) {
-	req := httptest.NewRequest("GET", "/a", nil)
-	m := policy.Mux{Default: numbered(1)}
-	m.Handle("/a", policy.Rule{Spread: sec})
-	var swap policy.Swap
-	require.NoError(t, swap.Store(&m, policy.Budget{}))
-	for _, p := range []policy.Policy{policy.Rule{Grace: 1}, &m, &swap, new(policy.Mux), (*policy.Mux)(nil), new(policy.Swap)} {
-		assert.Equal(t, p.Rule(req), *policy.Find(p, req), "%T", p)
-	}
-	assert.Zero(t, *policy.Find(nil, req))
-
-	assert.Equal(t, policy.Rule{Grace: sec, Spread: sec}, *policy.Find(&m, req))
 }
 
 func TestOver(t *testing.T) {

@@ -31,8 +31,13 @@ func (s *Swap) Load() Policy {
 	return nil
 }
 
-// Rule returns what the policy of this moment says.
-func (s *Swap) Rule(req *http.Request) Rule { return *Find(s.Load(), req) }
+// Rule returns the rule that the policy of this moment has for req, the zero Rule where there is none.
+func (s *Swap) Rule(req *http.Request) Rule {
+	if p := s.Load(); p != nil {
+		return p.Rule(req)
+	}
+	return Rule{}
+}
 
 // Check checks the policy of this moment. See the function [Check].
 func (s *Swap) Check(b Budget) error { return checkRules(s.Load(), b) }
