@@ -163,7 +163,7 @@ func TestAgeLeavesTheNextRequestsConnection(t *testing.T) {
 				d := &middleware.Drainer{Policy: policy.Rule{Kind: policy.Infinite, MaxAge: 10 * time.Second}}
 				h := c.around(middleware.Graceful(d)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 					<-stream.Draining(r.Context())
-					time.Sleep(policy.DefaultTimeout + time.Millisecond)
+					time.Sleep(3*time.Second + time.Millisecond)
 				})))
 				network := &halves{memory: newMemory()}
 				srv := &http.Server{Handler: h, ConnContext: d.ConnContext}

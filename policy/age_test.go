@@ -18,10 +18,10 @@ func TestAged(t *testing.T) {
 		rule           policy.Rule
 		timeout, mercy time.Duration
 	}{
-		"the usual end":   {policy.Rule{MaxAge: time.Minute}, policy.DefaultTimeout, policy.DefaultMercy},
+		"the usual end":   {policy.Rule{MaxAge: time.Minute}, 3 * sec, sec},
 		"its own":         {policy.Rule{MaxAge: time.Minute, Timeout: policy.AtOnce, Mercy: 7 * sec}, policy.AtOnce, 7 * sec},
-		"not the drain's": {policy.Rule{MaxAge: time.Minute, Grace: policy.ToTheEnd, Spread: time.Hour}, policy.DefaultTimeout, policy.DefaultMercy},
-		"for ever":        {policy.Rule{MaxAge: math.MaxInt64 - 1}, policy.DefaultTimeout, policy.DefaultMercy},
+		"not the drain's": {policy.Rule{MaxAge: time.Minute, Grace: policy.ToTheEnd, Spread: time.Hour}, 3 * sec, sec},
+		"for ever":        {policy.Rule{MaxAge: math.MaxInt64 - 1}, 3 * sec, sec},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, quick.Check(func(k uint64) bool {

@@ -149,15 +149,15 @@ func (r Rule) facets() []facet {
 		{"spread", said(r.Spread, span(r.Spread).String()), "0s"},
 		{"order", said(r.Order, r.Order.String()), Random.String()},
 		{"priority", said(r.Priority, strconv.Itoa(r.Priority)), "0"},
-		{"timeout", said(r.Timeout, span(r.Timeout).String()), span(DefaultTimeout).String()},
-		{"mercy", said(r.Mercy, span(r.Mercy).String()), span(DefaultMercy).String()},
+		{"timeout", said(r.Timeout, span(r.Timeout).String()), span(defaultTimeout).String()},
+		{"mercy", said(r.Mercy, span(r.Mercy).String()), span(defaultMercy).String()},
 		{"maxage", said(r.MaxAge, span(r.MaxAge).String()), ""},
 		{"reconnect", said(r.Reconnect, r.Reconnect.words()), defaultWindow.words()},
-		{"code", said(f.Code, strconv.Itoa(f.Code)), strconv.Itoa(ComeBack.Code)},
-		{"reason", quoted(f.Reason), quoted(ComeBack.Reason)},
+		{"code", said(f.Code, strconv.Itoa(f.Code)), strconv.Itoa(ComeBack().Code)},
+		{"reason", quoted(f.Reason), quoted(ComeBack().Reason)},
 		{"message", message, ""},
-		{"event", quoted(f.Event), quoted(ComeBack.Event)},
-		{"data", quoted(f.Data), quoted(ComeBack.Data)},
+		{"event", quoted(f.Event), quoted(ComeBack().Event)},
+		{"data", quoted(f.Data), quoted(ComeBack().Data)},
 	}
 }
 

@@ -31,22 +31,24 @@ type Farewell struct {
 	Data string
 }
 
-// The two farewells that most servers need. They are values to copy, not to change.
-var (
-	// ComeBack asks clients to come back at their slots: close code 1012, service restart. It is the zero Farewell
-	// written out.
-	ComeBack = Farewell{Code: 1012, Reason: "service restart; retry={retry}", Event: "shutdown", Data: `{"retry":{retry}}`}
-	// StayAway tells clients not to come back: close code 1000, normal closure. An EventSource comes back by itself all
-	// the same, unless its page hears the event and closes it.
-	StayAway = Farewell{Code: 1000, Reason: "closed; do not reconnect", Event: "shutdown", Data: `{"retry":null}`}
-)
+// ComeBack returns the farewell that asks clients to come back at their slots: close code 1012,
+// service restart. It is the zero Farewell with its defaults filled in.
+func ComeBack() Farewell {
+	return Farewell{Code: 1012, Reason: "service restart; retry={retry}", Event: "shutdown", Data: `{"retry":{retry}}`}
+}
+
+// StayAway returns the farewell that tells clients not to come back: close code 1000, normal closure.
+// An EventSource comes back by itself all the same, unless its page hears the event and closes it.
+func StayAway() Farewell {
+	return Farewell{Code: 1000, Reason: "closed; do not reconnect", Event: "shutdown", Data: `{"retry":null}`}
+}
 
 const maxReason = 125 - 2
 
 // Expand returns f as it is sent to the client whose reconnect slot is retry: with its defaults filled in and {retry}
 // replaced, in whole milliseconds, rounded down. It checks nothing; see [Farewell.Validate].
 func (f Farewell) Expand(retry time.Duration) Farewell {
-	f = f.over(ComeBack)
+	f = f.over(ComeBack())
 	ms := strconv.FormatInt(max(0, retry.Milliseconds()), 10)
 	f.Reason = strings.ReplaceAll(f.Reason, "{retry}", ms)
 	f.Message = strings.ReplaceAll(f.Message, "{retry}", ms)

@@ -17,11 +17,11 @@ func LetFinish() Rule { return Rule{Kind: Finite} }
 // TellComeBack is the rule for streams whose clients should connect again, each at its own slot: dashboards, chats,
 // feeds. They are told [ComeBack] on pace over 5 s, or sooner where there are few. What it matches is taken for a
 // stream, so a pattern with plain pages behind it should not have it.
-func TellComeBack() Rule { return tell(ComeBack) }
+func TellComeBack() Rule { return tell(ComeBack()) }
 
 // TellStayAway is the rule for streams that are over for good when the server stops: a game's table, a call. It is
 // TellComeBack with the farewell [StayAway]. It keeps to the pace too, since an EventSource comes back all the same.
-func TellStayAway() Rule { return tell(StayAway) }
+func TellStayAway() Rule { return tell(StayAway()) }
 
 // CutAtOnce is the rule for what nobody misses: profiles, debug pages, probes that hang. Finite or stream, its context is
 // cancelled and its connection closed as soon as draining begins, and no farewell is waited for.

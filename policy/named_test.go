@@ -53,8 +53,8 @@ func TestNamedRulesKeepTheirWord(t *testing.T) {
 			assert.Equal(t, alone, over, "%s stands above what lies under it, for %v", name, kind)
 		}
 	}
-	assert.Equal(t, policy.ComeBack, policy.TellComeBack().Over(contrary).Farewell)
-	assert.Equal(t, policy.StayAway, policy.TellStayAway().Over(contrary).Farewell)
+	assert.Equal(t, policy.ComeBack(), policy.TellComeBack().Over(contrary).Farewell)
+	assert.Equal(t, policy.StayAway(), policy.TellStayAway().Over(contrary).Farewell)
 }
 
 func TestNamedRulesFit(t *testing.T) {

@@ -148,7 +148,7 @@ func TestFarewellsAreJitteredAndInRandomOrder(t *testing.T) {
 
 // Equal rules are one group, wherever they lie; different ones each have a pace of their own.
 func TestRulesArePacedByValue(t *testing.T) {
-	a, b := policy.Rule{Spread: 10 * sec}, policy.Rule{Spread: 10 * sec, Mercy: policy.DefaultMercy}
+	a, b := policy.Rule{Spread: 10 * sec}, policy.Rule{Spread: 10 * sec, Mercy: sec}
 	var all []policy.Subject
 	for range 2_000 {
 		ownA := a
@@ -417,7 +417,7 @@ func kept(t *testing.T, m policy.Moments, s policy.Subject, work, lead time.Dura
 	if r.Mercy > 0 {
 		require.Equal(t, r.Mercy, m.Cut-m.Cancel, "mercy")
 	} else {
-		require.LessOrEqual(t, m.Cut-m.Cancel, policy.DefaultMercy)
+		require.LessOrEqual(t, m.Cut-m.Cancel, sec)
 	}
 	switch {
 	case r.Grace == policy.ToTheEnd && r.Spread <= 0:
@@ -434,7 +434,7 @@ func kept(t *testing.T, m policy.Moments, s policy.Subject, work, lead time.Dura
 		if r.Timeout > 0 {
 			require.Equal(t, r.Timeout, m.Cancel-m.Farewell, "timeout")
 		} else {
-			require.LessOrEqual(t, m.Cancel-m.Farewell, policy.DefaultTimeout)
+			require.LessOrEqual(t, m.Cancel-m.Farewell, 3 * sec)
 		}
 	}
 }

@@ -53,9 +53,10 @@ type Rule struct {
 }
 
 const (
-	// DefaultTimeout and DefaultMercy are what a zero Rule.Timeout and Rule.Mercy stand for where the budget has room.
-	DefaultTimeout = 3 * time.Second
-	DefaultMercy   = 1 * time.Second
+	// defaultTimeout and defaultMercy are what a zero Rule.Timeout and Rule.Mercy stand for where the
+	// budget has room.
+	defaultTimeout = 3 * time.Second
+	defaultMercy   = 1 * time.Second
 
 	// AtOnce, as any of a Rule's times, is as good as none, where zero would mean the default or what another rule says.
 	AtOnce = time.Nanosecond

@@ -38,10 +38,10 @@ func (r Rule) stream(work time.Duration) parts {
 	p := r.said()
 	usual := parts{}
 	if p.timeout == 0 {
-		usual.timeout = DefaultTimeout
+		usual.timeout = defaultTimeout
 	}
 	if p.mercy == 0 {
-		usual.mercy = DefaultMercy
+		usual.mercy = defaultMercy
 	}
 	p = p.within(work, usual)
 	if r.Grace == ToTheEnd {
@@ -57,14 +57,14 @@ func (r Rule) finite(work time.Duration) parts {
 	if p.grace > 0 {
 		usual := parts{}
 		if p.mercy == 0 {
-			usual.mercy = DefaultMercy
+			usual.mercy = defaultMercy
 		}
 		return p.within(work, usual)
 	}
 	// It has all the time there is. A mercy that leaves none of it may take a quarter, which is the share that a
 	// stream's usual mercy has of its usual end.
 	if p.mercy == 0 || p.mercy > work {
-		p.mercy = min(cmp.Or(p.mercy, DefaultMercy), work/4)
+		p.mercy = min(cmp.Or(p.mercy, defaultMercy), work/4)
 	}
 	p.grace = work - p.mercy
 	return p

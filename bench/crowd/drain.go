@@ -8,8 +8,11 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// reserve is what the budget keeps behind the last cut.
-const reserve = time.Second
+const (
+	answerTimeout = 3 * time.Second // the WebSockets' Timeout, in which their peers answer the close frame
+	mercy         = 1 * time.Second // the Mercy of all streams
+	reserve       = 1 * time.Second // what the budget keeps behind the last cut
+)
 
 // window is when clients are asked to come back.
 var window = policy.Window{Min: time.Second, Max: 5 * time.Second}
@@ -18,11 +21,11 @@ var window = policy.Window{Min: time.Second, Max: 5 * time.Second}
 // their peers have had time to answer. Two rules have two paces, each of them even, and so is their sum.
 func (c config) newDrainer() *middleware.Drainer {
 	rules := &policy.Mux{Default: policy.Rule{
-		Spread: c.spread, Timeout: policy.AtOnce, Mercy: policy.DefaultMercy, Reconnect: window,
+		Spread: c.spread, Timeout: policy.AtOnce, Mercy: mercy, Reconnect: window,
 	}}
-	rules.Handle("/socket", policy.Rule{Timeout: policy.DefaultTimeout})
+	rules.Handle("/socket", policy.Rule{Timeout: answerTimeout})
 	return &middleware.Drainer{Policy: rules, Budget: policy.Budget{
-		Total: c.spread + policy.DefaultTimeout + policy.DefaultMercy + reserve, Reserve: reserve,
+		Total: c.spread + answerTimeout + mercy + reserve, Reserve: reserve,
 	}}
 }
 
@@ -43,10 +46,10 @@ type course struct {
 
 // newCourse squeezes a rule into the work that there is, all its parts alike. A few streams are told sooner, at 200 a second.
 func (c config) newCourse(n int, timeout, work time.Duration) course {
-	share := min(1, float64(work)/float64(c.spread+timeout+policy.DefaultMercy))
+	share := min(1, float64(work)/float64(c.spread+timeout+mercy))
 	of := func(t time.Duration) time.Duration { return time.Duration(share * float64(t)) }
 	const maxGap = 5 * time.Millisecond
-	return course{n, min(of(c.spread), time.Duration(n)*maxGap), of(timeout), of(policy.DefaultMercy)}
+	return course{n, min(of(c.spread), time.Duration(n)*maxGap), of(timeout), of(mercy)}
 }
 
 // place is where the k-th farewell begins to be due. The engine puts it there or up to half a gap later.
@@ -56,7 +59,7 @@ func (c course) place(k int) time.Duration { return c.window * time.Duration(k) 
 func (c config) courses(d *middleware.Drainer) (events, sockets course) {
 	share := float64(c.limit(d)) / float64(d.Budget.Whole())
 	work := time.Duration(share * float64(d.Budget.Work()))
-	return c.newCourse(c.events(), policy.AtOnce, work), c.newCourse(c.sockets(), policy.DefaultTimeout, work)
+	return c.newCourse(c.events(), policy.AtOnce, work), c.newCourse(c.sockets(), answerTimeout, work)
 }
 
 // gather does it all: serve, let the clients in, drain, and hear what they saw.

@@ -32,7 +32,7 @@ func (f *figures) due() time.Duration {
 	if f.squeezed() {
 		return f.limit
 	}
-	return min(f.limit, f.spread+policy.DefaultTimeout)
+	return min(f.limit, f.spread+answerTimeout)
 }
 
 // faults are what clients found wrong, and the drain's own error.

@@ -111,7 +111,10 @@ func lastcall(r policy.Rule) strategy {
 	}}
 }
 
-// budget is one that has room for r: what is reserved of it is 2 s at most.
+// usualEnd is the Timeout and the Mercy of a rule that leaves both zero.
+const usualEnd = 3*time.Second + 1*time.Second
+
+// budget returns one that has room for r: what it reserves is 2 s at most.
 func budget(r policy.Rule) policy.Budget {
-	return policy.Budget{Total: r.Spread + policy.DefaultTimeout + policy.DefaultMercy + 2*time.Second}
+	return policy.Budget{Total: r.Spread + usualEnd + 2*time.Second}
 }

@@ -49,7 +49,7 @@ func (d *download) rule() policy.Rule {
 }
 
 func (d *download) budget() policy.Budget {
-	return policy.Budget{Total: d.rule().Grace + 2*policy.DefaultMercy, Reserve: policy.DefaultMercy}
+	return policy.Budget{Total: d.rule().Grace + 2*time.Second, Reserve: time.Second}
 }
 
 func (d *download) ServeHTTP(w http.ResponseWriter, r *http.Request) {

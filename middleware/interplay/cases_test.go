@@ -87,7 +87,7 @@ var cases = []struct {
 		want: policy.LeaveAlone().Over(policy.TellComeBack()), kind: policy.Infinite},
 	{name: "come back over leave alone", words: words{theTable: policy.LeaveAlone(), theRoute: policy.TellComeBack()},
 		want: policy.Rule{Kind: policy.Infinite, Grace: policy.ToTheEnd, Spread: 5 * time.Second, Timeout: policy.AtOnce, Mercy: policy.AtOnce,
-			Farewell: policy.ComeBack}, kind: policy.Infinite},
+			Farewell: policy.ComeBack()}, kind: policy.Infinite},
 	{name: "stay away over come back", words: words{theOutside: policy.TellComeBack(), theSubgroup: policy.TellStayAway()},
 		want: policy.TellStayAway(), kind: policy.Infinite},
 	{name: "let finish over cut at once", words: words{theTable: policy.CutAtOnce(), theRoute: policy.LetFinish()},

@@ -36,8 +36,8 @@ var farewells = []struct {
 	reason string // a pattern
 }{
 	{policy.Farewell{}, 1012, `^service restart; retry=[1-4]\d{3}$`},
-	{policy.ComeBack, 1012, `^service restart; retry=[1-4]\d{3}$`},
-	{policy.StayAway, 1000, `^closed; do not reconnect$`},
+	{policy.ComeBack(), 1012, `^service restart; retry=[1-4]\d{3}$`},
+	{policy.StayAway(), 1000, `^closed; do not reconnect$`},
 	{policy.Farewell{Code: 1001, Reason: "bye"}, 1001, `^bye$`},
 	{policy.Farewell{Code: 1013}, 1013, `^service restart; retry=[1-4]\d{3}$`},
 	{policy.Farewell{Code: 4000, Reason: "κόσμε {retry}"}, 4000, `^κόσμε [1-4]\d{3}$`},

@@ -68,8 +68,8 @@ func TestDrain(t *testing.T) {
 		last    string // likewise
 	}{
 		{"by default", gorillaEcho, policy.Rule{}, 1012, `^service restart; retry=\d{4}$`, `^$`},
-		{"come back", gorillaEcho, policy.Rule{Farewell: policy.ComeBack}, 1012, `^service restart; retry=\d{4}$`, `^$`},
-		{"stay away", gorillaEcho, policy.Rule{Farewell: policy.StayAway}, 1000, `^closed; do not reconnect$`, `^$`},
+		{"come back", gorillaEcho, policy.Rule{Farewell: policy.ComeBack()}, 1012, `^service restart; retry=\d{4}$`, `^$`},
+		{"stay away", gorillaEcho, policy.Rule{Farewell: policy.StayAway()}, 1000, `^closed; do not reconnect$`, `^$`},
 		{"going away", gorillaEcho, policy.Rule{Farewell: policy.Farewell{Code: 1001, Reason: "bye"}}, 1001, `^bye$`, `^$`},
 		{"try again later", coderEcho, policy.Rule{Farewell: policy.Farewell{Code: 1013}}, 1013, `^service restart; retry=\d{4}$`, `^$`},
 		{"a code of one's own", coderEcho, policy.Rule{Farewell: policy.Farewell{Code: 4999, Reason: "é"}}, 4999, `^é$`, `^$`},
