@@ -19,13 +19,13 @@ func (c *conductor) age(e *stream.Entry) {
 	if number == 0 {
 		number = c.d.ages.Add(1)
 	}
-	m, ok := e.Rule().Aged(number)
+	m, ok := e.Rule().AgeMoments(number)
 	switch {
 	case ok && kind == policy.Infinite && e.Watch():
 		s = c.step(e)
 		s.age = number
 		// Its moment may be over, where the rule came late. The time that follows isn't.
-		c.plan(s, kind, m.After(max(e.Began().Sub(c.epoch), c.now()-m.Farewell)))
+		c.plan(s, kind, after(m, max(e.Began().Sub(c.epoch), c.now()-m.Farewell)))
 	case s != nil:
 		c.spare(s)
 	}

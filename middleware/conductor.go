@@ -134,11 +134,19 @@ func (c *conductor) take(s *step, now time.Duration) {
 func (c *conductor) catchUp(s *step, now time.Duration) policy.Moments {
 	if late := now - s.moments.Farewell; c.sealed() {
 		r := c.drain
-		s.moments = r.plan.Tardy(s.moments.After(-r.zero), s.entry.Rule(), now-r.zero).After(r.zero)
+		s.moments = after(r.plan.Reschedule(after(s.moments, -r.zero), s.entry.Rule(), now-r.zero), r.zero)
 	} else {
-		s.moments = s.moments.After(late)
+		s.moments = after(s.moments, late)
 	}
 	return s.moments
+}
+
+// after returns m counted from zero later.
+func after(m policy.Moments, zero time.Duration) policy.Moments {
+	m.Farewell += zero
+	m.Cancel += zero
+	m.Cut += zero
+	return m
 }
 
 // mayWait puts a response's cancel off while its farewell is still on its way:

@@ -46,14 +46,14 @@ type drain struct {
 // newDrain takes the times from the Drainer's budget, all of them shortened alike
 // where limit comes sooner, unless that is zero.
 func newDrain(d *Drainer, limit time.Time) *drain {
-	b, share := d.Budget, 1.0
-	if left := time.Until(limit); !limit.IsZero() && left < b.Whole() {
-		share = max(0, float64(left)/float64(b.Whole()))
+	b, share := d.Budget.WithDefaults(), 1.0
+	if left := time.Until(limit); !limit.IsZero() && left < b.Total {
+		share = max(0, float64(left)/float64(b.Total))
 	}
 	of := func(t time.Duration) time.Duration { return time.Duration(share * float64(t)) }
 	return &drain{
 		began: time.Now(), found: d.registry.Counts().Open, phase: Announcing, done: make(chan struct{}),
-		announce: of(b.Announce), work: of(b.Work()), reserve: of(b.Reserved()), patience: b.Reserved() / 2,
+		announce: of(b.Announce), work: of(b.Total - b.Announce - b.Reserve), reserve: of(b.Reserve), patience: b.Reserve / 2,
 	}
 }
 
@@ -151,7 +151,7 @@ func (c *conductor) seal(now time.Duration) {
 		subjects = append(subjects, policy.Subject{Rule: &rules[len(rules)-1], Kind: s.kind, Age: e.Age(), Idle: e.Idle()})
 	}
 	for i, m := range r.plan.Begin(subjects) {
-		c.plan(fresh[i], subjects[i].Kind, m.After(now))
+		c.plan(fresh[i], subjects[i].Kind, after(m, now))
 		c.disclose(fresh[i])
 	}
 }
@@ -159,7 +159,7 @@ func (c *conductor) seal(now time.Duration) {
 // hasten brings the moments of a response that was told before the drain into it.
 func (c *conductor) hasten(s *step) {
 	r, rule := c.drain, s.entry.Rule()
-	late := r.plan.Late(policy.Subject{Rule: &rule, Kind: s.kind}, 0).After(r.zero)
+	late := after(r.plan.Late(policy.Subject{Rule: &rule, Kind: s.kind}, 0), r.zero)
 	m := &s.moments
 	m.Cancel, m.Cut = min(m.Cancel, late.Cancel), min(m.Cut, late.Cut)
 	limit := m.Cancel
@@ -176,7 +176,7 @@ func (c *conductor) replan(s *step, kind policy.Kind) {
 		s.entry.Untell()
 	}
 	r, rule := c.drain, s.entry.Rule()
-	c.plan(s, kind, r.plan.Late(policy.Subject{Rule: &rule, Kind: kind}, c.now()-r.zero).After(r.zero))
+	c.plan(s, kind, after(r.plan.Late(policy.Subject{Rule: &rule, Kind: kind}, c.now()-r.zero), r.zero))
 	c.disclose(s)
 }
 

@@ -105,7 +105,8 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 func (d *Drainer) lastMoment() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	moment, end := time.Now().Add(d.Budget.Reserved()), d.current.began.Add(d.Budget.Whole())
+	b := d.Budget.WithDefaults()
+	moment, end := time.Now().Add(b.Reserve), d.current.began.Add(b.Total)
 	if end.Before(moment) {
 		return end
 	}

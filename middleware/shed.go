@@ -152,7 +152,7 @@ func (c *conductor) shed(r *shed, matching []*stream.Entry) {
 	now := c.now()
 	for i, m := range plan.Begin(picked) {
 		s := c.step(entries[i])
-		if m = m.After(now); s.index < 0 || m.Farewell < s.moments.Farewell {
+		if m = after(m, now); s.index < 0 || m.Farewell < s.moments.Farewell {
 			c.plan(s, policy.Infinite, m)
 		} // else it comes of age before
 		c.picked[s.entry] = r

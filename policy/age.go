@@ -5,11 +5,11 @@ import "math"
 // youth is the part of a MaxAge by which the ages of a rule's streams differ.
 const youth = 5
 
-// Aged returns the moments of the k-th stream under r that is to end by its MaxAge, since that stream began: its farewell
+// AgeMoments returns the moments of the k-th stream under r that is to end by its MaxAge, since that stream began: its farewell
 // comes in the last fifth of MaxAge, and Timeout and Mercy after it, which no budget bounds. It reports false where r
 // lets streams become any age. Ages and slots come from a low-discrepancy sequence, as those of [Window.Slot] do: streams
-// that began together are told at an even pace. Aged is pure.
-func (r Rule) Aged(k uint64) (Moments, bool) {
+// that began together are told at an even pace. AgeMoments is pure.
+func (r Rule) AgeMoments(k uint64) (Moments, bool) {
 	if r.MaxAge <= 0 || r.MaxAge == ToTheEnd {
 		return Moments{}, false
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-func TestAged(t *testing.T) {
+func TestAgeMoments(t *testing.T) {
 	for name, tt := range map[string]struct {
 		rule           policy.Rule
 		timeout, mercy time.Duration
@@ -25,7 +25,7 @@ func TestAged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, quick.Check(func(k uint64) bool {
-				m, ok := tt.rule.Aged(k)
+				m, ok := tt.rule.AgeMoments(k)
 				age := min(tt.rule.MaxAge, math.MaxInt64/8)
 				return ok && age-age/5 <= m.Farewell && m.Farewell <= age &&
 					m.Cancel == m.Farewell+tt.timeout && m.Cut == m.Cancel+tt.mercy && m.Retry == tt.rule.Reconnect.Slot(k)
@@ -33,7 +33,7 @@ func TestAged(t *testing.T) {
 		})
 	}
 	for _, never := range []time.Duration{0, -1, policy.ToTheEnd} {
-		_, ok := policy.Rule{MaxAge: never}.Aged(1)
+		_, ok := policy.Rule{MaxAge: never}.AgeMoments(1)
 		assert.False(t, ok, "MaxAge %d", never)
 	}
 }
@@ -45,7 +45,7 @@ func TestAgesAreFlat(t *testing.T) {
 	for _, first := range []uint64{0, 1 << 40, math.MaxUint64 - n/2} {
 		told, back := make([]time.Duration, n), make([]time.Duration, n)
 		for i := range told {
-			m, _ := r.Aged(first + uint64(i))
+			m, _ := r.AgeMoments(first + uint64(i))
 			told[i], back[i] = m.Farewell, m.Farewell+m.Retry
 		}
 		assert.LessOrEqual(t, peak(told, policy.Window{Min: 80 * sec, Max: 100*sec + 1}, 100), 1.2)

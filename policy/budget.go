@@ -27,20 +27,32 @@ const (
 	maxReserve   = 2 * time.Second
 )
 
-// Whole returns Total with its default.
-func (b Budget) Whole() time.Duration { return cmp.Or(b.Total, defaultTotal) }
-
-// Reserved returns Reserve with its default.
-func (b Budget) Reserved() time.Duration {
-	total := max(0, b.Whole())
-	return cmp.Or(b.Reserve, min(max(total/10, minReserve), maxReserve, total/2))
+// WithDefaults returns b with Total and Reserve filled in and all three clamped, so that none is
+// negative and Announce and Reserve add up to no more than Total. What is left of Total,
+//
+//	b = b.WithDefaults()
+//	work := b.Total - b.Announce - b.Reserve
+//
+// is the time that the responses have between them, from the first farewell to the last cut.
+func (b Budget) WithDefaults() Budget {
+	total := max(0, b.total())
+	announce := min(max(0, b.Announce), total)
+	return Budget{Total: total, Announce: announce, Reserve: min(max(0, b.reserve()), total-announce)}
 }
 
-// Work returns the time that the responses have between them, from the first farewell to the last cut: Total less
-// Announce and Reserve. It is zero, and never less, where those two take all.
-func (b Budget) Work() time.Duration {
-	left := max(0, b.Whole()) - max(0, b.Announce)
-	return max(0, left-max(0, min(b.Reserved(), left)))
+// work returns the time that the responses have between them.
+func (b Budget) work() time.Duration {
+	b = b.WithDefaults()
+	return b.Total - b.Announce - b.Reserve
+}
+
+// total returns Total or its default.
+func (b Budget) total() time.Duration { return cmp.Or(b.Total, defaultTotal) }
+
+// reserve returns Reserve or its default.
+func (b Budget) reserve() time.Duration {
+	total := max(0, b.total())
+	return cmp.Or(b.Reserve, min(max(total/10, minReserve), maxReserve, total/2))
 }
 
 // Over returns b where it says something, and base where b is zero, field by field: what the environment says over what
@@ -64,15 +76,15 @@ func (b Budget) faults() (faults []string) {
 	}{{"Total", b.Total}, {"Announce", b.Announce}, {"Reserve", b.Reserve}} {
 		faults = append(faults, timeFaults("Budget."+part.name, part.value)...)
 	}
-	if len(faults) == 0 && b.Work() == 0 {
+	if len(faults) == 0 && b.work() == 0 {
 		faults = append(faults, fmt.Sprintf(
 			"Budget.Announce %v and Reserve %v leave nothing of Total %v for the responses; raise Total over %v",
-			b.Announce, b.Reserved(), b.Whole(), b.totalFor(0)))
+			b.Announce, b.reserve(), b.total(), b.totalFor(0)))
 	}
 	return faults
 }
 
-// totalFor returns the least Total, rounded up to a millisecond, under which b's Work is at least work. A Reserve that is
+// totalFor returns the least Total, rounded up to a millisecond, under which the responses have at least work. A Reserve that is
 // left to its default grows with Total, so it is solved for rather than added.
 func (b Budget) totalFor(work time.Duration) time.Duration {
 	rest := forever(work) + forever(b.Announce)

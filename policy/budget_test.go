@@ -16,32 +16,40 @@ const (
 	sec = time.Second
 )
 
-func TestBudgetDefaults(t *testing.T) {
+// work returns the time that b leaves for the responses.
+func work(b policy.Budget) time.Duration {
+	b = b.WithDefaults()
+	return b.Total - b.Announce - b.Reserve
+}
+
+func TestBudgetWithDefaults(t *testing.T) {
 	for _, tt := range []struct {
-		budget                policy.Budget
-		whole, reserved, work time.Duration
+		budget                         policy.Budget
+		total, announce, reserve, work time.Duration
 	}{
-		{policy.Budget{}, 25 * sec, 2 * sec, 23 * sec},
-		{policy.Budget{Announce: 5 * sec}, 25 * sec, 2 * sec, 18 * sec},
-		{policy.Budget{Total: 60 * sec}, 60 * sec, 2 * sec, 58 * sec},
-		{policy.Budget{Total: 20 * sec}, 20 * sec, 2 * sec, 18 * sec},
-		{policy.Budget{Total: 15 * sec}, 15 * sec, 1500 * ms, 13500 * ms},
-		{policy.Budget{Total: 10 * sec}, 10 * sec, 1 * sec, 9 * sec},
-		{policy.Budget{Total: 5 * sec}, 5 * sec, 1 * sec, 4 * sec},
-		{policy.Budget{Total: 2 * sec}, 2 * sec, 1 * sec, 1 * sec},
-		{policy.Budget{Total: 1 * sec}, 1 * sec, 500 * ms, 500 * ms},
-		{policy.Budget{Total: 30 * sec, Announce: 5 * sec, Reserve: 10 * sec}, 30 * sec, 10 * sec, 15 * sec},
-		{policy.Budget{Total: 30 * sec, Reserve: 1}, 30 * sec, 1, 30*sec - 1},
-		// Wrong ones: no time, but never less.
-		{policy.Budget{Total: 5 * sec, Announce: 5 * sec}, 5 * sec, 1 * sec, 0},
-		{policy.Budget{Total: 5 * sec, Announce: math.MaxInt64, Reserve: math.MaxInt64}, 5 * sec, math.MaxInt64, 0},
-		{policy.Budget{Total: -1}, -1, 0, 0},
-		{policy.Budget{Total: math.MinInt64, Announce: math.MaxInt64, Reserve: math.MaxInt64}, math.MinInt64, math.MaxInt64, 0},
-		{policy.Budget{Total: sec, Announce: math.MinInt64, Reserve: math.MinInt64}, sec, math.MinInt64, sec},
+		{policy.Budget{}, 25 * sec, 0, 2 * sec, 23 * sec},
+		{policy.Budget{Announce: 5 * sec}, 25 * sec, 5 * sec, 2 * sec, 18 * sec},
+		{policy.Budget{Total: 60 * sec}, 60 * sec, 0, 2 * sec, 58 * sec},
+		{policy.Budget{Total: 20 * sec}, 20 * sec, 0, 2 * sec, 18 * sec},
+		{policy.Budget{Total: 15 * sec}, 15 * sec, 0, 1500 * ms, 13500 * ms},
+		{policy.Budget{Total: 10 * sec}, 10 * sec, 0, 1 * sec, 9 * sec},
+		{policy.Budget{Total: 5 * sec}, 5 * sec, 0, 1 * sec, 4 * sec},
+		{policy.Budget{Total: 2 * sec}, 2 * sec, 0, 1 * sec, 1 * sec},
+		{policy.Budget{Total: 1 * sec}, 1 * sec, 0, 500 * ms, 500 * ms},
+		{policy.Budget{Total: 30 * sec, Announce: 5 * sec, Reserve: 10 * sec}, 30 * sec, 5 * sec, 10 * sec, 15 * sec},
+		{policy.Budget{Total: 30 * sec, Reserve: 1}, 30 * sec, 0, 1, 30*sec - 1},
+		// Invalid ones leave no time for the responses, but never less than none.
+		{policy.Budget{Total: 5 * sec, Announce: 5 * sec}, 5 * sec, 5 * sec, 0, 0},
+		{policy.Budget{Total: 5 * sec, Announce: 4500 * ms}, 5 * sec, 4500 * ms, 500 * ms, 0},
+		{policy.Budget{Total: 5 * sec, Announce: math.MaxInt64, Reserve: math.MaxInt64}, 5 * sec, 5 * sec, 0, 0},
+		{policy.Budget{Total: 5 * sec, Reserve: math.MaxInt64}, 5 * sec, 0, 5 * sec, 0},
+		{policy.Budget{Total: -1}, 0, 0, 0, 0},
+		{policy.Budget{Total: math.MinInt64, Announce: math.MaxInt64, Reserve: math.MaxInt64}, 0, 0, 0, 0},
+		{policy.Budget{Total: sec, Announce: math.MinInt64, Reserve: math.MinInt64}, sec, 0, 0, sec},
 	} {
-		assert.Equal(t, tt.whole, tt.budget.Whole(), "whole of %+v", tt.budget)
-		assert.Equal(t, tt.reserved, tt.budget.Reserved(), "reserve of %+v", tt.budget)
-		assert.Equal(t, tt.work, tt.budget.Work(), "work of %+v", tt.budget)
+		got := tt.budget.WithDefaults()
+		assert.Equal(t, policy.Budget{Total: tt.total, Announce: tt.announce, Reserve: tt.reserve}, got, "%+v", tt.budget)
+		assert.Equal(t, tt.work, got.Total-got.Announce-got.Reserve, "work of %+v", tt.budget)
 	}
 }
 

@@ -23,7 +23,7 @@ func TestFromEnv(t *testing.T) {
 		"nothing":                {env{}, policy.Budget{}},
 		"set to nothing":         {env{"LASTCALL_BUDGET": "", "LASTCALL_ANNOUNCE": "", period: ""}, policy.Budget{}},
 		"all":                    {env{"LASTCALL_BUDGET": "40s", "LASTCALL_ANNOUNCE": "5s", "LASTCALL_RESERVE": "1500ms"}, policy.Budget{Total: 40 * sec, Announce: 5 * sec, Reserve: 1500 * ms}},
-		"Kubernetes' default":    {env{period: "30"}, policy.Budget{Total: policy.Budget{}.Whole()}},
+		"Kubernetes' default":    {env{period: "30"}, policy.Budget{Total: policy.Budget{}.WithDefaults().Total}},
 		"a long period":          {env{period: "3600"}, policy.Budget{Total: time.Hour - 5*sec}},
 		"a short period":         {env{period: "6"}, policy.Budget{Total: 5 * sec}},
 		"the budget is stronger": {env{period: "30", "LASTCALL_BUDGET": "12s"}, policy.Budget{Total: 12 * sec}},

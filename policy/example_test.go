@@ -94,7 +94,8 @@ func ExampleFile() {
 	}
 	// These two are what a middleware.Drainer takes.
 	r := routes.Rule(httptest.NewRequest("GET", "/ticker", nil))
-	fmt.Println(r.Spread, r.Priority, file.Budget.Work())
+	b := file.Budget.WithDefaults()
+	fmt.Println(r.Spread, r.Priority, b.Total-b.Announce-b.Reserve)
 
 	written, _ := json.Marshal(file)
 	fmt.Println(string(written))
@@ -145,7 +146,8 @@ func ExampleSwap() {
 
 func ExamplePlan() {
 	events := &policy.Rule{Grace: 2 * time.Second, Timeout: 5 * time.Second}
-	plan := policy.NewPlan(policy.Budget{}.Work(), 1)
+	budget := policy.Budget{}.WithDefaults()
+	plan := policy.NewPlan(budget.Total-budget.Announce-budget.Reserve, 1)
 	found := plan.Begin([]policy.Subject{
 		{Kind: policy.Finite},
 		{Kind: policy.Infinite, Rule: events},

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Fit returns nil if what r says fits into b's Work, and otherwise an error that names the route, what it needs, what
+// Fit returns nil if what r says fits into the work that b leaves, and otherwise an error that names the route, what it needs, what
 // there is and the change that would make it fit. A zero Timeout or Mercy needs nothing: it takes what is left, up to
 // its default. A finite rule needs its Grace and Mercy only. An empty route stands for a rule that is for every route, and
 // what has no slash, and so is no pattern, says which rule it is: "given to Graceful".
@@ -32,7 +32,7 @@ func (b Budget) misfits(route string, r Rule, lead time.Duration) []string {
 			slight += part.value
 		}
 	}
-	have := b.Work()
+	have := b.work()
 	if need <= have {
 		return nil
 	}
@@ -47,7 +47,7 @@ func (b Budget) misfits(route string, r Rule, lead time.Duration) []string {
 	}
 	return []string{fmt.Sprintf("%s needs %v (%s) but the budget leaves %v of %v (announce %v, reserve %v): "+
 		"shorten the rule by %v or raise Budget.Total to %v",
-		who, need, strings.Join(sum, " + "), have, b.Whole(), b.Announce, b.Reserved(), less, total)}
+		who, need, strings.Join(sum, " + "), have, b.total(), b.Announce, b.reserve(), less, total)}
 }
 
 // Check reports all that is wrong with p under b, joined, and is meant for start-up: b must be valid, and the rules of p

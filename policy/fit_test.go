@@ -89,7 +89,7 @@ func TestFitAdviceIsRight(t *testing.T) {
 		if r.Kind != policy.Finite {
 			need += r.Spread + r.Timeout
 		}
-		require.Equal(t, b.Work(), need-less, "%v", err)
+		require.Equal(t, work(b), need-less, "%v", err)
 	}
 	require.Greater(t, given, 1000)
 }

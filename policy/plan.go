@@ -29,7 +29,7 @@ type Subject struct {
 }
 
 // Moments are what a Plan has for one response. The first three are since draining began, none of them before the one
-// above it nor after the plan's work; those of [Rule.Aged] are since the response began.
+// above it nor after the plan's work; those of [Rule.AgeMoments] are since the response began.
 type Moments struct {
 	// Farewell is when a stream is told, and when a finite response hears that the server is draining.
 	Farewell time.Duration
@@ -39,14 +39,6 @@ type Moments struct {
 	Cut time.Duration
 	// Retry is the client's reconnect slot: how long after its farewell it is asked to come back.
 	Retry time.Duration
-}
-
-// After returns m counted from zero later: for a clock on which what m counts from stands at zero.
-func (m Moments) After(zero time.Duration) Moments {
-	m.Farewell += zero
-	m.Cancel += zero
-	m.Cut += zero
-	return m
 }
 
 // maxGap keeps the pace at 200 farewells a second or more, so that a few streams don't hold up a drain for the sake of
@@ -121,9 +113,9 @@ func (p *Plan) Late(s Subject, at time.Duration) Moments {
 	return g.tell(at+end.grace, end)
 }
 
-// Tardy returns m for a stream under r that is told only now, after m.Farewell, because whoever keeps the moments was held
+// Reschedule returns m for a stream under r that is told only now, after m.Farewell, because whoever keeps the moments was held
 // up. The times that follow the farewell are the rule's, as far as the work lasts, and its slot is that of m.
-func (p *Plan) Tardy(m Moments, r Rule, now time.Duration) Moments {
+func (p *Plan) Reschedule(m Moments, r Rule, now time.Duration) Moments {
 	at := min(max(m.Farewell, now), p.work)
 	r.Grace = 0
 	end := p.left(r, at)

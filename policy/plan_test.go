@@ -267,7 +267,7 @@ func TestLate(t *testing.T) {
 	}
 }
 
-func TestTardy(t *testing.T) {
+func TestReschedule(t *testing.T) {
 	r := policy.Rule{Grace: 2 * sec, Spread: 5 * sec, Timeout: 3 * sec, Mercy: sec}
 	p := policy.NewPlan(12*sec, 1)
 	planned := p.Begin(many(1, r, policy.Infinite))[0]
@@ -278,7 +278,7 @@ func TestTardy(t *testing.T) {
 		13 * sec: {Farewell: 12 * sec, Cancel: 12 * sec, Cut: 12 * sec},
 	} {
 		want.Retry = planned.Retry
-		assert.Equal(t, want, p.Tardy(planned, r, at), "%v", at)
+		assert.Equal(t, want, p.Reschedule(planned, r, at), "%v", at)
 	}
 }
 
@@ -413,7 +413,7 @@ func kept(t *testing.T, m policy.Moments, s policy.Subject, work, lead time.Dura
 	if r.Validate() != nil || b.Fit("/", r) != nil || r.Grace == policy.ToTheEnd && lead > 0 {
 		return
 	}
-	require.Equal(t, work, b.Work())
+	require.Equal(t, work, b.WithDefaults().Total-b.WithDefaults().Reserve)
 	if r.Mercy > 0 {
 		require.Equal(t, r.Mercy, m.Cut-m.Cancel, "mercy")
 	} else {
@@ -434,7 +434,7 @@ func kept(t *testing.T, m policy.Moments, s policy.Subject, work, lead time.Dura
 		if r.Timeout > 0 {
 			require.Equal(t, r.Timeout, m.Cancel-m.Farewell, "timeout")
 		} else {
-			require.LessOrEqual(t, m.Cancel-m.Farewell, 3 * sec)
+			require.LessOrEqual(t, m.Cancel-m.Farewell, 3*sec)
 		}
 	}
 }

@@ -32,9 +32,9 @@ func (c config) newDrainer() *middleware.Drainer {
 // limit is the time that the drain is given.
 func (c config) limit(d *middleware.Drainer) time.Duration {
 	if c.budget > 0 {
-		return min(c.budget, d.Budget.Whole())
+		return min(c.budget, d.Budget.WithDefaults().Total)
 	}
-	return d.Budget.Whole()
+	return d.Budget.WithDefaults().Total
 }
 
 // A course is what one route's rule comes to: its n streams are told at an even pace over a window, and each is cancelled
@@ -57,8 +57,9 @@ func (c course) place(k int) time.Duration { return c.window * time.Duration(k) 
 
 // courses are those of the event streams and of the WebSockets, in the time that the drain is given.
 func (c config) courses(d *middleware.Drainer) (events, sockets course) {
-	share := float64(c.limit(d)) / float64(d.Budget.Whole())
-	work := time.Duration(share * float64(d.Budget.Work()))
+	b := d.Budget.WithDefaults()
+	share := float64(c.limit(d)) / float64(b.Total)
+	work := time.Duration(share * float64(b.Total-b.Announce-b.Reserve))
 	return c.newCourse(c.events(), policy.AtOnce, work), c.newCourse(c.sockets(), answerTimeout, work)
 }
 

@@ -100,7 +100,8 @@ func lastcall(r policy.Rule) strategy {
 	if r.Reconnect != (policy.Window{}) {
 		name += fmt.Sprintf(", slots of %s to %s", short(r.Reconnect.Min), short(r.Reconnect.Max))
 	}
-	work := budget(r).Work()
+	b := budget(r)
+	work := b.Total - b.Reserve
 	return strategy{name, func(n int, random *rand.Rand) []farewell {
 		all := make([]farewell, n)
 		streams := slices.Repeat([]policy.Subject{{Rule: &r, Kind: policy.Infinite}}, n)
@@ -114,7 +115,8 @@ func lastcall(r policy.Rule) strategy {
 // usualEnd is the Timeout and the Mercy of a rule that leaves both zero.
 const usualEnd = 3*time.Second + 1*time.Second
 
-// budget returns one that has room for r: what it reserves is 2 s at most.
+// budget returns one that has room for r.
 func budget(r policy.Rule) policy.Budget {
-	return policy.Budget{Total: r.Spread + usualEnd + 2*time.Second}
+	const reserve = 2 * time.Second // the most that a Budget reserves by default
+	return policy.Budget{Total: r.Spread + usualEnd + reserve}.WithDefaults()
 }

@@ -64,7 +64,7 @@ func TestLastcallIsTheEngine(t *testing.T) {
 	got := plan(lastcall(r), n)
 
 	// The same from the engine, asked directly.
-	want := policy.NewPlan(budget(r).Work(), rand.New(rand.NewPCG(1, 1)).Uint64()).
+	want := policy.NewPlan(budget(r).Total-budget(r).Reserve, rand.New(rand.NewPCG(1, 1)).Uint64()).
 		Begin(slices.Repeat([]policy.Subject{{Rule: &r, Kind: policy.Infinite}}, n))
 	for i, m := range want {
 		require.Equal(t, farewell{m.Farewell, m.Retry}, got[i])

@@ -70,7 +70,7 @@ func showProgress(ctx context.Context, d *middleware.Drainer, s *screen) {
 	defer tick.Stop()
 	for {
 		r := d.Report()
-		s.show(progressLine(r, d.Budget.Whole()-time.Since(r.Began)))
+		s.show(progressLine(r, d.Budget.WithDefaults().Total-time.Since(r.Began)))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

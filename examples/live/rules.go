@@ -38,7 +38,9 @@ func rules() *policy.Mux {
 
 // printRules says what each route's streams will be told and when, and who said so.
 func printRules(w io.Writer, p policy.Policy, b policy.Budget) {
-	fmt.Fprintf(w, "budget %v: announce %v, responses %v, reserve %v\n\n", b.Whole(), b.Announce, b.Work(), b.Reserved())
+	b = b.WithDefaults()
+	fmt.Fprintf(w, "budget %v: announce %v, responses %v, reserve %v\n\n",
+		b.Total, b.Announce, b.Total-b.Announce-b.Reserve, b.Reserve)
 	fmt.Fprint(w, policy.Explain(p))
 }
 
