@@ -9,167 +9,170 @@ import (
 	"text/tabwriter"
 )
 
-// An Explanation says which rule each route has, and where each field of it came from. [Explain] makes one; it prints as
-// a table. It is for people at start-up, and its texts may change from one release to the next.
-type Explanation []Explained
+// An Explanation says which rule each route has and where each field of it comes from. [Explain]
+// makes one, and String prints it as a table. It is for people at start-up: its texts may change from
+// one release to the next. The zero Explanation has no route.
+type Explanation struct{ routes []explainedRoute }
 
-// Explained is the part of an [Explanation] that is about one route.
-type Explained struct {
-	// Route is the route's pattern; "(all)" for a rule that is for every route, "(all others)" for what no pattern matches.
-	Route string
-	// Rule is the route's rule as the policy gives it out. What it leaves zero has its default.
-	Rule Rule
-	// Fields are those of the rule, defaults included, in the order of Rule's own.
-	Fields []Field
+// An explainedRoute is the part of an Explanation that is about one route.
+type explainedRoute struct {
+	pattern string           // "(all)" for every route, "(all others)" for what no pattern matches
+	fields  []explainedField // defaults included, in the order of Rule's own
 }
 
-// A Field is one field of a rule that is explained.
-type Field struct {
-	// Name and Value are as they are written in a file.
-	Name, Value string
-	// From is where the value is said: "pattern", "all routes", file and line, or "default" where nobody has said it.
-	From string
+// An explainedField is one field of a rule, name and value as they are written in a file.
+type explainedField struct {
+	name, value string
+	origin      string // where the value is specified: a file and its line, or one of the origins below
 }
 
 const (
-	fromPattern = "pattern"
-	fromAll     = "all routes"
-	fromNobody  = "default"
+	originPattern = "pattern"    // Mux.Handle
+	originAll     = "all routes" // Mux.Default, or a Rule that is the whole policy
+	originDefault = "default"    // nowhere: the field is zero
 )
 
-// Explain reports which rule each route of p has and where each field came from. Like [Check] it can look into a nil
-// Policy, a [Rule], a [*Mux], and whatever has a method Explain() Explanation; any other Policy is named by its type.
+// Explain reports which rule each route of p has and where each field comes from. Like [Check] it
+// can look into a nil Policy, a [Rule], a [*Mux], and whatever has a method Explain() Explanation;
+// any other Policy is named by its type.
 //
-// What is said nearer to the response comes on top of that and is not known here: the rules given to
-// middleware.Graceful, and the handler's own word.
+// Rules that are closer to the response, those given to middleware.Graceful and the handler's own,
+// come on top of that and are not known here.
 func Explain(p Policy) Explanation {
 	switch p := p.(type) {
 	case nil:
-		return Explanation{explain("(all)")}
+		return explanation(explainRoute("(all)"))
 	case Rule:
-		return Explanation{explain("(all)", layer{p, fromAll})}
+		return explanation(explainRoute("(all)", layer{p, originAll}))
 	case *Rule:
 		return Explain(*p)
 	case interface{ Explain() Explanation }:
 		return p.Explain()
 	}
-	return Explanation{{Route: "(all)", Fields: []Field{{"rule", "decided for each request", fmt.Sprintf("%T", p)}}}}
+	unknown := explainedField{"rule", "decided for each request", fmt.Sprintf("%T", p)}
+	return explanation(explainedRoute{"(all)", []explainedField{unknown}})
 }
 
-// Explain reports the routes in the order of Handle, and last what no pattern matches. See the function [Explain].
+// Explain reports the routes in the order of Handle, and last what no pattern matches. See the
+// function [Explain].
 func (m *Mux) Explain() Explanation {
 	if m == nil {
 		return Explain(nil)
 	}
-	var all Explanation
-	base := layer{m.Default, cmp.Or(m.defaultAt.String(), fromAll)}
+	var e Explanation
+	base := layer{m.Default, cmp.Or(m.defaultAt.String(), originAll)}
 	for _, at := range m.routes {
-		own := layer{at.rule, cmp.Or(at.at.String(), fromPattern)}
-		all = append(all, explain(at.pattern, own, base))
+		own := layer{at.rule, cmp.Or(at.at.String(), originPattern)}
+		e.routes = append(e.routes, explainRoute(at.pattern, own, base))
 	}
-	return append(all, explain("(all others)", base))
+	e.routes = append(e.routes, explainRoute("(all others)", base))
+	return e
 }
 
-// String returns the table: for each route a line for each place that its rule is made from, the defaults last.
+func explanation(routes ...explainedRoute) Explanation { return Explanation{routes} }
+
+// String returns the table: for each route a line for each origin of its fields, the defaults last.
 func (e Explanation) String() string {
 	var text strings.Builder
 	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ROUTE\tFROM\tRULE")
-	for _, x := range e {
-		name := x.Route
-		for _, from := range x.origins() {
-			if said := x.saidAt(from); said != "" {
-				fmt.Fprintf(t, "%s\t%s\t%s\n", name, from, said)
-				name = ""
+	for _, route := range e.routes {
+		pattern := route.pattern
+		for _, origin := range route.origins() {
+			if fields := route.fieldsFrom(origin); fields != "" {
+				fmt.Fprintf(t, "%s\t%s\t%s\n", pattern, origin, fields)
+				pattern = ""
 			}
 		}
 	}
-	_ = t.Flush() // a Builder takes everything
+	_ = t.Flush() // a strings.Builder returns no error
 	return text.String()
 }
 
-// origins are the places that x's fields came from, each once.
-func (x Explained) origins() (all []string) {
-	for _, f := range x.Fields {
-		if f.From != fromNobody && !slices.Contains(all, f.From) {
-			all = append(all, f.From)
+// origins returns where the fields of the route come from, each place once, the defaults last.
+func (e explainedRoute) origins() (all []string) {
+	for _, f := range e.fields {
+		if f.origin != originDefault && !slices.Contains(all, f.origin) {
+			all = append(all, f.origin)
 		}
 	}
-	return append(all, fromNobody)
+	return append(all, originDefault)
 }
 
-func (x Explained) saidAt(from string) string {
-	var said []string
-	for _, f := range x.Fields {
-		if f.From == from {
-			said = append(said, f.Name+" "+f.Value)
+func (e explainedRoute) fieldsFrom(origin string) string {
+	var fields []string
+	for _, f := range e.fields {
+		if f.origin == origin {
+			fields = append(fields, f.name+" "+f.value)
 		}
 	}
-	return strings.Join(said, ", ")
+	return strings.Join(fields, ", ")
 }
 
-// A layer is a rule, and where it is written.
+// A layer is a rule and where it is written.
 type layer struct {
-	rule Rule
-	from string
+	rule   Rule
+	origin string
 }
 
-// explain explains one route from its layers, the strongest first.
-func explain(name string, layers ...layer) Explained {
-	x := Explained{Route: name}
-	said := make([][]facet, len(layers))
+// explainRoute explains one route from its layers, the strongest first.
+func explainRoute(pattern string, layers ...layer) explainedRoute {
+	var whole Rule
+	specified := make([][]fieldText, len(layers))
 	for i, l := range layers {
-		x.Rule = x.Rule.Over(l.rule)
-		said[i] = l.rule.facets()
+		whole = whole.Over(l.rule)
+		specified[i] = l.rule.fieldTexts()
 	}
-	for i, f := range x.Rule.facets() {
-		field := Field{f.name, f.usual, fromNobody}
-		if k := slices.IndexFunc(said, func(of []facet) bool { return of[i].said != "" }); k >= 0 {
-			field.Value, field.From = f.said, layers[k].from
+	route := explainedRoute{pattern: pattern}
+	for i, f := range whole.fieldTexts() {
+		field := explainedField{f.name, f.usual, originDefault}
+		if k := slices.IndexFunc(specified, func(of []fieldText) bool { return of[i].specified != "" }); k >= 0 {
+			field.value, field.origin = f.specified, layers[k].origin
 		}
-		if field.Value != "" {
-			x.Fields = append(x.Fields, field)
+		if field.value != "" {
+			route.fields = append(route.fields, field)
 		}
 	}
-	return x
+	return route
 }
 
-// A facet is one field of a rule in words: what the rule says, if anything, and what holds where nobody does.
-type facet struct{ name, said, usual string }
+// A fieldText is one field of a rule in words: what the rule specifies, "" if it is zero, and what a
+// zero value stands for.
+type fieldText struct{ name, specified, usual string }
 
-func (r Rule) facets() []facet {
-	f := r.Farewell
+func (r Rule) fieldTexts() []fieldText {
+	f, usual := r.Farewell, ComeBack()
 	message := quoted(f.Message)
 	if f.Binary && message != "" {
 		message += " (binary)"
 	}
-	return []facet{
-		{"kind", said(r.Kind, r.Kind.String()), Auto.String()},
-		{"grace", said(r.Grace, span(r.Grace).String()), usualGrace(r.Kind)},
-		{"spread", said(r.Spread, span(r.Spread).String()), "0s"},
-		{"order", said(r.Order, r.Order.String()), Random.String()},
-		{"priority", said(r.Priority, strconv.Itoa(r.Priority)), "0"},
-		{"timeout", said(r.Timeout, span(r.Timeout).String()), span(defaultTimeout).String()},
-		{"mercy", said(r.Mercy, span(r.Mercy).String()), span(defaultMercy).String()},
-		{"maxage", said(r.MaxAge, span(r.MaxAge).String()), ""},
-		{"reconnect", said(r.Reconnect, r.Reconnect.words()), defaultWindow.words()},
-		{"code", said(f.Code, strconv.Itoa(f.Code)), strconv.Itoa(ComeBack().Code)},
-		{"reason", quoted(f.Reason), quoted(ComeBack().Reason)},
+	return []fieldText{
+		{"kind", unlessZero(r.Kind, r.Kind.String()), Auto.String()},
+		{"grace", unlessZero(r.Grace, span(r.Grace).String()), usualGrace(r.Kind)},
+		{"spread", unlessZero(r.Spread, span(r.Spread).String()), "0s"},
+		{"order", unlessZero(r.Order, r.Order.String()), Random.String()},
+		{"priority", unlessZero(r.Priority, strconv.Itoa(r.Priority)), "0"},
+		{"timeout", unlessZero(r.Timeout, span(r.Timeout).String()), span(defaultTimeout).String()},
+		{"mercy", unlessZero(r.Mercy, span(r.Mercy).String()), span(defaultMercy).String()},
+		{"maxage", unlessZero(r.MaxAge, span(r.MaxAge).String()), ""},
+		{"reconnect", unlessZero(r.Reconnect, r.Reconnect.text()), defaultWindow.text()},
+		{"code", unlessZero(f.Code, strconv.Itoa(f.Code)), strconv.Itoa(usual.Code)},
+		{"reason", quoted(f.Reason), quoted(usual.Reason)},
 		{"message", message, ""},
-		{"event", quoted(f.Event), quoted(ComeBack().Event)},
-		{"data", quoted(f.Data), quoted(ComeBack().Data)},
+		{"event", quoted(f.Event), quoted(usual.Event)},
+		{"data", quoted(f.Data), quoted(usual.Data)},
 	}
 }
 
-// said returns words for a value that is set, and none for a zero one.
-func said[T comparable](value T, words string) string {
+// unlessZero returns the text of a value, or "" for the zero value.
+func unlessZero[T comparable](value T, text string) string {
 	if value == *new(T) {
 		return ""
 	}
-	return words
+	return text
 }
 
-func quoted(s string) string { return said(s, fmt.Sprintf("%#q", s)) }
+func quoted(s string) string { return unlessZero(s, fmt.Sprintf("%#q", s)) }
 
 func usualGrace(k Kind) string {
 	switch k {

@@ -3,6 +3,7 @@ package policy_test
 import (
 	"net/http/httptest"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,39 +32,65 @@ GET /export   pattern     kind finite
 `, policy.Explain(&m).String())
 }
 
+// An explained is what an Explanation's table says of one route.
+type explained struct {
+	pattern string
+	value   map[string]string // of each field, by its name
+	from    map[string]string // where that is specified
+}
+
+// parseTable reads the table back. No value may hold ", ".
+func parseTable(t *testing.T, e policy.Explanation) (routes []explained) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSuffix(e.String(), "\n"), "\n")
+	from, rule := strings.Index(lines[0], "FROM"), strings.Index(lines[0], "RULE")
+	require.Positive(t, from)
+	require.Greater(t, rule, from)
+	for _, line := range lines[1:] {
+		if pattern := strings.TrimSpace(line[:from]); pattern != "" {
+			routes = append(routes, explained{pattern, map[string]string{}, map[string]string{}})
+		}
+		last := routes[len(routes)-1]
+		for _, field := range strings.Split(line[rule:], ", ") {
+			name, value, _ := strings.Cut(field, " ")
+			require.NotContains(t, last.value, name, "said once")
+			last.value[name], last.from[name] = value, strings.TrimSpace(line[from:rule])
+		}
+	}
+	return routes
+}
+
 func TestExplainKnowsEveryPolicy(t *testing.T) {
 	rule := policy.Rule{Grace: sec, Farewell: policy.Farewell{Message: "\xff", Binary: true}}
+	type fields map[string][2]string // value and where it is from, by name
 	for name, tt := range map[string]struct {
 		policy policy.Policy
-		want   []policy.Field // some of those of the first route
+		want   fields // some of those of the only route
 		rule   policy.Rule
 	}{
-		"nil":            {nil, []policy.Field{{"grace", "0s (finite: to the end)", "default"}, {"mercy", "1s", "default"}}, policy.Rule{}},
-		"rule":           {rule, []policy.Field{{"grace", "1s", "all routes"}, {"message", `"\xff" (binary)`, "all routes"}, {"timeout", "3s", "default"}}, rule},
-		"rule's address": {&rule, []policy.Field{{"grace", "1s", "all routes"}}, rule},
-		"nil mux":        {(*policy.Mux)(nil), []policy.Field{{"kind", "auto", "default"}}, policy.Rule{}},
-		"empty mux":      {&policy.Mux{Default: rule}, []policy.Field{{"grace", "1s", "all routes"}}, rule},
-		"opaque":         {opaque{}, []policy.Field{{"rule", "decided for each request", "policy_test.opaque"}}, policy.Rule{}},
-		"explains":       {explainer{}, []policy.Field{{"mood", "good", "birth"}}, policy.Rule{}},
+		"nil":            {nil, fields{"grace": {"0s (finite: to the end)", "default"}, "mercy": {"1s", "default"}}, policy.Rule{}},
+		"rule":           {rule, fields{"grace": {"1s", "all routes"}, "message": {`"\xff" (binary)`, "all routes"}, "timeout": {"3s", "default"}}, rule},
+		"rule's address": {&rule, fields{"grace": {"1s", "all routes"}}, rule},
+		"nil mux":        {(*policy.Mux)(nil), fields{"kind": {"auto", "default"}}, policy.Rule{}},
+		"empty mux":      {&policy.Mux{Default: rule}, fields{"grace": {"1s", "all routes"}}, rule},
+		"explains":       {explainer{}, fields{"spread": {"7s", "all routes"}}, policy.Rule{Spread: 7 * sec}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := policy.Explain(tt.policy)
-			require.Len(t, e, 1)
-			assert.Subset(t, e[0].Fields, tt.want)
-			assert.Equal(t, tt.rule, e[0].Rule)
-			for _, f := range tt.want {
-				assert.Contains(t, e.String(), f.From)
-				assert.Contains(t, e.String(), f.Name+" "+f.Value)
+			routes := parseTable(t, policy.Explain(tt.policy))
+			require.Len(t, routes, 1)
+			for field, want := range tt.want {
+				assert.Equal(t, want, [2]string{routes[0].value[field], routes[0].from[field]}, field)
 			}
+			assert.Equal(t, parseTable(t, policy.Explain(tt.rule))[0].value, routes[0].value)
 		})
 	}
+	assert.Equal(t, "ROUTE  FROM                RULE\n(all)  policy_test.opaque  rule decided for each request\n", policy.Explain(opaque{}).String())
+	assert.Equal(t, "ROUTE  FROM  RULE\n", policy.Explanation{}.String())
 }
 
 type explainer struct{ opaque }
 
-func (explainer) Explain() policy.Explanation {
-	return policy.Explanation{{Route: "mine", Fields: []policy.Field{{"mood", "good", "birth"}}}}
-}
+func (explainer) Explain() policy.Explanation { return policy.Explain(policy.Rule{Spread: 7 * sec}) }
 
 // By reflection, so that a field added to Rule can't be left out: each one that is set has to show.
 func TestExplainTakesEveryField(t *testing.T) {
@@ -72,10 +99,11 @@ func TestExplainTakesEveryField(t *testing.T) {
 	for i := range v.NumField() {
 		var alone policy.Rule
 		reflect.ValueOf(&alone).Elem().Field(i).Set(v.Field(i))
-		assert.NotEqual(t, policy.Explain(policy.Rule{}), policy.Explain(alone), v.Type().Field(i).Name)
+		route := parseTable(t, policy.Explain(alone))[0]
+		assert.NotEqual(t, parseTable(t, policy.Explain(policy.Rule{}))[0].value, route.value, v.Type().Field(i).Name)
 		count := 0
-		for _, f := range policy.Explain(alone)[0].Fields {
-			if f.From != "default" {
+		for _, from := range route.from {
+			if from != "default" {
 				count++
 			}
 		}
@@ -87,7 +115,7 @@ func TestExplainTakesEveryField(t *testing.T) {
 	}
 }
 
-// What is explained is what is handed out.
+// The table shows the rule that a request gets.
 func TestMuxDefault(t *testing.T) {
 	base := policy.Rule{Grace: 4 * sec, Timeout: 2 * sec, Farewell: policy.Farewell{Code: 4000}}
 	m := policy.Mux{Default: base}
@@ -97,10 +125,11 @@ func TestMuxDefault(t *testing.T) {
 	for path, rule := range want {
 		assert.Equal(t, rule, m.Rule(httptest.NewRequest("GET", "http://h"+path, nil)), path)
 	}
-	e := policy.Explain(&m)
-	require.Len(t, e, 2)
-	assert.Equal(t, want["/live"], e[0].Rule)
-	assert.Equal(t, want["/else"], e[1].Rule)
+	routes := parseTable(t, policy.Explain(&m))
+	require.Len(t, routes, 2)
+	for i, path := range []string{"/live", "/else"} {
+		assert.Equal(t, parseTable(t, policy.Explain(want[path]))[0].value, routes[i].value, path)
+	}
 
 	whole := policy.Mux{Default: base}
 	whole.Handle("/", own)

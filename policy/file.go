@@ -138,7 +138,7 @@ func (m *Mux) try(at *route) (problem string) {
 		two.Handle(other.pattern, other)
 		return panicOf(func() { two.Handle(at.pattern, at) }) != nil
 	})]
-	where := said(other.at, fmt.Sprintf(" on line %d", other.at.line))
+	where := unlessZero(other.at, fmt.Sprintf(" on line %d", other.at.line))
 	return fmt.Sprintf("route %q conflicts with %q%s: they match some of the same requests, and neither is the more specific; change one",
 		at.pattern, other.pattern, where)
 }

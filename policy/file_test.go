@@ -62,13 +62,20 @@ func TestRead(t *testing.T) {
 	assert.Equal(t, ws, m.Rule(httptest.NewRequest("GET", "/ws/blue", nil)))
 	assert.Equal(t, policy.Rule{Mercy: 500 * ms}, m.Rule(httptest.NewRequest("GET", "/else", nil)))
 
-	e := policy.Explain(m)
-	require.Len(t, e, 4)
-	assert.Equal(t, []string{"GET /live", "GET /ticker", "/ws/{room}", "(all others)"}, []string{e[0].Route, e[1].Route, e[2].Route, e[3].Route})
-	assert.Contains(t, e[0].Fields, policy.Field{Name: "spread", Value: "5s", From: "drain.json:5"})
-	assert.Contains(t, e[0].Fields, policy.Field{Name: "mercy", Value: "500ms", From: "drain.json:3"})
-	assert.Contains(t, e[2].Fields, policy.Field{Name: "mercy", Value: "20s", From: "drain.json:7"})
-	assert.Contains(t, e[3].Fields, policy.Field{Name: "mercy", Value: "500ms", From: "drain.json:3"})
+	routes := parseTable(t, policy.Explain(m))
+	require.Len(t, routes, 4)
+	for i, want := range []struct{ pattern, field, value, from string }{
+		{"GET /live", "spread", "5s", "drain.json:5"},
+		{"GET /ticker", "spread", "15s", "drain.json:6"},
+		{"/ws/{room}", "mercy", "20s", "drain.json:7"},
+		{"(all others)", "mercy", "500ms", "drain.json:3"},
+	} {
+		assert.Equal(t, want.pattern, routes[i].pattern)
+		assert.Equal(t, want.value, routes[i].value[want.field], want.pattern)
+		assert.Equal(t, want.from, routes[i].from[want.field], want.pattern)
+	}
+	assert.Equal(t, "500ms", routes[0].value["mercy"])
+	assert.Equal(t, "drain.json:3", routes[0].from["mercy"])
 
 	for _, nothing := range []string{"{}", ` {"routes": {}} `, `{"budget": {}, "default": {}}`} {
 		f, err = read(nothing)

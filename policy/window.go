@@ -27,7 +27,7 @@ func (w Window) Slot(k uint64) time.Duration {
 
 func (w Window) orDefault() Window { return cmp.Or(w, defaultWindow) }
 
-func (w Window) words() string { return w.Min.String() + " to " + w.Max.String() }
+func (w Window) text() string { return w.Min.String() + " to " + w.Max.String() }
 
 func (w Window) faults() (faults []string) {
 	switch {
