@@ -41,8 +41,8 @@ for f in "${files[@]}"; do
 	[ "$lines" -le 600 ] || broken 'a file has 600 lines at most' "$f: $lines"
 done
 
-found=$(but '^(middleware|stream|ws|sse|policy|examples|bench)/')
-[ -z "$found" ] || broken 'Go code lives in the folders of the design: middleware stream ws sse policy, examples and bench' "$found"
+found=$(but '^(middleware|stream|ws|sse|policy|internal|examples|bench)/')
+[ -z "$found" ] || broken 'Go code lives in the folders of the design: middleware stream ws sse policy, internal, examples and bench' "$found"
 
 # may ROOM IMPORT...: of all that is not in the standard library, the packages in
 # that folder may depend on these only.

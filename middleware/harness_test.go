@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,49 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/lastcall-go/lastcall/internal/memnet"
 	"github.com/lastcall-go/lastcall/middleware"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// memory is a network in memory, which a synctest bubble can own. Its
-// connections have no buffer: a peer that doesn't read blocks the writer at
-// once.
-type memory struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newMemory() *memory {
-	return &memory{conns: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-func (m *memory) Accept() (net.Conn, error) {
-	select {
-	case c := <-m.conns:
-		return c, nil
-	case <-m.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (m *memory) Close() error {
-	m.once.Do(func() { close(m.closed) })
-	return nil
-}
-
-func (m *memory) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"} }
-
-func (m *memory) Dial(context.Context, string, string) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case m.conns <- server:
-		return client, nil
-	case <-m.closed:
-		return nil, net.ErrClosed
-	}
-}
 
 // store is what handlers use and their caller closes once the drain is over.
 type store struct {
@@ -76,7 +37,7 @@ func (s *store) use() {
 type rig struct {
 	t      *testing.T
 	d      *middleware.Drainer
-	net    *memory
+	net    *memnet.Network
 	client *http.Client
 	store  *store
 	began  time.Time
@@ -92,7 +53,7 @@ func serve(t *testing.T, d *middleware.Drainer, h http.Handler) *rig {
 
 // serveAll is serve for a handler that is wrapped already.
 func serveAll(t *testing.T, d *middleware.Drainer, h http.Handler) *rig {
-	r := &rig{t: t, d: d, net: newMemory(), store: &store{t: t}, ran: make(chan error, 1), began: time.Now()}
+	r := &rig{t: t, d: d, net: memnet.New(), store: &store{t: t}, ran: make(chan error, 1), began: time.Now()}
 	r.client = &http.Client{Transport: &http.Transport{DialContext: r.net.Dial}}
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/memnet"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
@@ -60,7 +61,7 @@ func recovering(h http.Handler) http.Handler {
 // withoutRun serves h by hand: nobody has shown the Drainer its connections.
 // What it gives has no drain of its own; its end closes the server.
 func withoutRun(t *testing.T, h http.Handler) *rig {
-	r := &rig{t: t, net: newMemory(), ran: make(chan error, 1), began: time.Now()}
+	r := &rig{t: t, net: memnet.New(), ran: make(chan error, 1), began: time.Now()}
 	r.client = &http.Client{Transport: &http.Transport{DialContext: r.net.Dial}}
 	srv := &http.Server{Handler: h}
 	r.stop = func() { _ = srv.Close() }

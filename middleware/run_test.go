@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/memnet"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 )
@@ -34,7 +35,7 @@ func TestWithoutRun(t *testing.T) {
 		mux := http.NewServeMux()
 		mux.Handle("/stream", ticks(s))
 		mux.Handle("/ws", echo(s))
-		l := newMemory()
+		l := memnet.New()
 		srv := &http.Server{Handler: middleware.Graceful(d)(mux)}
 		srv.RegisterOnShutdown(d.Start)
 		served := make(chan error)
@@ -243,7 +244,7 @@ func TestRunKeepsTheServersHooks(t *testing.T) {
 				states = append(states, s)
 			},
 		}
-		l := newMemory()
+		l := memnet.New()
 		r := &rig{t: t, d: d, net: l, ran: make(chan error, 1), client: &http.Client{Transport: &http.Transport{DialContext: l.Dial}}}
 		ctx, stop := context.WithCancel(context.Background())
 		r.stop = stop

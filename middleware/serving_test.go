@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/memnet"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
@@ -129,12 +130,12 @@ func TestAgeDoesNotEndTheAnnouncement(t *testing.T) {
 
 // halves is a network whose connections tell when their reading was closed.
 type halves struct {
-	*memory
+	*memnet.Network
 	closed atomic.Int32
 }
 
 func (h *halves) Accept() (net.Conn, error) {
-	c, err := h.memory.Accept()
+	c, err := h.Network.Accept()
 	return half{c, h}, err
 }
 
@@ -165,7 +166,7 @@ func TestAgeLeavesTheNextRequestsConnection(t *testing.T) {
 					<-stream.Draining(r.Context())
 					time.Sleep(3*time.Second + time.Millisecond)
 				})))
-				network := &halves{memory: newMemory()}
+				network := &halves{Network: memnet.New()}
 				srv := &http.Server{Handler: h, ConnContext: d.ConnContext}
 				go func() { _ = srv.Serve(network) }()
 				client := &http.Client{Transport: &http.Transport{DialContext: network.Dial}}

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/memnet"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
@@ -231,7 +232,7 @@ func TestReverseProxy(t *testing.T) {
 					w.(http.Flusher).Flush()
 					<-r.Context().Done()
 				})
-				back := newMemory()
+				back := memnet.New()
 				upstream := &http.Server{Handler: mux}
 				served := make(chan error)
 				go func() { served <- upstream.Serve(back) }()

@@ -18,34 +18,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/memnet"
 	"github.com/lastcall-go/lastcall/middleware"
 )
 
-// pipes is a listener whose connections live in memory, for use in a bubble.
-type pipes struct {
-	conns chan net.Conn
-	once  sync.Once
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	if c, ok := <-p.conns; ok {
-		return c, nil
-	}
-	return nil, net.ErrClosed
-}
-
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.conns) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
-
-func (p *pipes) dial() net.Conn {
-	ours, theirs := net.Pipe()
-	p.conns <- theirs
-	return ours
-}
-
-// inMemory serves h on pipes until the test, in a bubble, ends.
-func inMemory(t *testing.T, h http.Handler) *pipes {
-	p := &pipes{conns: make(chan net.Conn)}
+// inMemory serves h on a network in memory until the test, in a bubble, ends.
+func inMemory(t *testing.T, h http.Handler) *memnet.Network {
+	p := memnet.New()
 	srv := &http.Server{Handler: h}
 	var served sync.WaitGroup
 	served.Go(func() { _ = srv.Serve(p) })
@@ -57,9 +36,17 @@ func inMemory(t *testing.T, h http.Handler) *pipes {
 	return p
 }
 
+// dial connects to p.
+func dial(t *testing.T, p *memnet.Network) net.Conn {
+	t.Helper()
+	conn, err := p.Dial(t.Context(), "", "")
+	require.NoError(t, err)
+	return conn
+}
+
 // enter joins the room and gives the welcome.
-func enter(t *testing.T, p *pipes) (*websocket.Conn, map[string]any) {
-	dialer := websocket.Dialer{NetDial: func(string, string) (net.Conn, error) { return p.dial(), nil }}
+func enter(t *testing.T, p *memnet.Network) (*websocket.Conn, map[string]any) {
+	dialer := websocket.Dialer{NetDialContext: p.Dial}
 	conn, _, err := dialer.DialContext(t.Context(), "ws://live/ws", nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })

@@ -21,7 +21,7 @@ func TestDashboard(t *testing.T) {
 		d := newDashboard(func() int { return 42 })
 		t.Cleanup(func() { assert.NoError(t, d.close(context.Background())) }) // after the server has gone
 		p := inMemory(t, d)
-		conn := p.dial()
+		conn := dial(t, p)
 		defer conn.Close()
 		fmt.Fprint(conn, "GET /events?stream=metrics HTTP/1.1\r\nHost: live\r\nLast-Event-ID: not-a-number\r\n\r\n")
 		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -64,11 +64,11 @@ func TestWhoStopsReadingDoesNotFreezeTheDashboard(t *testing.T) {
 		t.Cleanup(func() { assert.NoError(t, d.close(context.Background())) })
 		p := inMemory(t, d)
 		const request = "GET /events?stream=metrics HTTP/1.1\r\nHost: live\r\n\r\n"
-		stuck := p.dial()
+		stuck := dial(t, p)
 		defer stuck.Close()
 		fmt.Fprint(stuck, request)
 
-		conn := p.dial()
+		conn := dial(t, p)
 		defer conn.Close()
 		fmt.Fprint(conn, request)
 		require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,55 +15,18 @@ import (
 	r3 "github.com/r3labs/sse/v2"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/memnet"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/sse/r3labs"
 )
-
-// memory is a network in memory, which a bubble can own. Its connections have no buffer: a peer that doesn't read blocks
-// the writer at once.
-type memory struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newMemory() *memory {
-	return &memory{conns: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-func (m *memory) Accept() (net.Conn, error) {
-	select {
-	case c := <-m.conns:
-		return c, nil
-	case <-m.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (m *memory) Close() error {
-	m.once.Do(func() { close(m.closed) })
-	return nil
-}
-
-func (m *memory) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"} }
-
-func (m *memory) Dial(context.Context, string, string) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case m.conns <- server:
-		return client, nil
-	case <-m.closed:
-		return nil, net.ErrClosed
-	}
-}
 
 // rig is a Handler with the stream "s" in a server under a Drainer, and its clients.
 type rig struct {
 	t       *testing.T
 	d       *middleware.Drainer
 	h       *r3labs.Handler
-	net     *memory
+	net     *memnet.Network
 	client  *http.Client
 	stop    context.CancelFunc
 	ran     chan error
@@ -76,7 +38,7 @@ func start(t *testing.T, h *r3labs.Handler, rule policy.Rule) *rig {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	r := &rig{t: t, d: &middleware.Drainer{Policy: rule}, h: h, net: newMemory(), ran: make(chan error, 1)}
+	r := &rig{t: t, d: &middleware.Drainer{Policy: rule}, h: h, net: memnet.New(), ran: make(chan error, 1)}
 	r.client = &http.Client{Transport: &http.Transport{DialContext: r.net.Dial}}
 	h.Server.CreateStream("s")
 	var ctx context.Context

@@ -1,0 +1,56 @@
+// Package memnet is a network in memory for tests.
+package memnet
+
+import (
+	"context"
+	"net"
+	"sync"
+)
+
+// A Network is a listener and what dials it. It is made of channels and of [net.Pipe], so that a
+// testing/synctest bubble in which New was called owns all of it. Its connections have no buffer: a
+// peer that does not read blocks the writer at once.
+type Network struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+// New returns a network on which nothing has been dialed yet.
+func New() *Network {
+	return &Network{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// Accept waits for the next call of Dial and returns the server's end of its connection. After Close
+// it returns [net.ErrClosed].
+func (n *Network) Accept() (net.Conn, error) {
+	select {
+	case c := <-n.conns:
+		return c, nil
+	case <-n.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends Accept and Dial. Connections stay open.
+func (n *Network) Close() error {
+	n.once.Do(func() { close(n.closed) })
+	return nil
+}
+
+// Addr implements [net.Listener].
+func (n *Network) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"} }
+
+// Dial waits for Accept and returns the client's end of the connection, whatever the address. It fits
+// http.Transport's DialContext.
+func (n *Network) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case n.conns <- server:
+		return client, nil
+	case <-n.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
