@@ -3,9 +3,9 @@ package middleware_test
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
-	"runtime"
-	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,51 +14,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/memnet"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
 )
-
-// A seen is what a client saw of an event stream, once it has ended.
-type seen struct {
-	text string
-	at   time.Time // of the end
-	err  error
-}
-
-func (s seen) told() bool { return strings.Contains(s.text, "event: shutdown\n") }
-
-// watch opens an event stream and gives its end. The stream is open when watch
-// returns.
-func (r *rig) watch(path string, header ...string) <-chan seen {
-	r.t.Helper()
-	body := r.get(path, header...).Body
-	first := make([]byte, len(hello))
-	_, err := io.ReadFull(body, first)
-	require.NoError(r.t, err)
-	end := make(chan seen, 1)
-	go func() {
-		text, err := io.ReadAll(body)
-		end <- seen{string(text), time.Now(), err}
-	}()
-	return end
-}
-
-const hello = "data: hello\n\n"
-
-// quiet is a handler of an event stream that says hello and no more.
-func quiet(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/event-stream")
-	_, _ = io.WriteString(w, hello)
-	w.(http.Flusher).Flush()
-	<-r.Context().Done()
-}
-
-// conducting tells whether a conductor is running.
-func conducting() bool {
-	stacks := make([]byte, 1<<20)
-	return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*conductor).run")
-}
 
 func TestStreamsEndByTheirAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -75,9 +35,9 @@ func TestStreamsEndByTheirAge(t *testing.T) {
 		})
 		r := serve(t, d, mux)
 		r.store = s
-		slow := r.later("/slow")
+		slow := r.getAsync("/slow")
 		began := time.Now()
-		var ends []<-chan seen
+		var ends []<-chan transcript
 		for range 20 {
 			ends = append(ends, r.watch("/events"))
 		}
@@ -105,16 +65,16 @@ func TestStreamsEndByTheirAge(t *testing.T) {
 		assert.Equal(t, middleware.Serving, report.Phase)
 		assert.Equal(t, stream.Outcomes{Told: 21}, report.Before)
 		assert.Equal(t, stream.Tally{Finite: 1}, report.Open)
-		assert.False(t, conducting(), "nobody is left who has an age")
+		assert.False(t, schedulerRuns(), "nobody is left who has an age")
 		assert.Equal(t, "done", (<-slow).body, "what is finite has none")
 		last := r.watch("/events")
 		r.drain()
-		r.ended(rule.Timeout)
+		r.endsAfter(rule.Timeout)
 		assert.True(t, (<-last).told())
 	})
 }
 
-// Who leaves before leaves nothing behind.
+// A stream that its client leaves before its MaxAge leaves no goroutine behind.
 func TestNothingIsKeptOfAStreamThatEndsBeforeItsAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{MaxAge: time.Hour}}
@@ -122,20 +82,20 @@ func TestNothingIsKeptOfAStreamThatEndsBeforeItsAge(t *testing.T) {
 		for range 3 {
 			res := r.get("/")
 			synctest.Wait()
-			assert.True(t, conducting())
+			assert.True(t, schedulerRuns())
 			require.NoError(t, res.Body.Close())
 			r.client.CloseIdleConnections()
 			synctest.Wait()
-			assert.False(t, conducting())
+			assert.False(t, schedulerRuns())
 		}
 		assert.Equal(t, stream.Outcomes{Completed: 3}, d.Report().Before)
 		r.drain()
-		r.ended(0)
+		r.endsAfter(0)
 	})
 }
 
-// The handler's own word counts for the age too, at any time.
-func TestWhatAHandlerSaysOfItsAge(t *testing.T) {
+// The handler can change its stream's MaxAge, and its kind, at any time.
+func TestHandlerChangesItsMaxAge(t *testing.T) {
 	const never = 1000 * time.Hour
 	for name, c := range map[string]struct {
 		say  func(*http.Request)
@@ -169,14 +129,15 @@ func TestWhatAHandlerSaysOfItsAge(t *testing.T) {
 				assert.LessOrEqual(t, e.at.Sub(began), c.told+policy.AtOnce)
 				assert.GreaterOrEqual(t, e.at.Sub(began), min(c.told, 45*time.Minute)*4/5)
 				r.drain()
-				r.ended(0)
+				r.endsAfter(0)
 			})
 		})
 	}
 }
 
-// A stream knows its deadline once it has been told, and its context says why.
-func TestAgedStreamKnowsItsDeadline(t *testing.T) {
+// Once a stream has been told at its MaxAge, stream.Deadline has its cancel, and ErrDraining is the
+// cause of that.
+func TestAgedStreamHasADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{MaxAge: time.Minute, Timeout: 5 * time.Second}}
 		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -195,13 +156,13 @@ func TestAgedStreamKnowsItsDeadline(t *testing.T) {
 		}))
 		assert.True(t, (<-r.watch("/")).told())
 		r.drain()
-		r.ended(0)
+		r.endsAfter(0)
 	})
 }
 
-// A stream that was told by its age, with all the time that its rule gives, has to
-// end within the budget once the drain begins.
-func TestDrainTakesOnWhoWasTold(t *testing.T) {
+// A stream that was told at its MaxAge, with all the time that its rule gives, has to end within
+// the budget once a drain begins.
+func TestDrainShortensTheTimeOfAStreamToldAtItsAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{
 			Policy: policy.Rule{MaxAge: time.Minute, Timeout: time.Hour, Mercy: time.Hour},
@@ -214,7 +175,7 @@ func TestDrainTakesOnWhoWasTold(t *testing.T) {
 			<-stream.Draining(r.Context())
 			<-r.Context().Done()
 		}))
-		r := serveAll(t, d, wrapped)
+		r := serveWrapped(t, d, wrapped)
 		end := r.watch("/")
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
@@ -229,4 +190,101 @@ func TestDrainTakesOnWhoWasTold(t *testing.T) {
 		_, err := r.end()
 		require.NoError(t, err)
 	})
+}
+
+// A stream that is told and cut by its MaxAge while a drain is announced does not end the
+// announcement.
+func TestAgeDoesNotEndTheAnnouncement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{
+			Policy: policy.Rule{MaxAge: 5 * time.Second, Timeout: time.Second, Mercy: time.Second},
+			Budget: policy.Budget{Total: 30 * time.Second, Announce: 20 * time.Second},
+		}
+		stay := make(chan struct{})
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			quiet(w, r)
+			<-stay
+		}))
+		end := r.watch("/")
+		r.drain()
+		time.Sleep(10 * time.Second)
+		assert.Equal(t, middleware.Announcing, d.Report().Phase, "one has been cut")
+		assert.Equal(t, http.StatusOK, r.get("/").StatusCode, "and it still serves")
+		close(stay)
+		assert.True(t, (<-end).told())
+		_, err := r.end()
+		require.NoError(t, err)
+	})
+}
+
+// Behind a stream that ended by its MaxAge its connection is closed for reading. It is left alone
+// when an http.TimeoutHandler has answered on it meanwhile, so that it may be at its next request.
+func TestAgeLeavesTheNextRequestsConnection(t *testing.T) {
+	for name, c := range map[string]struct {
+		around func(http.Handler) http.Handler
+		closed int32
+	}{
+		"its own":          {func(h http.Handler) http.Handler { return h }, 1},
+		"the next request": {func(h http.Handler) http.Handler { return http.TimeoutHandler(h, time.Second, "") }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{Policy: policy.Rule{Kind: policy.Infinite, MaxAge: 10 * time.Second}}
+				h := c.around(middleware.Graceful(d)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					<-stream.Draining(r.Context())
+					time.Sleep(policy.DefaultTimeout + time.Millisecond)
+				})))
+				network := &halfCloses{Network: memnet.New()}
+				srv := &http.Server{Handler: h, ConnContext: d.ConnContext}
+				go func() { _ = srv.Serve(network) }()
+				client := &http.Client{Transport: &http.Transport{DialContext: network.Dial}}
+				res, err := client.Get("http://memory/")
+				require.NoError(t, err)
+				assert.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+				res.Body.Close()
+				time.Sleep(time.Minute)
+				assert.Equal(t, c.closed, network.closed.Load())
+				assert.EqualValues(t, 1, d.Report().Before.Cancelled)
+				client.CloseIdleConnections()
+				require.NoError(t, srv.Close())
+			})
+		})
+	}
+}
+
+// A response that reaches its MaxAge before its header was written gets 503. Its text doesn't say
+// that the server shuts down.
+func TestAgedResponseWithoutAHeaderGets503(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Kind: policy.Infinite, MaxAge: time.Minute}}
+		r := serve(t, d, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		poll := <-r.getAsync("/poll")
+		require.NoError(t, poll.err)
+		assert.Equal(t, http.StatusServiceUnavailable, poll.StatusCode)
+		assert.NotEmpty(t, poll.Header.Get("Retry-After"))
+		assert.Equal(t, "this has taken as long as it may; please retry\n", poll.body)
+		r.drain()
+		r.endsAfter(0)
+	})
+}
+
+// A halfCloses network counts the connections whose reading was closed.
+type halfCloses struct {
+	*memnet.Network
+	closed atomic.Int32
+}
+
+func (h *halfCloses) Accept() (net.Conn, error) {
+	c, err := h.Network.Accept()
+	return halfCloseConn{c, h}, err
+}
+
+type halfCloseConn struct {
+	net.Conn
+	of *halfCloses
+}
+
+func (h halfCloseConn) CloseRead() error {
+	h.of.closed.Add(1)
+	return nil
 }

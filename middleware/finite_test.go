@@ -1,8 +1,8 @@
 package middleware_test
 
 import (
+	"bufio"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"testing"
@@ -12,12 +12,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/memnet"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-func TestFiniteResponseCompletes(t *testing.T) {
+func TestFiniteResponseIsLeftToComplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r *rig
 		r = serve(t, &middleware.Drainer{}, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -29,10 +30,10 @@ func TestFiniteResponseCompletes(t *testing.T) {
 			}
 			assert.NoError(t, req.Context().Err(), "a finite response is left alone")
 		}))
-		got := r.later("/")
+		got := r.getAsync("/")
 		time.Sleep(500 * time.Millisecond)
 		r.drain()
-		report := r.ended(7500 * time.Millisecond) // the instant that it is done, and not the budget's 25 s
+		report := r.endsAfter(7500 * time.Millisecond) // the instant that it is done, and not the budget's 25 s
 		a := <-got
 		require.NoError(t, a.err)
 		assert.Equal(t, "part part part part part part part part ", a.body)
@@ -41,8 +42,8 @@ func TestFiniteResponseCompletes(t *testing.T) {
 	})
 }
 
-// A finite response whose time is up must never look complete.
-func TestFiniteResponseCutShort(t *testing.T) {
+// A finite response whose time is up is answered with 503, or broken off, unless it is complete.
+func TestFiniteResponseCutShortNeverLooksComplete(t *testing.T) {
 	rule := policy.Rule{Grace: 2 * time.Second, Mercy: time.Second}
 	waits := func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	for name, c := range map[string]struct {
@@ -55,7 +56,7 @@ func TestFiniteResponseCutShort(t *testing.T) {
 			assert.Equal(t, http.StatusServiceUnavailable, a.StatusCode)
 			assert.Regexp(t, `^[1-5]$`, a.Header.Get("Retry-After"))
 			assert.True(t, a.Close, "Connection: close")
-		}, cancelled},
+		}, canceled},
 		"header set, nothing written": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			w.Header().Set("Content-Encoding", "gzip")
@@ -64,7 +65,7 @@ func TestFiniteResponseCutShort(t *testing.T) {
 			require.NoError(t, a.err)
 			assert.Equal(t, http.StatusServiceUnavailable, a.StatusCode)
 			assert.Empty(t, a.Header.Get("Content-Encoding"))
-		}, cancelled},
+		}, canceled},
 		"part written, chunked": {func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, "half of it")
 			w.(http.Flusher).Flush()
@@ -99,7 +100,7 @@ func TestFiniteResponseCutShort(t *testing.T) {
 		}, func(t *testing.T, a answer) {
 			require.NoError(t, a.err)
 			assert.Equal(t, "all", a.body)
-		}, cancelled},
+		}, canceled},
 		"the handler's own answer": {func(w http.ResponseWriter, r *http.Request) {
 			waits(w, r)
 			assert.ErrorIs(t, context.Cause(r.Context()), stream.ErrDraining)
@@ -109,14 +110,14 @@ func TestFiniteResponseCutShort(t *testing.T) {
 			require.NoError(t, a.err)
 			assert.Equal(t, http.StatusGatewayTimeout, a.StatusCode)
 			assert.Equal(t, "too late", a.body)
-		}, cancelled},
+		}, canceled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := serve(t, &middleware.Drainer{Policy: rule}, c.handler)
-				got := r.later("/")
+				got := r.getAsync("/")
 				r.drain()
-				report := r.ended(2 * time.Second)
+				report := r.endsAfter(2 * time.Second)
 				c.see(t, <-got)
 				assert.EqualValues(t, 1, c.outcome(report), "%+v", report)
 			})
@@ -124,74 +125,53 @@ func TestFiniteResponseCutShort(t *testing.T) {
 	}
 }
 
-func cancelled(r middleware.Report) uint64 { return r.Cancelled }
-func wasCut(r middleware.Report) uint64    { return r.Cut }
-func told(r middleware.Report) uint64      { return r.Told }
-
-func TestDeadlineIsTheMomentOfTheCancel(t *testing.T) {
+func TestEmptyResponseInADrainClosesItsConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := serve(t, &middleware.Drainer{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, ok := stream.Deadline(r.Context())
-			assert.False(t, ok, "before the drain")
+		r := serve(t, &middleware.Drainer{}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			<-stream.Draining(r.Context())
-			at, ok := stream.Deadline(r.Context())
-			assert.True(t, ok)
-			<-r.Context().Done()
-			assert.Equal(t, at, time.Now())
 		}))
-		got := r.later("/")
+		got := r.getAsync("/")
 		r.drain()
-		r.ended(22 * time.Second) // 25 s less 2 s in reserve less 1 s from cancel to cut
-		assert.Equal(t, http.StatusServiceUnavailable, (<-got).StatusCode)
-	})
-}
-
-func TestLongPollIsWokenAndAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := serve(t, &middleware.Drainer{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			select {
-			case <-stream.Draining(r.Context()):
-				_, _ = io.WriteString(w, "nothing yet, come again")
-			case <-r.Context().Done():
-			}
-		}))
-		got := r.later("/")
-		r.drain()
-		report := r.ended(0)
+		r.endsAfter(0)
 		a := <-got
-		assert.Equal(t, "nothing yet, come again", a.body)
+		assert.Equal(t, http.StatusOK, a.StatusCode)
 		assert.True(t, a.Close, "Connection: close")
-		assert.EqualValues(t, 1, report.Completed)
 	})
 }
 
-// What a handler ignores for too long, the error names.
-func TestHandlerThatNeverReturns(t *testing.T) {
+// A handler that waits for the rest of an upload is freed at its cancel, so that the client can be
+// answered. Without ConnContext read deadlines do it.
+func TestHandlerStuckInAnUploadIsFreedAndAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
 		d := &middleware.Drainer{Policy: policy.Rule{Grace: time.Second, Mercy: time.Second}}
-		mux := http.NewServeMux()
-		mux.HandleFunc("GET /deaf/{id}", func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.WriteString(w, "x")
-			w.(http.Flusher).Flush()
-			<-release
-		})
-		r := serve(t, d, mux)
-		got := r.later("/deaf/7")
-		r.drain()
-		a := <-got
-		assert.Equal(t, 2*time.Second, r.since(), "the cut closes the connection under the handler")
-		assert.ErrorIs(t, a.err, io.ErrUnexpectedEOF)
-		took, err := r.end()
-		assert.Equal(t, 3*time.Second, took, "cancel at 1 s, cut at 2 s, and half the reserve of 2 s to go")
-		var incomplete *middleware.IncompleteError
-		require.True(t, errors.As(err, &incomplete))
-		require.Len(t, incomplete.Running, 1)
-		assert.Equal(t, "GET /deaf/{id}", incomplete.Running[0].Route)
-		assert.ErrorContains(t, err, "1 still running, which must return when their context is cancelled: GET /deaf/{id} (finite http, 3s old")
-		assert.EqualValues(t, 1, d.Report().Cut)
-		close(release)
+		l := memnet.New()
+		failed := make(chan error, 1)
+		srv := &http.Server{Handler: middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, err := io.ReadAll(r.Body)
+			failed <- err
+		}))}
+		served := make(chan error)
+		go func() { served <- srv.Serve(l) }()
+		c, err := l.Dial(context.Background(), "", "")
+		require.NoError(t, err)
+		defer c.Close()
+		_, err = io.WriteString(c, "POST / HTTP/1.1\r\nHost: memory\r\nContent-Length: 100\r\n\r\nsome")
+		require.NoError(t, err)
+		answered := make(chan *http.Response, 1)
+		go func() {
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			assert.NoError(t, err)
+			answered <- res
+		}()
 		synctest.Wait()
+		began := time.Now()
+		assert.NoError(t, d.Shutdown(context.Background()))
+		assert.Error(t, <-failed)
+		assert.Equal(t, http.StatusServiceUnavailable, (<-answered).StatusCode)
+		assert.Equal(t, time.Second, time.Since(began))
+		assert.EqualValues(t, 1, d.Report().Cancelled)
+		srv.Close()
+		<-served
 	})
 }
 
@@ -200,13 +180,13 @@ func TestPanicsPassThrough(t *testing.T) {
 		d := &middleware.Drainer{}
 		seen := make(chan any, 1)
 		h := middleware.Graceful(d)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("mine") }))
-		r := serveAll(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r := serveWrapped(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() { seen <- recover() }()
 			h.ServeHTTP(w, r)
 		}))
-		<-r.later("/")
+		<-r.getAsync("/")
 		assert.Equal(t, "mine", <-seen)
-		report := r.ended(0)
+		report := r.endsAfter(0)
 		assert.EqualValues(t, 1, report.Before.All())
 	})
 }

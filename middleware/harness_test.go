@@ -3,9 +3,12 @@ package middleware_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -21,7 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// store is what handlers use and their caller closes once the drain is over.
+// A store stands for what handlers use, a database say, and their caller closes once the drain is
+// over.
 type store struct {
 	t      testing.TB
 	closed atomic.Bool
@@ -33,7 +37,7 @@ func (s *store) use() {
 	}
 }
 
-// rig is a server under a Drainer on a network in memory, with clients.
+// A rig is a server under a Drainer on a network in memory, with its clients.
 type rig struct {
 	t      *testing.T
 	d      *middleware.Drainer
@@ -45,14 +49,14 @@ type rig struct {
 	ran    chan error
 }
 
-// serve runs h under d. It must be called in a bubble, and the bubble's function
-// must end with r.end().
+// serve runs h under d. It must be called in a synctest bubble, whose function must end with r.end
+// or r.endsAfter.
 func serve(t *testing.T, d *middleware.Drainer, h http.Handler) *rig {
-	return serveAll(t, d, middleware.Graceful(d)(h))
+	return serveWrapped(t, d, middleware.Graceful(d)(h))
 }
 
-// serveAll is serve for a handler that is wrapped already.
-func serveAll(t *testing.T, d *middleware.Drainer, h http.Handler) *rig {
+// serveWrapped is serve for a handler that Graceful wraps already.
+func serveWrapped(t *testing.T, d *middleware.Drainer, h http.Handler) *rig {
 	r := &rig{t: t, d: d, net: memnet.New(), store: &store{t: t}, ran: make(chan error, 1), began: time.Now()}
 	r.client = &http.Client{Transport: &http.Transport{DialContext: r.net.Dial}}
 	ctx, stop := context.WithCancel(context.Background())
@@ -66,7 +70,19 @@ func serveAll(t *testing.T, d *middleware.Drainer, h http.Handler) *rig {
 	return r
 }
 
-// drain begins the drain and starts the clock of since.
+// serveWithoutRun serves h without Drainer.Run, so that the Drainer is not shown its connections.
+// r.end closes the server.
+func serveWithoutRun(t *testing.T, h http.Handler) *rig {
+	r := &rig{t: t, net: memnet.New(), ran: make(chan error, 1), began: time.Now()}
+	r.client = &http.Client{Transport: &http.Transport{DialContext: r.net.Dial}}
+	srv := &http.Server{Handler: h}
+	r.stop = func() { _ = srv.Close() }
+	go func() { r.ran <- srv.Serve(r.net) }()
+	return r
+}
+
+// drain begins the drain, starts the clock of since, and waits until all that happens at once has
+// happened.
 func (r *rig) drain() {
 	synctest.Wait()
 	r.began = time.Now()
@@ -77,7 +93,7 @@ func (r *rig) drain() {
 
 func (r *rig) since() time.Duration { return time.Since(r.began) }
 
-// end waits for Run and gives its error, and the time since the drain began.
+// end waits for Run and returns its error, and the time since the drain began.
 func (r *rig) end() (time.Duration, error) {
 	r.stop()
 	err := <-r.ran
@@ -87,9 +103,9 @@ func (r *rig) end() (time.Duration, error) {
 	return took, err
 }
 
-// ended is end for a drain that must end in order, after at least this time and
+// endsAfter is end for a drain that must end without an error, at this time after its beginning or
 // at most a few polls of http.Server.Shutdown later.
-func (r *rig) ended(after time.Duration) middleware.Report {
+func (r *rig) endsAfter(after time.Duration) middleware.Report {
 	r.t.Helper()
 	took, err := r.end()
 	require.NoError(r.t, err)
@@ -111,8 +127,8 @@ func (r *rig) get(path string, header ...string) *http.Response {
 	return res
 }
 
-// later gets in the background; receive from the channel what came of it.
-func (r *rig) later(path string) <-chan answer {
+// getAsync requests path in the background and sends what came of it.
+func (r *rig) getAsync(path string) <-chan answer {
 	c := make(chan answer, 1)
 	go func() {
 		res, err := r.client.Get("http://memory" + path)
@@ -142,8 +158,8 @@ func (r *rig) dial(path string) *websocket.Conn {
 	return c
 }
 
-// stuck sends a request and never reads a byte of the answer. The connection
-// must be closed before the bubble ends.
+// stuck sends a request and never reads a byte of the response. The connection must be closed
+// before the bubble ends.
 func (r *rig) stuck(path string) net.Conn {
 	r.t.Helper()
 	c, err := r.net.Dial(context.Background(), "", "")
@@ -153,8 +169,56 @@ func (r *rig) stuck(path string) net.Conn {
 	return c
 }
 
-// lines gives the lines of an event stream as they come, and closes at its end
-// with the error that ended it in *err.
+// A transcript is what a client saw of an event stream, once that has ended.
+type transcript struct {
+	text string
+	at   time.Time // of the end
+	err  error
+}
+
+func (s transcript) told() bool { return strings.Contains(s.text, "event: shutdown\n") }
+
+// watch opens an event stream, and returns once it is open. The channel receives its transcript.
+func (r *rig) watch(path string, header ...string) <-chan transcript {
+	r.t.Helper()
+	body := r.get(path, header...).Body
+	first := make([]byte, len(hello))
+	_, err := io.ReadFull(body, first)
+	require.NoError(r.t, err)
+	end := make(chan transcript, 1)
+	go func() {
+		text, err := io.ReadAll(body)
+		end <- transcript{string(text), time.Now(), err}
+	}()
+	return end
+}
+
+// watchAll opens n streams, a second apart.
+func (r *rig) watchAll(n int) []<-chan transcript {
+	ends := make([]<-chan transcript, n)
+	for i := range ends {
+		ends[i] = r.watch(fmt.Sprintf("/%d", i))
+		time.Sleep(time.Second)
+	}
+	return ends
+}
+
+// finished returns the transcripts of the streams that have ended, by their number.
+func finished(ends []<-chan transcript) map[int]transcript {
+	synctest.Wait()
+	all := map[int]transcript{}
+	for i, end := range ends {
+		select {
+		case e := <-end:
+			all[i] = e
+		default:
+		}
+	}
+	return all
+}
+
+// lines sends the lines of an event stream as they come. At its end it closes the channel, with the
+// error that ended the stream in *err.
 func lines(body io.Reader, err *error) <-chan string {
 	c := make(chan string)
 	go func() {
@@ -168,26 +232,24 @@ func lines(body io.Reader, err *error) <-chan string {
 	return c
 }
 
-// ticks is a handler of an event stream with an event a second, like most.
-func ticks(s *store) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		flush := w.(http.Flusher)
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			if s != nil {
-				s.use()
-			}
-			if _, err := io.WriteString(w, "data: tick\n\n"); err != nil {
-				return
-			}
-			flush.Flush()
-			select {
-			case <-tick.C:
-			case <-r.Context().Done():
-				return
-			}
-		}
-	}
+// sendRequest sends a GET on c and returns the response.
+func sendRequest(t *testing.T, c net.Conn, br *bufio.Reader, path, protocol string, header ...string) *http.Response {
+	t.Helper()
+	_, err := io.WriteString(c, strings.Join(append([]string{"GET " + path + " " + protocol, "Host: memory"}, header...), "\r\n")+"\r\n\r\n")
+	require.NoError(t, err)
+	res, err := http.ReadResponse(br, nil)
+	require.NoError(t, err)
+	return res
+}
+
+func canceled(r middleware.Report) uint64 { return r.Cancelled }
+func wasCut(r middleware.Report) uint64   { return r.Cut }
+func told(r middleware.Report) uint64     { return r.Told }
+
+// schedulerRuns reports whether a goroutine is running that the library started, other than for Run.
+func schedulerRuns() bool {
+	const library, run = "\ncreated by github.com/lastcall-go/lastcall/middleware.", "(*Drainer).Run in"
+	stacks := make([]byte, 1<<20)
+	all := string(stacks[:runtime.Stack(stacks, true)])
+	return strings.Count(all, library) > strings.Count(all, library+run)
 }

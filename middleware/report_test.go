@@ -13,8 +13,8 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// An endpoint for operators gives the report out as JSON, and nobody should have
-// to know there that 2 is draining.
+// An endpoint for operators writes the report as JSON, where nobody should have to know that 2 is
+// draining.
 func TestReportAsJSON(t *testing.T) {
 	report := middleware.Report{
 		Phase:    middleware.Draining,

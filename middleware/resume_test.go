@@ -3,11 +3,9 @@ package middleware_test
 import (
 	"context"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,8 +33,8 @@ func begun(d *middleware.Drainer) bool {
 	}
 }
 
-// A drain that is taken back half-way has told the one half of the streams, and
-// leaves everything else as it was.
+// A drain that is taken back half-way has told one half of the streams, and leaves everything else
+// as it was.
 func TestResumeHalfWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{Spread: 10 * time.Second, Timeout: time.Second}}
@@ -51,7 +49,7 @@ func TestResumeHalfWay(t *testing.T) {
 		})
 		r := serve(t, d, mux)
 		ends := r.watchAll(200)
-		slow := r.later("/slow")
+		slow := r.getAsync("/slow")
 		synctest.Wait()
 
 		d.Drain()
@@ -65,7 +63,7 @@ func TestResumeHalfWay(t *testing.T) {
 		assert.False(t, begun(d))
 		fresh := r.watch("/fresh")
 		time.Sleep(time.Minute)
-		told := over(ends)
+		told := finished(ends)
 		assert.InDelta(t, 100, len(told), 1)
 		for _, e := range told {
 			require.NoError(t, e.err)
@@ -76,7 +74,7 @@ func TestResumeHalfWay(t *testing.T) {
 		assert.Zero(t, report.Outcomes)
 		assert.Equal(t, stream.Outcomes{Told: uint64(len(told)), Refused: 1}, report.Before)
 		assert.Equal(t, stream.Tally{Finite: 1, SSE: 201 - len(told)}, report.Open)
-		assert.False(t, conducting())
+		assert.False(t, schedulerRuns())
 		assert.Equal(t, "done", (<-slow).body)
 
 		_, err := r.end()
@@ -89,7 +87,7 @@ func TestResumeHalfWay(t *testing.T) {
 	})
 }
 
-func TestResumeOfWhatIsOver(t *testing.T) {
+func TestResumeAfterTheDrainIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{Timeout: policy.AtOnce}}
 		r := serve(t, d, http.HandlerFunc(quiet))
@@ -111,7 +109,7 @@ func TestResumeOfWhatIsOver(t *testing.T) {
 		d.Drain()
 		time.Sleep(time.Second)
 		r.drain() // Shutdown of one that is over
-		r.ended(0)
+		r.endsAfter(0)
 		assert.ErrorIs(t, d.Resume(), middleware.ErrFinal)
 	})
 }
@@ -131,12 +129,12 @@ func TestResumeDuringTheAnnouncement(t *testing.T) {
 		assert.True(t, e.told())
 		assert.Greater(t, e.at.Sub(began), 48*time.Minute, "its age is what it was")
 		r.drain()
-		r.ended(10 * time.Second)
+		r.endsAfter(10 * time.Second)
 	})
 }
 
-// A stream that a drain was about to tell has its age before it again.
-func TestResumeLeavesTheAge(t *testing.T) {
+// A stream that a drain was about to tell has its MaxAge before it again.
+func TestResumeLeavesTheMaxAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{MaxAge: time.Hour, Grace: 20 * time.Second, Timeout: policy.AtOnce}}
 		r := serve(t, d, http.HandlerFunc(quiet))
@@ -150,12 +148,11 @@ func TestResumeLeavesTheAge(t *testing.T) {
 		assert.Greater(t, e.at.Sub(began), 48*time.Minute)
 		assert.LessOrEqual(t, e.at.Sub(began), time.Hour)
 		r.drain()
-		r.ended(0)
+		r.endsAfter(0)
 	})
 }
 
-// What is past taking back goes on: a context that has been cancelled, a response
-// that is cut later.
+// What can't be taken back goes on: a context that has been canceled, a response that is cut later.
 func TestResumeAfterTheCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{Kind: policy.Finite, Grace: time.Second, Mercy: 2 * time.Second}}
@@ -167,7 +164,7 @@ func TestResumeAfterTheCancel(t *testing.T) {
 			<-r.Context().Done()
 			time.Sleep(time.Second)
 		}))
-		kind, stubborn := r.later("/kind"), r.later("/stubborn")
+		kind, stubborn := r.getAsync("/kind"), r.getAsync("/stubborn")
 		synctest.Wait()
 		d.Drain()
 		time.Sleep(1500 * time.Millisecond)
@@ -179,12 +176,12 @@ func TestResumeAfterTheCancel(t *testing.T) {
 		assert.Equal(t, stream.Outcomes{Cancelled: 1, Cut: 1}, d.Report().Before)
 		assert.Empty(t, d.Report().Ends, "the drain that it was of is no more")
 		r.drain()
-		r.ended(0)
+		r.endsAfter(0)
 	})
 }
 
-// Only what Drain began, and nobody has taken on since, can be taken back.
-func TestWhatIsFinal(t *testing.T) {
+// Only a drain that Drain began, and nobody has taken on since, can be taken back.
+func TestFinalDrainCannotBeTakenBack(t *testing.T) {
 	for name, final := range map[string]func(*middleware.Drainer){
 		"Start":    (*middleware.Drainer).Start,
 		"Shutdown": func(d *middleware.Drainer) { go func() { _ = d.Shutdown(context.Background()) }() },
@@ -214,94 +211,9 @@ func TestWhatIsFinal(t *testing.T) {
 	}
 }
 
-// An undo may come at any moment, the last farewell's too: a stream is then either
-// told, and ends, or it stays, and nothing in between. Nothing is lost or counted
-// twice, however often that goes on.
-func TestResumeRacesTheFarewells(t *testing.T) {
-	const rounds, streams = 300, 20
-	d := &middleware.Drainer{Policy: policy.Rule{Spread: time.Millisecond, Timeout: policy.AtOnce}}
-	h := middleware.Graceful(d)(http.HandlerFunc(quiet))
-	type client struct {
-		over chan struct{}
-		w    *httptest.ResponseRecorder
-	}
-	open := map[*client]bool{}
-	var all uint64
-	for range rounds {
-		for len(open) < streams {
-			r, err := http.NewRequest(http.MethodGet, "http://test/", nil)
-			require.NoError(t, err)
-			c := &client{make(chan struct{}), httptest.NewRecorder()}
-			open[c] = true
-			all++
-			go func() {
-				defer close(c.over)
-				h.ServeHTTP(c.w, r)
-			}()
-		}
-		d.Drain()
-		// From before the first farewell to after the last.
-		for begin, wait := time.Now(), rand.N(2*time.Millisecond); time.Since(begin) < wait; {
-			runtime.Gosched()
-		}
-		require.NoError(t, d.Resume())
-		require.Equal(t, middleware.Serving, d.Report().Phase)
-		for c := range open {
-			select {
-			case <-c.over: // told, or refused
-				delete(open, c)
-			default:
-			}
-		}
-	}
-	require.NoError(t, d.Shutdown(context.Background()))
-	for c := range open {
-		<-c.over
-	}
-	report := d.Report()
-	assert.EqualValues(t, all, report.Before.All()+report.All(), "%+v", report)
-	assert.Positive(t, report.Before.Told)
-	assert.Zero(t, report.Before.Cut+report.Cut+report.Before.Cancelled+report.Cancelled)
-	assert.Zero(t, report.Before.Completed+report.Completed)
-}
-
-// Everything at once, for the race detector and for what never ends.
-func TestServingRaces(t *testing.T) {
-	for range 50 {
-		d := &middleware.Drainer{Policy: policy.Rule{MaxAge: time.Millisecond, Spread: time.Millisecond, Timeout: policy.AtOnce}}
-		h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if rand.IntN(2) == 0 {
-				stream.From(r.Context()).Refine(policy.Rule{MaxAge: policy.ToTheEnd})
-			}
-			quiet(w, r)
-		}))
-		var wg sync.WaitGroup
-		for range 8 {
-			wg.Go(func() {
-				r, _ := http.NewRequest(http.MethodGet, "http://test/", nil)
-				h.ServeHTTP(httptest.NewRecorder(), r)
-			})
-			wg.Go(d.Drain)
-			wg.Go(func() { _ = d.Resume() })
-			wg.Go(func() { _, _ = d.Shed(context.Background(), middleware.Share{N: 2}) })
-			wg.Go(func() {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.IntN(int(time.Millisecond))))
-				defer cancel()
-				_, _ = d.Shed(ctx, middleware.Share{Fraction: 0.5, Rule: policy.Rule{Spread: time.Second}})
-			})
-			wg.Go(func() { _ = d.Report() })
-		}
-		wg.Go(func() { assert.NoError(t, d.Shutdown(context.Background())) })
-		wg.Wait()
-		report := d.Report()
-		assert.EqualValues(t, 8, report.Before.All()+report.All(), "%+v", report)
-		assert.Zero(t, report.Open.All())
-	}
-}
-
-// A drain that ended without an OnFarewell function that blocked may be taken back,
-// and what begins then doesn't meet what still waits for that one.
-func TestResumeBesideAFarewellThatBlocks(t *testing.T) {
+// A drain that ended without a blocked OnFarewell function may be taken back, and what begins then
+// doesn't meet the wait for that function.
+func TestResumeBesideABlockedOnFarewell(t *testing.T) {
 	d := &middleware.Drainer{
 		Budget: policy.Budget{Total: 20 * time.Millisecond, Reserve: 4 * time.Millisecond},
 		Policy: policy.Rule{Timeout: policy.AtOnce, Mercy: policy.AtOnce},

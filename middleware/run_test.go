@@ -10,10 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,107 +24,6 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// Without Run: the drain starts with http.Server.Shutdown and is waited for
-// beside it.
-func TestWithoutRun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := &middleware.Drainer{Policy: policy.Rule{Timeout: time.Second}}
-		s := &store{t: t}
-		mux := http.NewServeMux()
-		mux.Handle("/stream", ticks(s))
-		mux.Handle("/ws", echo(s))
-		l := memnet.New()
-		srv := &http.Server{Handler: middleware.Graceful(d)(mux)}
-		srv.RegisterOnShutdown(d.Start)
-		served := make(chan error)
-		go func() { served <- srv.Serve(l) }()
-		r := &rig{t: t, d: d, net: l, client: &http.Client{Transport: &http.Transport{DialContext: l.Dial}}}
-		got := r.later("/stream")
-		c := r.dial("/ws")
-		closed := make(chan error)
-		go func() {
-			_, _, err := c.ReadMessage()
-			closed <- err
-		}()
-		synctest.Wait()
-
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		assert.NoError(t, errors.Join(srv.Shutdown(ctx), d.Shutdown(ctx)))
-		s.closed.Store(true)
-		assert.ErrorIs(t, <-served, http.ErrServerClosed)
-		closeOf(t, <-closed)
-		assert.Contains(t, (<-got).body, "event: shutdown")
-		assert.EqualValues(t, 2, d.Report().Told)
-	})
-}
-
-// When ctx ends first, everything is cut, and the error says what.
-func TestShutdownWhoseContextEndsFirst(t *testing.T) {
-	for name, c := range map[string]struct {
-		context func() (context.Context, context.CancelFunc)
-		after   time.Duration
-		cause   error
-	}{
-		"cancelled meanwhile": {func() (context.Context, context.CancelFunc) {
-			ctx, cancel := context.WithCancel(context.Background())
-			time.AfterFunc(2*time.Second, cancel)
-			return ctx, cancel
-		}, 2 * time.Second, context.Canceled},
-		"over from the beginning": {func() (context.Context, context.CancelFunc) {
-			ctx, cancel := context.WithCancel(context.Background())
-			cancel()
-			return ctx, cancel
-		}, 0, context.Canceled},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var log bytes.Buffer
-				d := &middleware.Drainer{Logger: slog.New(slog.NewTextHandler(&log, nil))}
-				mux := http.NewServeMux()
-				mux.HandleFunc("GET /wait", func(w http.ResponseWriter, r *http.Request) {
-					_, _ = io.WriteString(w, "x")
-					w.(http.Flusher).Flush()
-					<-r.Context().Done()
-				})
-				r := serve(t, d, mux)
-				got := r.later("/wait")
-				synctest.Wait()
-				began := time.Now()
-				ctx, cancel := c.context()
-				defer cancel()
-				err := d.Shutdown(ctx)
-				assert.Equal(t, c.after, time.Since(began))
-				assert.ErrorIs(t, err, c.cause)
-				assert.ErrorContains(t, err, "1 cut: GET /wait (finite http")
-				assert.Equal(t, c.after == 0, strings.Contains(log.String(), "a context that is already over"), log.String())
-				assert.Error(t, (<-got).err)
-				_, _ = r.end()
-			})
-		})
-	}
-}
-
-// A deadline before the budget's end squeezes the drain into it.
-func TestShutdownWithADeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := &middleware.Drainer{Policy: policy.Rule{Grace: 10 * time.Second, Timeout: 5 * time.Second, Mercy: 5 * time.Second}}
-		r := serve(t, d, ticks(nil))
-		got := r.later("/")
-		synctest.Wait()
-		began := time.Now()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		assert.NoError(t, d.Shutdown(ctx))
-		assert.Equal(t, 3450*time.Millisecond, time.Since(began), "grace and timeout, in what a fifth of the budget's 23 s leaves them")
-		a := <-got
-		assert.NoError(t, a.err)
-		assert.Contains(t, a.body, "event: shutdown")
-		_, err := r.end()
-		assert.NoError(t, err)
-	})
-}
-
 func TestRunWhenServingFails(t *testing.T) {
 	d := &middleware.Drainer{}
 	err := d.Run(context.Background(), &http.Server{Addr: "256.0.0.1:x"}, func() error { return errors.New("no such port") })
@@ -134,7 +31,7 @@ func TestRunWhenServingFails(t *testing.T) {
 	assert.Equal(t, middleware.Done, d.Report().Phase)
 }
 
-// Whom should it be announced to, with no listener left?
+// When no server is left that serves, there is nobody to announce a drain to.
 func TestRunDoesNotAnnounceThatServingFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Budget: policy.Budget{Announce: 10 * time.Second}}
@@ -155,7 +52,7 @@ func TestRunDoesNotAnnounceThatServingFailed(t *testing.T) {
 	})
 }
 
-// Whoever begins the drain for good, Run ends with it.
+// Run ends with the drain, whoever begins it for good.
 func TestRunEndsWithTheDrain(t *testing.T) {
 	for name, begin := range map[string]func(*middleware.Drainer){
 		"Start":    (*middleware.Drainer).Start,
@@ -196,7 +93,7 @@ func TestRunChecksFirst(t *testing.T) {
 	assert.ErrorContains(t, err, "grace 1m0s")
 }
 
-func TestRunTellsWhatIsMissing(t *testing.T) {
+func TestRunReportsWhatIsMissing(t *testing.T) {
 	d := &middleware.Drainer{}
 	const missing = "middleware: Run was given no server, or nothing that serves it; give it srv and srv.ListenAndServe, say"
 	assert.EqualError(t, d.Run(t.Context(), nil, func() error { return nil }), missing)
@@ -249,78 +146,13 @@ func TestRunKeepsTheServersHooks(t *testing.T) {
 		ctx, stop := context.WithCancel(context.Background())
 		r.stop = stop
 		go func() { r.ran <- d.Run(ctx, srv, func() error { return srv.Serve(l) }) }()
-		assert.Equal(t, "mine", (<-r.later("/")).body)
+		assert.Equal(t, "mine", (<-r.getAsync("/")).body)
 		_, err := r.end()
 		assert.NoError(t, err)
 		mu.Lock()
 		defer mu.Unlock()
 		assert.Equal(t, []http.ConnState{http.StateNew, http.StateActive, http.StateIdle, http.StateClosed}, states)
 	})
-}
-
-// HTTP/2 over TLS: the stream is told and ends, the finite response completes or
-// is reset, and late requests are refused.
-func TestHTTP2(t *testing.T) {
-	d := &middleware.Drainer{Policy: policy.Rule{Timeout: policy.AtOnce}}
-	release := make(chan struct{})
-	mux := http.NewServeMux()
-	mux.Handle("GET /stream", ticks(nil))
-	mux.HandleFunc("GET /finite", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, "first ")
-		w.(http.Flusher).Flush()
-		<-release
-		_, _ = io.WriteString(w, "last")
-	})
-	ts := httptest.NewUnstartedServer(middleware.Graceful(d)(mux))
-	ts.EnableHTTP2 = true
-	ts.StartTLS()
-	defer ts.Close()
-	get := func(path string) *http.Response {
-		res, err := ts.Client().Get(ts.URL + path)
-		require.NoError(t, err)
-		require.Equal(t, 2, res.ProtoMajor)
-		t.Cleanup(func() { res.Body.Close() })
-		return res
-	}
-	events, finite := get("/stream"), get("/finite")
-	first := make([]byte, 4)
-	_, err := io.ReadFull(events.Body, first)
-	require.NoError(t, err)
-	d.Start()
-	body, err := io.ReadAll(events.Body)
-	assert.NoError(t, err, "a clean end of the stream")
-	assert.Regexp(t, `(?s)event: shutdown\ndata: .*\n\n$`, string(body))
-	assert.Equal(t, http.StatusServiceUnavailable, get("/late").StatusCode)
-	close(release)
-	body, err = io.ReadAll(finite.Body)
-	assert.NoError(t, err)
-	assert.Equal(t, "first last", string(body))
-	assert.NoError(t, d.Shutdown(context.Background()))
-	r := d.Report()
-	assert.EqualValues(t, 1, r.Told)
-	assert.EqualValues(t, 1, r.Completed)
-}
-
-func TestHTTP2Cut(t *testing.T) {
-	d := &middleware.Drainer{Policy: policy.Rule{Grace: policy.AtOnce, Mercy: policy.AtOnce}}
-	deaf := make(chan struct{})
-	ts := httptest.NewUnstartedServer(middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, "first ")
-		w.(http.Flusher).Flush()
-		<-deaf
-	})))
-	ts.EnableHTTP2 = true
-	ts.StartTLS()
-	defer ts.Close()
-	res, err := ts.Client().Get(ts.URL)
-	require.NoError(t, err)
-	defer res.Body.Close()
-	d.Start()
-	_, err = io.ReadAll(res.Body)
-	assert.ErrorContains(t, err, "INTERNAL_ERROR", "the stream is reset, though its handler does nothing")
-	close(deaf)
-	assert.NoError(t, d.Shutdown(context.Background()))
-	assert.EqualValues(t, 1, d.Report().Cut)
 }
 
 func TestRunOverTLS(t *testing.T) {
@@ -356,81 +188,53 @@ func TestRunOverTLS(t *testing.T) {
 	assert.NoError(t, <-ran)
 }
 
-// The first signal ends the context, the second cuts.
-func TestNotifyContext(t *testing.T) {
-	d := &middleware.Drainer{}
-	running := make(chan struct{})
-	h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		close(running)
-		<-r.Context().Done()
-	}))
-	ctx, stop := middleware.NotifyContext(context.Background(), d)
-	defer stop()
-	var handlers sync.WaitGroup
-	handlers.Go(func() { h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)) })
-	<-running // a drain without it would be over before the second signal has come
-
-	self, err := os.FindProcess(os.Getpid())
-	require.NoError(t, err)
-	require.NoError(t, self.Signal(syscall.SIGTERM))
-	<-ctx.Done()
-	assert.ErrorContains(t, context.Cause(ctx), "terminated")
-	ended := make(chan error)
-	go func() { ended <- d.Shutdown(context.WithoutCancel(ctx)) }()
-	<-d.Draining()
-	require.NoError(t, self.Signal(os.Interrupt))
-	assert.NoError(t, <-ended)
-	handlers.Wait()
-	stop()
-	stop() // a second call does nothing
-}
-
-func TestLogLines(t *testing.T) {
+// Handlers outside of Graceful have the budget's reserve to end, and their connections are closed
+// then.
+func TestRunClosesHandlersOutsideOfGraceful(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
-		plain := slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		}})
-		d := &middleware.Drainer{Logger: slog.New(plain), Policy: policy.Rule{Timeout: 1500 * time.Millisecond}}
-		mux := http.NewServeMux()
-		mux.Handle("GET /stream", ticks(nil))
-		r := serve(t, d, mux)
-		stuck := r.stuck("/stream")
-		defer stuck.Close()
-		healthy := r.later("/stream")
+		d := &middleware.Drainer{}
+		r := serveWrapped(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.(http.Flusher).Flush()
+			<-r.Context().Done() // the close breaks the connection, which ends it
+		}))
+		got := r.getAsync("/")
 		r.drain()
-		r.ended(2500 * time.Millisecond)
-		<-healthy
-		assert.Equal(t, `level=INFO msg="drain begins" finite=0 sse=2 websocket=0 other=0 announce=0s budget=25s
-level=INFO msg=draining finite=0 sse=2 websocket=0 other=0 left=24s
-level=INFO msg=draining finite=0 sse=1 websocket=0 other=0 left=23s
-level=WARN msg=cut route="GET /stream" kind=infinite protocol=sse age=2.5s idle=2.5s
-level=INFO msg="drain ends" took=2.5s completed=0 told=1 unanswered=0 cancelled=0 cut=1 refused=0
-`, log.String())
+		took, err := r.end()
+		assert.NoError(t, err)
+		assert.Equal(t, 2*time.Second, took)
+		assert.ErrorIs(t, (<-got).err, io.ErrUnexpectedEOF)
 	})
 }
 
-// Later calls of Close find nothing more to cut, and put nothing off.
-func TestCloseAgainAndAgain(t *testing.T) {
+// Handlers outside of Graceful get only what the drain leaves of the budget.
+func TestRunKeepsWithinItsBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &middleware.Drainer{}
-		deaf := make(chan struct{})
-		r := serve(t, d, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-deaf }))
-		got := r.later("/")
+		d := &middleware.Drainer{Budget: policy.Budget{Total: 20 * time.Second}} // 2 s of it in reserve
+		mux := http.NewServeMux()
+		mux.HandleFunc("/outside", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		mux.Handle("/", middleware.Graceful(d)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			time.Sleep(18900 * time.Millisecond)
+		})))
+		r := serveWrapped(t, d, mux)
+		outside, inside := r.getAsync("/outside"), r.getAsync("/")
 		r.drain()
-		for range 3 {
-			go func() { _ = d.Close() }()
-			time.Sleep(400 * time.Millisecond)
-		}
-		var incomplete *middleware.IncompleteError
-		require.ErrorAs(t, <-r.ran, &incomplete)
-		assert.Equal(t, time.Second, d.Report().Took)
-		close(deaf)
-		<-got
-		r.ran <- nil
-		_, _ = r.end()
+		took, err := r.end()
+		assert.NoError(t, err)
+		assert.Equal(t, 20*time.Second, took)
+		assert.Error(t, (<-outside).err)
+		<-inside
+	})
+}
+
+// A connection on which no request has come is closed at once: http.Server.Shutdown would wait for
+// it.
+func TestConnectionWithoutARequestHoldsUpNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := serve(t, &middleware.Drainer{}, busy())
+		c, err := r.net.Dial(context.Background(), "", "")
+		require.NoError(t, err)
+		defer c.Close()
+		r.drain()
+		r.endsAfter(0) // http.Server.Shutdown alone takes more than five seconds for it
 	})
 }

@@ -24,30 +24,6 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// watchAll opens so many streams, a second apart, and gives their ends.
-func (r *rig) watchAll(n int) []<-chan seen {
-	ends := make([]<-chan seen, n)
-	for i := range ends {
-		ends[i] = r.watch(fmt.Sprintf("/%d", i))
-		time.Sleep(time.Second)
-	}
-	return ends
-}
-
-// over gives what was seen on the streams that have ended, by their number.
-func over(ends []<-chan seen) map[int]seen {
-	synctest.Wait()
-	all := map[int]seen{}
-	for i, end := range ends {
-		select {
-		case e := <-end:
-			all[i] = e
-		default:
-		}
-	}
-	return all
-}
-
 func TestShedTellsAPartAtPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{Timeout: policy.AtOnce}}
@@ -59,7 +35,7 @@ func TestShedTellsAPartAtPace(t *testing.T) {
 		}})
 		require.NoError(t, err)
 		assert.Equal(t, middleware.Shed{Picked: 5, Outcomes: stream.Outcomes{Told: 5}}, shed)
-		told := over(ends)
+		told := finished(ends)
 		assert.Len(t, told, 5)
 		var moments []time.Duration
 		for _, e := range told {
@@ -73,11 +49,11 @@ func TestShedTellsAPartAtPace(t *testing.T) {
 		}
 		assert.Equal(t, middleware.Serving, d.Report().Phase)
 		assert.Equal(t, stream.Outcomes{Told: 5}, d.Report().Before)
-		assert.False(t, conducting())
+		assert.False(t, schedulerRuns())
 
 		r.drain()
-		assert.EqualValues(t, 95, r.ended(0).Told)
-		for _, e := range over(ends) {
+		assert.EqualValues(t, 95, r.endsAfter(0).Told)
+		for _, e := range finished(ends) {
 			assert.NotContains(t, e.text, "move", "what a Share says is for those that it picks")
 		}
 	})
@@ -115,7 +91,7 @@ func TestWhoIsShed(t *testing.T) {
 				assert.LessOrEqual(t, time.Since(began), policy.AtOnce, "the grace of a drain is none here")
 				want := uint64(c.want)
 				assert.Equal(t, middleware.Shed{Picked: c.want, Outcomes: stream.Outcomes{Told: want}}, shed)
-				told := over(ends)
+				told := finished(ends)
 				assert.Len(t, told, c.want)
 				for i, e := range told {
 					assert.True(t, e.told())
@@ -129,7 +105,7 @@ func TestWhoIsShed(t *testing.T) {
 	}
 }
 
-// Neither what ends by itself nor what is left alone is picked, nor anybody twice.
+// Neither what ends by itself nor what its rule leaves alone is picked, nor anything twice.
 func TestWhoIsNotShed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var routes policy.Mux
@@ -183,16 +159,16 @@ func TestShedIsCalledOff(t *testing.T) {
 		assert.InDelta(t, 40, shed.Picked, 1, "those that had been told")
 		assert.Zero(t, shed.All(), "whose end it doesn't wait for")
 		time.Sleep(time.Hour)
-		assert.Len(t, over(ends), shed.Picked, "the rest stays")
+		assert.Len(t, finished(ends), shed.Picked, "the rest stays")
 		assert.EqualValues(t, shed.Picked, d.Report().Before.Told)
-		assert.False(t, conducting())
+		assert.False(t, schedulerRuns())
 		r.drain()
-		assert.EqualValues(t, 100-shed.Picked, r.ended(time.Second).Told)
+		assert.EqualValues(t, 100-shed.Picked, r.endsAfter(time.Second).Told)
 	})
 }
 
-// A shed that is under way as the drain begins goes on while that is announced, and is
-// taken on by it then. One that comes later picks nobody.
+// A Shed that is under way as the drain begins goes on while that is announced, and is taken over
+// by it then. One that comes later picks nothing.
 func TestShedInADrain(t *testing.T) {
 	for name, c := range map[string]struct {
 		announce time.Duration
@@ -229,7 +205,7 @@ func TestShedInADrain(t *testing.T) {
 				assert.Equal(t, middleware.Shed{Picked: 5, Outcomes: stream.Outcomes{Told: 5}}, <-done)
 				assert.Equal(t, stream.Outcomes{Told: 100}, d.Report().Outcomes)
 				shed := 0
-				for _, e := range over(ends) {
+				for _, e := range finished(ends) {
 					if strings.Contains(e.text, "data: shed") {
 						shed++
 						assert.InDelta(t, 7*time.Second, e.at.Sub(r.began), float64(25*time.Millisecond))
@@ -243,8 +219,8 @@ func TestShedInADrain(t *testing.T) {
 	}
 }
 
-// Those that a shed picked and a drain had to cut or to give up are counted too.
-func TestShedOfTheStuck(t *testing.T) {
+// Streams that a Shed picked, and a drain had to cut or to give up, are counted too.
+func TestShedCountsTheStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{Timeout: time.Second, Mercy: time.Second}}
 		stay := make(chan struct{})
@@ -294,9 +270,9 @@ func TestShedFaults(t *testing.T) {
 	}
 }
 
-// The client of an HTTP/1.1 stream is not to come back over the same connection,
-// which leads to the same replica; others' connections stay.
-func TestShedClosesTheConnection(t *testing.T) {
+// The client of an HTTP/1.1 stream is not to come back over the same connection, which leads to the
+// same replica. Others' connections stay.
+func TestShedClosesTheConnectionOfItsStreams(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		d := &middleware.Drainer{Policy: policy.Rule{Timeout: policy.AtOnce}}
 		srv := httptest.NewUnstartedServer(middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -351,7 +327,7 @@ func tlsClient(c net.Conn) net.Conn {
 	return tls.Client(c, &tls.Config{InsecureSkipVerify: true}) // of a test server's own certificate
 }
 
-// Under a context that has ended nobody is told, nor even looked at.
+// Under a context that has ended nothing is told, nor is Match called.
 func TestShedUnderAnEndedContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{}
@@ -363,12 +339,12 @@ func TestShedUnderAnEndedContext(t *testing.T) {
 		require.EqualError(t, err, "middleware: Shed: ended early: context canceled")
 		assert.Zero(t, shed)
 		r.drain()
-		assert.EqualValues(t, 1, r.ended(3*time.Second).Told)
+		assert.EqualValues(t, 1, r.endsAfter(3*time.Second).Told)
 		<-end
 	})
 }
 
-// In binary 28 % of 25 is a hair over 7.
+// In binary 28 % of 25 is a hair over 7, which must not be rounded up.
 func TestShedPicksNoneTooMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{}
@@ -377,13 +353,13 @@ func TestShedPicksNoneTooMany(t *testing.T) {
 		shed, err := d.Shed(context.Background(), middleware.Share{Fraction: 0.28})
 		require.NoError(t, err)
 		assert.Equal(t, 7, shed.Picked)
-		assert.Len(t, over(ends), 7)
+		assert.Len(t, finished(ends), 7)
 		r.drain()
-		assert.EqualValues(t, 18, r.ended(3*time.Second).Told)
+		assert.EqualValues(t, 18, r.endsAfter(3*time.Second).Told)
 	})
 }
 
-// Match is asked of streams only: what else is open doesn't come into question.
+// Match is called for streams only.
 func TestMatchSeesStreamsOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{}
@@ -395,7 +371,7 @@ func TestMatchSeesStreamsOnly(t *testing.T) {
 			}
 			<-stay
 		}))
-		slow, events := r.later("/slow"), r.watch("/events")
+		slow, events := r.getAsync("/slow"), r.watch("/events")
 		synctest.Wait()
 		shed, err := d.Shed(context.Background(), middleware.Share{N: 9, Match: func(r *stream.Response) bool {
 			assert.Equal(t, "GET /events", r.Route())
@@ -407,6 +383,39 @@ func TestMatchSeesStreamsOnly(t *testing.T) {
 		close(stay)
 		assert.NoError(t, (<-slow).err)
 		r.drain()
-		r.ended(0)
+		r.endsAfter(0)
+	})
+}
+
+// A stream that its handler tags finite between its being picked and its slot is let finish.
+func TestShedSparesWhatTurnsOutToBeFinite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{}
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			startEvents(w, hello)
+			if r.URL.Path != "/answer" {
+				<-r.Context().Done()
+				return
+			}
+			time.Sleep(time.Millisecond) // before its slot, which is the second: at 5 ms at the earliest
+			stream.Tag(r.Context(), policy.Finite)
+			time.Sleep(time.Minute)
+			assert.NoError(t, r.Context().Err())
+			_, _ = io.WriteString(w, "data: done\n\n")
+		}))
+		old := r.watch("/old")
+		time.Sleep(time.Second)
+		answer := make(chan transcript, 1)
+		go func() { answer <- <-r.watch("/answer") }()
+		synctest.Wait()
+		shed, err := d.Shed(context.Background(), middleware.Share{N: 2, Rule: policy.Rule{Spread: time.Hour, Order: policy.OldestFirst}})
+		require.NoError(t, err)
+		assert.Equal(t, middleware.Shed{Picked: 1, Outcomes: stream.Outcomes{Told: 1}}, shed)
+		assert.True(t, (<-old).told())
+		e := <-answer
+		require.NoError(t, e.err)
+		assert.Equal(t, "data: done\n\n", e.text)
+		r.drain()
+		r.endsAfter(0)
 	})
 }

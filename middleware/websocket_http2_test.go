@@ -20,8 +20,8 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// frameStream is one stream of HTTP/2, as net/http shows it to a handler: what is
-// written into the response its peer reads, and the other way round.
+// A frameStream is one stream of HTTP/2, as net/http shows it to a handler: what is written into
+// the response its peer reads, and the other way round.
 type frameStream struct {
 	net.Conn
 	header http.Header
@@ -35,7 +35,7 @@ func (w *frameStream) WriteHeader(code int) { w.status = code }
 func (w *frameStream) FlushError() error    { return nil }
 func (w *frameStream) Flush()               {}
 
-// SetWriteDeadline has the stream reset at that time, whether it writes then or not.
+// SetWriteDeadline has the stream reset at that time, whether something is written then or not.
 func (w *frameStream) SetWriteDeadline(t time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -46,7 +46,7 @@ func (w *frameStream) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// frameSource is its request's body.
+// A frameSource is the body of a frameStream's request.
 type frameSource struct {
 	io.Reader
 	closed atomic.Bool
@@ -61,9 +61,9 @@ func (b *frameSource) Read(p []byte) (int, error) {
 	return b.Reader.Read(p)
 }
 
-// extended asks for a WebSocket over HTTP/2, has h serve it, and gives the peer's
-// end of the stream, which ends with its handler.
-func extended(t *testing.T, h http.Handler) net.Conn {
+// extendedConnect requests a WebSocket over HTTP/2, has h serve it, and returns the peer's end of
+// the stream, which ends with its handler.
+func extendedConnect(t *testing.T, h http.Handler) net.Conn {
 	here, there := net.Pipe()
 	r := httptest.NewRequest(http.MethodConnect, "https://memory/", nil)
 	r.Body, r.Header[":protocol"] = &frameSource{Reader: here}, []string{"websocket"}
@@ -87,9 +87,8 @@ const (
 	greeting   = "\x81\x82\x00\x00\x00\x00hi\x8a\x80\x00\x00\x00\x00" // a peer's text message and a pong
 )
 
-// drainOne begins a drain of a socket and gives what its peer reads until the end of
-// the stream, and how long that and the drain took. The peer answers after a time;
-// zero: never.
+// drainOne drains a WebSocket. It returns what its peer reads until the end of the stream, and how
+// long that and the drain took. The peer answers with its Close after a time; zero: never.
 func drainOne(t *testing.T, d *middleware.Drainer, peer net.Conn, answer time.Duration) (said string, took time.Duration) {
 	synctest.Wait()
 	began := time.Now()
@@ -108,19 +107,19 @@ func drainOne(t *testing.T, d *middleware.Drainer, peer net.Conn, answer time.Du
 	return <-read, time.Since(began)
 }
 
-// readAll is what a handler's reading ends with.
+// readAll reads as a handler that ends when its reading does.
 func readAll(r *http.Request) (string, error) {
 	b, err := io.ReadAll(r.Body)
 	return string(b), err
 }
 
-func TestSocketOverHTTP2(t *testing.T) {
-	begins := func(w http.ResponseWriter, frames string) {
+func TestWebSocketOverHTTP2(t *testing.T) {
+	respond := func(w http.ResponseWriter, frames string) {
 		w.WriteHeader(http.StatusOK)
 		_, _ = io.WriteString(w, frames)
 	}
 	reads := func(w http.ResponseWriter, r *http.Request) {
-		begins(w, hi)
+		respond(w, hi)
 		_, _ = readAll(r)
 		_, _ = io.WriteString(w, hi) // swallowed
 	}
@@ -134,7 +133,7 @@ func TestSocketOverHTTP2(t *testing.T) {
 		outcome func(middleware.Report) uint64
 	}{
 		"answers": {func(w http.ResponseWriter, r *http.Request) {
-			begins(w, hi)
+			respond(w, hi)
 			got, err := readAll(r)
 			assert.NoError(t, err, "the end of the stream, after the peer's Close")
 			assert.Equal(t, answer4001, got)
@@ -142,7 +141,7 @@ func TestSocketOverHTTP2(t *testing.T) {
 		"answers after the cancel": {reads, 2200 * time.Millisecond, hi + last + closed, 2200 * time.Millisecond, told},
 		"never answers":            {reads, 0, hi + last + closed, 2500 * time.Millisecond, unanswered},
 		"answers a handler that has left": {func(w http.ResponseWriter, r *http.Request) {
-			begins(w, hi)
+			respond(w, hi)
 			<-stream.Draining(r.Context())
 			control := http.NewResponseController(w)
 			assert.NoError(t, control.SetReadDeadline(time.Now().Add(time.Millisecond)), "which ends with the handler")
@@ -150,36 +149,36 @@ func TestSocketOverHTTP2(t *testing.T) {
 			assert.NoError(t, r.Body.Close())
 		}, 500 * time.Millisecond, hi + last + closed, 500 * time.Millisecond, told},
 		"never answers a handler that has left": {func(w http.ResponseWriter, r *http.Request) {
-			begins(w, hi)
+			respond(w, hi)
 			<-stream.Draining(r.Context())
 		}, 0, hi + last + closed, 2500 * time.Millisecond, unanswered},
 		"answers while a goroutine of a handler that has left reads": {func(w http.ResponseWriter, r *http.Request) {
-			begins(w, hi)
+			respond(w, hi)
 			go func() { _, _ = readAll(r) }()
 			<-stream.Draining(r.Context())
 		}, 500 * time.Millisecond, hi + last + closed, 500 * time.Millisecond, told},
 		"in the middle of a message": {func(w http.ResponseWriter, r *http.Request) {
-			begins(w, "\x01\x02to")
+			respond(w, "\x01\x02to")
 			time.Sleep(500 * time.Millisecond)
 			_, _ = io.WriteString(w, "\x80\x02rn"+hi)
 			_, _ = readAll(r)
 		}, 700 * time.Millisecond, "\x01\x02to\x80\x02rn" + last + closed, 700 * time.Millisecond, told},
 		"in the middle of a message that goes on": {func(w http.ResponseWriter, r *http.Request) {
-			begins(w, "\x01\x02to")
+			respond(w, "\x01\x02to")
 			_, _ = readAll(r)
 		}, 1500 * time.Millisecond, "\x01\x02to" + closed, 1500 * time.Millisecond, told},
 		"in the middle of a frame, until the cancel": {func(w http.ResponseWriter, r *http.Request) {
-			begins(w, "\x81\x02h")
+			respond(w, "\x81\x02h")
 			<-r.Context().Done()
 			_, _ = io.WriteString(w, "i"+hi)
 			_, _ = readAll(r)
 		}, 2300 * time.Millisecond, hi + closed, 2300 * time.Millisecond, told},
 		"in the middle of a frame that never ends": {func(w http.ResponseWriter, r *http.Request) {
-			begins(w, "\x81\x02h")
+			respond(w, "\x81\x02h")
 			<-r.Context().Done()
-		}, 0, "\x81\x02h", 2 * time.Second, cancelled},
+		}, 0, "\x81\x02h", 2 * time.Second, canceled},
 		"its handler has said goodbye": {func(w http.ResponseWriter, r *http.Request) {
-			begins(w, closed)
+			respond(w, closed)
 			_, _ = io.ReadFull(r.Body, make([]byte, len(answer4001)))
 		}, time.Second, closed, time.Second, completed},
 		"not begun when the drain comes": {func(w http.ResponseWriter, r *http.Request) {
@@ -189,7 +188,7 @@ func TestSocketOverHTTP2(t *testing.T) {
 			reads(w, r)
 		}, 1500 * time.Millisecond, last + closed, 1500 * time.Millisecond, told},
 		"tagged finite while its farewell waits": {func(w http.ResponseWriter, r *http.Request) {
-			begins(w, "\x01\x02to")
+			respond(w, "\x01\x02to")
 			time.Sleep(500 * time.Millisecond)
 			stream.Tag(r.Context(), policy.Finite)
 			time.Sleep(5 * time.Second)
@@ -203,11 +202,11 @@ func TestSocketOverHTTP2(t *testing.T) {
 			_, _ = io.WriteString(w, "!")
 		}, 0, "no!", time.Second, completed},
 		"its frames are masked, and so not a server's": {func(w http.ResponseWriter, r *http.Request) {
-			begins(w, greeting)
+			respond(w, greeting)
 			_, _ = readAll(r)
-		}, 0, greeting, 2500 * time.Millisecond, cancelled},
+		}, 0, greeting, 2500 * time.Millisecond, canceled},
 		"its handler stays": {func(w http.ResponseWriter, r *http.Request) {
-			begins(w, hi)
+			respond(w, hi)
 			time.Sleep(3010 * time.Millisecond)
 		}, 0, hi + last + closed, 3010 * time.Millisecond, wasCut},
 	} {
@@ -217,7 +216,7 @@ func TestSocketOverHTTP2(t *testing.T) {
 					Timeout: 2 * time.Second, Mercy: time.Second,
 					Farewell: policy.Farewell{Code: 4001, Reason: "bye", Message: "last"},
 				}}
-				peer := extended(t, middleware.Graceful(d)(http.HandlerFunc(c.handler)))
+				peer := extendedConnect(t, middleware.Graceful(d)(http.HandlerFunc(c.handler)))
 				said, took := drainOne(t, d, peer, c.answer)
 				assert.Equal(t, c.said, said)
 				assert.Equal(t, c.took, took)
@@ -229,7 +228,7 @@ func TestSocketOverHTTP2(t *testing.T) {
 }
 
 // A peer that has stopped reading is cut at its own deadline.
-func TestStuckSocketOverHTTP2(t *testing.T) {
+func TestWebSocketOverHTTP2WhosePeerDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 2 * time.Second, Mercy: time.Second}}
 		h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -238,7 +237,7 @@ func TestStuckSocketOverHTTP2(t *testing.T) {
 				_, err = io.WriteString(w, hi)
 			}
 		}))
-		extended(t, h)
+		extendedConnect(t, h)
 		synctest.Wait()
 		began := time.Now()
 		require.NoError(t, d.Shutdown(context.Background()))
@@ -250,14 +249,15 @@ func TestStuckSocketOverHTTP2(t *testing.T) {
 	})
 }
 
-// What comes from the peer counts as life, and the route's kind is the stronger word.
-func TestSocketOverHTTP2IsTracked(t *testing.T) {
+// What comes from the peer counts as activity, and the rule's kind has precedence over what the
+// header shows.
+func TestWebSocketOverHTTP2IsTracked(t *testing.T) {
 	for _, kind := range []policy.Kind{policy.Auto, policy.Finite} {
 		t.Run(kind.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := &middleware.Drainer{Policy: policy.Rule{Kind: kind}}
 				got := make(chan *stream.Response, 1)
-				peer := extended(t, middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				peer := extendedConnect(t, middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					w.WriteHeader(http.StatusOK)
 					got <- stream.From(r.Context())
 					b, err := io.ReadAll(io.LimitReader(r.Body, int64(len(greeting))))
@@ -287,9 +287,9 @@ func TestSocketOverHTTP2IsTracked(t *testing.T) {
 }
 
 // Before a drain the handler reads all that comes, as it comes.
-func TestSocketOverHTTP2IsTransparent(t *testing.T) {
+func TestWebSocketOverHTTP2IsTransparent(t *testing.T) {
 	got := make(chan string)
-	peer := extended(t, middleware.Graceful(&middleware.Drainer{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	peer := extendedConnect(t, middleware.Graceful(&middleware.Drainer{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		b, err := readAll(r)
 		assert.NoError(t, err)

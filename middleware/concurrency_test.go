@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,10 +20,11 @@ import (
 
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
 )
 
-// hijackable is a ResponseWriter over a connection in memory whose peer reads
-// all and answers nothing.
+// A hijackable is a ResponseWriter over a connection in memory whose peer reads all and answers
+// nothing.
 type hijackable struct {
 	header http.Header
 	status int
@@ -34,8 +38,7 @@ func (w *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.conn, bufio.NewReadWriter(bufio.NewReader(w.conn), bufio.NewWriter(w.conn)), nil
 }
 
-// sink is a connection that takes everything, and whose reads end when it is
-// closed.
+// A sink is a connection that takes everything, and whose reads end when it is closed.
 type sink struct {
 	net.Conn
 	once   sync.Once
@@ -51,9 +54,9 @@ func (s *sink) SetDeadline(time.Time) error      { return nil }
 func (s *sink) SetReadDeadline(time.Time) error  { return nil }
 func (s *sink) SetWriteDeadline(time.Time) error { return nil }
 
-// A thousand requests, half of them upgrades, race with Start: each has exactly
-// one outcome. The race is with the registration and with the hijack, so there
-// is no network in it that would spread the requests out.
+// A thousand requests, half of them upgrades, race with Start: each has exactly one outcome. The
+// race is with the registration and with the hijack, so there is no network in it that would spread
+// the requests out.
 func TestEveryResponseHasOneOutcome(t *testing.T) {
 	const rounds, workers, requests = 200, 8, 1000
 	for round := range rounds {
@@ -118,7 +121,7 @@ func TestEveryResponseHasOneOutcome(t *testing.T) {
 }
 
 // Start, Shutdown, Close, Report and Draining may all be called at once.
-func TestConcurrentUse(t *testing.T) {
+func TestConcurrentCallsOfADrainer(t *testing.T) {
 	for range 100 {
 		d := &middleware.Drainer{}
 		h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
@@ -138,9 +141,8 @@ func TestConcurrentUse(t *testing.T) {
 	}
 }
 
-// A stream that has nothing yet of what a farewell needs returns by itself as it is
-// told: the drain and the handler's end must not meet in making that. The race
-// detector says.
+// A stream returns by itself at the moment of its farewell: the drain and the handler's end must
+// not meet in making what the farewell needs. The race detector says.
 func TestHandlerReturnsAsItIsTold(t *testing.T) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
@@ -148,10 +150,96 @@ func TestHandlerReturnsAsItIsTold(t *testing.T) {
 			r := serve(t, &middleware.Drainer{Policy: rule}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 				time.Sleep(time.Second)
 			}))
-			got := r.later("/")
+			got := r.getAsync("/")
 			r.drain()
-			r.ended(time.Second)
+			r.endsAfter(time.Second)
 			<-got
 		})
+	}
+}
+
+// Resume may come at any moment, the last farewell's too: a stream is then either told, and ends,
+// or it stays, and nothing in between. Nothing is lost or counted twice, however often that goes
+// on.
+func TestResumeRacesTheFarewells(t *testing.T) {
+	const rounds, streams = 300, 20
+	d := &middleware.Drainer{Policy: policy.Rule{Spread: time.Millisecond, Timeout: policy.AtOnce}}
+	h := middleware.Graceful(d)(http.HandlerFunc(quiet))
+	type client struct {
+		over chan struct{}
+		w    *httptest.ResponseRecorder
+	}
+	open := map[*client]bool{}
+	var all uint64
+	for range rounds {
+		for len(open) < streams {
+			r, err := http.NewRequest(http.MethodGet, "http://test/", nil)
+			require.NoError(t, err)
+			c := &client{make(chan struct{}), httptest.NewRecorder()}
+			open[c] = true
+			all++
+			go func() {
+				defer close(c.over)
+				h.ServeHTTP(c.w, r)
+			}()
+		}
+		d.Drain()
+		// From before the first farewell to after the last.
+		for begin, wait := time.Now(), rand.N(2*time.Millisecond); time.Since(begin) < wait; {
+			runtime.Gosched()
+		}
+		require.NoError(t, d.Resume())
+		require.Equal(t, middleware.Serving, d.Report().Phase)
+		for c := range open {
+			select {
+			case <-c.over: // told, or refused
+				delete(open, c)
+			default:
+			}
+		}
+	}
+	require.NoError(t, d.Shutdown(context.Background()))
+	for c := range open {
+		<-c.over
+	}
+	report := d.Report()
+	assert.EqualValues(t, all, report.Before.All()+report.All(), "%+v", report)
+	assert.Positive(t, report.Before.Told)
+	assert.Zero(t, report.Before.Cut+report.Cut+report.Before.Cancelled+report.Cancelled)
+	assert.Zero(t, report.Before.Completed+report.Completed)
+}
+
+// All that can be done to a Drainer while it serves is done at once, for the race detector and for
+// what never ends.
+func TestDrainResumeAndShedAtOnce(t *testing.T) {
+	for range 50 {
+		d := &middleware.Drainer{Policy: policy.Rule{MaxAge: time.Millisecond, Spread: time.Millisecond, Timeout: policy.AtOnce}}
+		h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if rand.IntN(2) == 0 {
+				stream.From(r.Context()).Refine(policy.Rule{MaxAge: policy.ToTheEnd})
+			}
+			quiet(w, r)
+		}))
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				r, _ := http.NewRequest(http.MethodGet, "http://test/", nil)
+				h.ServeHTTP(httptest.NewRecorder(), r)
+			})
+			wg.Go(d.Drain)
+			wg.Go(func() { _ = d.Resume() })
+			wg.Go(func() { _, _ = d.Shed(context.Background(), middleware.Share{N: 2}) })
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.IntN(int(time.Millisecond))))
+				defer cancel()
+				_, _ = d.Shed(ctx, middleware.Share{Fraction: 0.5, Rule: policy.Rule{Spread: time.Second}})
+			})
+			wg.Go(func() { _ = d.Report() })
+		}
+		wg.Go(func() { assert.NoError(t, d.Shutdown(context.Background())) })
+		wg.Wait()
+		report := d.Report()
+		assert.EqualValues(t, 8, report.Before.All()+report.All(), "%+v", report)
+		assert.Zero(t, report.Open.All())
 	}
 }

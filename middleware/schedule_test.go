@@ -17,30 +17,30 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// A dawdler is a log that takes its time over the line on a drain's progress, and
-// so does the drain, as it does on a machine that is busy.
-type dawdler struct {
+// A slowLog takes its time over the log line on a drain's progress, and so does the drain, as it
+// does on a busy machine.
+type slowLog struct {
 	slog.Handler
 	takes time.Duration
 }
 
-func (dawdler) Enabled(context.Context, slog.Level) bool { return true }
+func (slowLog) Enabled(context.Context, slog.Level) bool { return true }
 
-func (d dawdler) Handle(_ context.Context, r slog.Record) error {
+func (d slowLog) Handle(_ context.Context, r slog.Record) error {
 	if r.Message == "draining" {
 		time.Sleep(d.takes)
 	}
 	return nil
 }
 
-// A drain that comes late to a farewell, by more than half of the mercy, still
-// waits until it is said before it cancels.
-func TestLateFarewellIsSaid(t *testing.T) {
+// A drain that comes late to a farewell, by more than half of the mercy, still waits until it is
+// written before it cancels.
+func TestLateFarewellsComeBeforeTheCancel(t *testing.T) {
 	const streams = 400 // over 2 s: every 5 ms one
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{
 			Policy: policy.Rule{Spread: 2 * time.Second, Timeout: policy.AtOnce, Mercy: 100 * time.Millisecond},
-			Logger: slog.New(dawdler{slog.DiscardHandler, 90 * time.Millisecond}),
+			Logger: slog.New(slowLog{slog.DiscardHandler, 90 * time.Millisecond}),
 		}
 		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			stream.OnFarewell(r.Context(), func(time.Duration) (f policy.Farewell) {
@@ -68,8 +68,9 @@ func TestLateFarewellIsSaid(t *testing.T) {
 	})
 }
 
-// Who is told late has the time that follows all the same, as far as the drain has it.
-func TestToldLate(t *testing.T) {
+// A stream that is told late has the time that follows its farewell all the same, as far as the
+// drain has it.
+func TestLateFarewellKeepsTheTimeThatFollowsIt(t *testing.T) {
 	for name, c := range map[string]struct {
 		work   time.Duration
 		cancel time.Duration
@@ -82,7 +83,7 @@ func TestToldLate(t *testing.T) {
 				d := &middleware.Drainer{
 					Policy: policy.Rule{Grace: 1500 * time.Millisecond, Timeout: 5 * time.Second, Mercy: time.Second},
 					Budget: policy.Budget{Total: c.work + time.Second, Reserve: time.Second},
-					Logger: slog.New(dawdler{slog.DiscardHandler, 2 * time.Second}), // from 1 s to 3 s
+					Logger: slog.New(slowLog{slog.DiscardHandler, 2 * time.Second}), // from 1 s to 3 s
 				}
 				deadline := make(chan time.Time, 1)
 				r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,90 @@
+package middleware_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// A body that was cut never looks complete, whatever middleware is around Graceful: not by the end
+// of a chunked body, nor, over HTTP/1.0, where the end of the connection is the end of the body, by
+// an orderly close.
+func TestCutBodyNeverLooksComplete(t *testing.T) {
+	for _, protocol := range []string{"HTTP/1.0", "HTTP/1.1", "HTTP/1.1 without ConnContext", "HTTP/2"} {
+		for around, wrap := range map[string]func(http.Handler) http.Handler{
+			"nobody": func(h http.Handler) http.Handler { return h }, "a writer without Unwrap": wrapWithoutUnwrap, "one who recovers": recoverPanics,
+		} {
+			for handler, rule := range map[string]policy.Rule{
+				"returns when cancelled": {Grace: policy.AtOnce},
+				"goes on until cut":      {Grace: policy.AtOnce, Mercy: policy.AtOnce},
+			} {
+				t.Run(fmt.Sprint(protocol, ", around us ", around, ", inside one who ", handler), func(t *testing.T) {
+					var log bytes.Buffer
+					d := &middleware.Drainer{Policy: rule, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+					ts := httptest.NewUnstartedServer(wrap(middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						_, err := io.WriteString(w, "first half")
+						w.(http.Flusher).Flush()
+						<-r.Context().Done()
+						for err == nil && handler == "goes on until cut" {
+							_, err = io.WriteString(w, "and more")
+						}
+					}))))
+					blind := strings.HasSuffix(protocol, "without ConnContext")
+					if !blind {
+						ts.Config.ConnContext = d.ConnContext
+					}
+					var res *http.Response
+					if protocol == "HTTP/2" {
+						ts.EnableHTTP2 = true
+						ts.StartTLS()
+						defer ts.Close()
+						var err error
+						res, err = ts.Client().Get(ts.URL)
+						require.NoError(t, err)
+						require.Equal(t, 2, res.ProtoMajor)
+					} else {
+						ts.Start()
+						defer ts.Close()
+						c, err := net.Dial("tcp", ts.Listener.Addr().String())
+						require.NoError(t, err)
+						defer c.Close()
+						res = sendRequest(t, c, bufio.NewReader(c), "/", protocol[:len("HTTP/1.1")])
+					}
+					defer res.Body.Close()
+					_, err := io.ReadFull(res.Body, make([]byte, len("first half")))
+					require.NoError(t, err)
+					d.Start()
+					_, err = io.Copy(io.Discard, res.Body)
+					assert.Error(t, err)
+					assert.NoError(t, d.Shutdown(context.Background()))
+					assert.EqualValues(t, 1, d.Report().Cut)
+					if handler == "goes on until cut" {
+						assert.Equal(t, blind, strings.Contains(log.String(), "a cut can't close the connection"), "%s", &log)
+					}
+				})
+			}
+		}
+	}
+}
+
+// recoverPanics recovers every panic, http.ErrAbortHandler too.
+func recoverPanics(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { _ = recover() }()
+		h.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,132 @@
+package middleware_test
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
+)
+
+// A handler can say goodbye in its own words, with its client's reconnect slot in them.
+func TestOnFarewellReplacesTheRules(t *testing.T) {
+	for name, c := range map[string]struct {
+		own  policy.Farewell
+		text string
+		code int
+		log  string
+	}{
+		"its own message":    {policy.Farewell{Message: "bye {retry}"}, "bye 2000", 4000, ""},
+		"its own code":       {policy.Farewell{Code: 4001}, "rule", 4001, ""},
+		"one that can't be":  {policy.Farewell{Code: 1006, Message: "bye"}, "rule", 4000, "close code 1006 may not be sent"},
+		"nothing of its own": {policy.Farewell{}, "rule", 4000, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				d := &middleware.Drainer{
+					Logger: slog.New(slog.NewTextHandler(&log, nil)),
+					Policy: policy.Rule{
+						Reconnect: policy.Window{Min: 2 * time.Second, Max: 2 * time.Second},
+						Farewell:  policy.Farewell{Code: 4000, Message: "rule"},
+					},
+				}
+				s := &store{t: t}
+				r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+					stream.OnFarewell(req.Context(), func(retry time.Duration) policy.Farewell {
+						assert.Equal(t, 2*time.Second, retry)
+						return c.own
+					})
+					echo(s)(w, req)
+				}))
+				r.store = s
+				conn := r.dial("/")
+				r.drain()
+				kind, p, err := conn.ReadMessage()
+				require.NoError(t, err)
+				assert.Equal(t, c.text, string(p))
+				assert.Equal(t, websocket.TextMessage, kind)
+				_, _, err = conn.ReadMessage()
+				assert.Equal(t, c.code, closeOf(t, err).Code)
+				r.endsAfter(0)
+				if c.log == "" {
+					assert.NotContains(t, log.String(), "level=WARN")
+				} else {
+					assert.Contains(t, log.String(), c.log)
+				}
+			})
+		})
+	}
+}
+
+// An OnFarewell function that panics ends neither the process nor its stream without a farewell.
+func TestOnFarewellThatPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		d := &middleware.Drainer{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			stream.OnFarewell(r.Context(), func(time.Duration) policy.Farewell { panic("no words") })
+			ticks(nil)(w, r)
+		}))
+		got := r.getAsync("/")
+		r.drain()
+		report := r.endsAfter(3 * time.Second)
+		assert.Contains(t, (<-got).body, "event: shutdown", "its rule's farewell instead")
+		assert.EqualValues(t, 1, report.Told)
+		assert.Contains(t, log.String(), "panicked: no words")
+	})
+}
+
+// An OnFarewell function that blocks holds up the drain for half the reserve once nothing else is
+// left. Then it ends without it.
+func TestOnFarewellThatBlocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		d := &middleware.Drainer{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		free := make(chan struct{})
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			stream.OnFarewell(r.Context(), func(time.Duration) policy.Farewell {
+				<-free
+				return policy.Farewell{}
+			})
+			ticks(nil)(w, r)
+		}))
+		got := r.getAsync("/")
+		r.drain()
+		report := r.endsAfter(4500 * time.Millisecond) // canceled at 3 s and half a mercy, and 1 s
+		assert.EqualValues(t, 1, report.Cancelled)
+		assert.Contains(t, log.String(), "an OnFarewell function blocks")
+		assert.NotContains(t, (<-got).body, "event: shutdown")
+		close(free)
+	})
+}
+
+// An OnFarewell function that returns when its stream and the drain have ended does nothing.
+func TestOnFarewellThatReturnsAfterTheDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}}
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			stream.OnFarewell(r.Context(), func(time.Duration) policy.Farewell {
+				time.Sleep(2 * time.Second)
+				return policy.Farewell{}
+			})
+			startEvents(w, hello)
+			<-d.Draining()
+			time.Sleep(1600 * time.Millisecond) // past the half of Timeout
+		}))
+		ends := r.watchAll(3)
+		r.drain()
+		r.endsAfter(2 * time.Second)
+		assert.Len(t, finished(ends), 3)
+		assert.EqualValues(t, 3, d.Report().Completed)
+	})
+}
