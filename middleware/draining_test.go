@@ -86,3 +86,28 @@ func TestStreamThatShowsItselfInADrainHearsOfItsOwnSlot(t *testing.T) {
 		assert.EqualValues(t, 1, report.Told)
 	})
 }
+
+// A handler that waits for its Draining channel before it writes a header is told as a finite
+// response. When it shows then that it is an event stream, it gets its farewell all the same, and the
+// channel, which can't be opened again, stays closed.
+func TestStreamThatShowsItselfBehindDrainingGetsItsFarewell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 2 * time.Second}}
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			draining := stream.Draining(r.Context())
+			<-draining
+			time.Sleep(time.Second)
+			startEvents(w, hello)
+			<-r.Context().Done()
+			<-draining
+			<-stream.Draining(r.Context())
+		}))
+		got := r.getAsync("/")
+		r.drain()
+		report := r.endsAfter(3 * time.Second)
+		a := <-got
+		assert.NoError(t, a.err)
+		assert.Regexp(t, `^data: hello\n\nretry: \d+\nevent: shutdown\ndata: .*\n\n$`, a.body)
+		assert.EqualValues(t, 1, report.Told)
+	})
+}
