@@ -1,14 +1,20 @@
 package middleware_test
 
 import (
+	"bytes"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
@@ -16,13 +22,45 @@ import (
 
 // What the handler learned of its copy of the request, middleware around Graceful sees.
 func TestPatternAndFormAreCopiedBack(t *testing.T) {
-	d := &middleware.Drainer{}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /form/{id}", func(_ http.ResponseWriter, r *http.Request) { _ = r.ParseForm() })
-	r := httptest.NewRequest(http.MethodPost, "/form/1?a=b", nil)
-	middleware.Graceful(d)(mux).ServeHTTP(httptest.NewRecorder(), r)
+	mux.HandleFunc("POST /form/{id}", func(_ http.ResponseWriter, r *http.Request) { assert.NoError(t, r.ParseForm()) })
+	r := httptest.NewRequest(http.MethodPost, "/form/1?a=b", strings.NewReader("c=d"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	middleware.Graceful(&middleware.Drainer{})(mux).ServeHTTP(httptest.NewRecorder(), r)
 	assert.Equal(t, "POST /form/{id}", r.Pattern)
-	assert.Equal(t, "b", r.Form.Get("a"))
+	assert.Equal(t, url.Values{"a": {"b"}, "c": {"d"}}, r.Form)
+	assert.Equal(t, url.Values{"c": {"d"}}, r.PostForm)
+}
+
+// net/http removes the temporary files of the multipart form that it finds in its own request.
+func TestTemporaryFilesOfAMultipartFormAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir) // of Unix
+	t.Setenv("TMP", dir)    // of Windows
+	var form bytes.Buffer
+	parts := multipart.NewWriter(&form)
+	file, err := parts.CreateFormFile("file", "name")
+	require.NoError(t, err)
+	_, err = io.WriteString(file, "content")
+	require.NoError(t, err)
+	require.NoError(t, parts.Close())
+	temporary := func() []os.DirEntry {
+		files, err := os.ReadDir(dir)
+		assert.NoError(t, err)
+		return files
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := serve(t, &middleware.Drainer{}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			assert.NoError(t, r.ParseMultipartForm(1)) // more than one byte goes into a file
+			assert.Len(t, temporary(), 1)
+		}))
+		res, err := r.client.Post("http://memory/", parts.FormDataContentType(), &form)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		synctest.Wait()
+		assert.Empty(t, temporary())
+		r.endsAfter(0)
+	})
 }
 
 // What a handler makes of its request's method changes nothing of the response: net/http goes by
