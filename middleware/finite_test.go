@@ -111,6 +111,30 @@ func TestFiniteResponseCutShortNeverLooksComplete(t *testing.T) {
 			assert.Equal(t, http.StatusGatewayTimeout, a.StatusCode)
 			assert.Equal(t, "too late", a.body)
 		}, canceled},
+		"an answer to the cancel that is flushed, and may not be all": {func(w http.ResponseWriter, r *http.Request) {
+			waits(w, r)
+			_, _ = io.WriteString(w, "half of it")
+			w.(http.Flusher).Flush()
+		}, func(t *testing.T, a answer) {
+			assert.ErrorIs(t, a.err, io.ErrUnexpectedEOF)
+			assert.Equal(t, "half of it", a.body)
+		}, wasCut},
+		"an answer to the cancel that is long, and may not be all": {func(w http.ResponseWriter, r *http.Request) {
+			waits(w, r)
+			for range 10 {
+				_, _ = w.Write(make([]byte, 1000))
+			}
+		}, func(t *testing.T, a answer) {
+			assert.ErrorIs(t, a.err, io.ErrUnexpectedEOF)
+		}, wasCut},
+		"a flushed error is an answer to the cancel": {func(w http.ResponseWriter, r *http.Request) {
+			waits(w, r)
+			http.Error(w, "too late", http.StatusGatewayTimeout)
+			w.(http.Flusher).Flush()
+		}, func(t *testing.T, a answer) {
+			require.NoError(t, a.err)
+			assert.Equal(t, "too late\n", a.body)
+		}, canceled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
