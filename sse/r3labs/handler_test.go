@@ -259,6 +259,27 @@ func TestAnswersThatAreNoStream(t *testing.T) {
 	require.NoError(t, h.Close(context.Background()))
 }
 
+// What middleware around the Handler has put into the header goes out with the stream.
+func TestHeaderOfOuterMiddlewareSurvives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &r3labs.Handler{Server: r3.New()}
+		h.Server.CreateStream("s")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		w := httptest.NewRecorder()
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Add("Vary", "Origin")
+		w.Header().Add("Vary", "Accept-Encoding")
+		h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/?stream=s", nil))
+		sent := w.Result().Header
+		assert.Equal(t, "text/event-stream", sent.Get("Content-Type"), "the library's own")
+		assert.Equal(t, []string{"*"}, sent.Values("Access-Control-Allow-Origin"))
+		assert.Equal(t, []string{"Origin", "Accept-Encoding"}, sent.Values("Vary"))
+		synctest.Wait()
+		assert.NoError(t, h.Close(t.Context()))
+	})
+}
+
 // A panic is net/http's to deal with, on the request's own goroutine.
 func TestPanicOfTheLibrary(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
