@@ -24,31 +24,43 @@ import (
 // of a chunked body, nor, over HTTP/1.0, where the end of the connection is the end of the body, by
 // an orderly close.
 func TestCutBodyNeverLooksComplete(t *testing.T) {
-	for _, protocol := range []string{"HTTP/1.0", "HTTP/1.1", "HTTP/1.1 without ConnContext", "HTTP/2"} {
+	type server struct {
+		version     string
+		connContext bool // as Run sets it
+	}
+	type handler struct {
+		writesOn bool // after its cancel
+		rule     policy.Rule
+	}
+	for served, srv := range map[string]server{
+		"HTTP/1.0":                     {"HTTP/1.0", true},
+		"HTTP/1.1":                     {"HTTP/1.1", true},
+		"HTTP/1.1 without ConnContext": {"HTTP/1.1", false},
+		"HTTP/2":                       {"HTTP/2.0", true},
+	} {
 		for around, wrap := range map[string]func(http.Handler) http.Handler{
 			"nobody": func(h http.Handler) http.Handler { return h }, "a writer without Unwrap": wrapWithoutUnwrap, "one who recovers": recoverPanics,
 		} {
-			for handler, rule := range map[string]policy.Rule{
-				"returns when cancelled": {Grace: policy.AtOnce},
-				"goes on until cut":      {Grace: policy.AtOnce, Mercy: policy.AtOnce},
+			for handles, h := range map[string]handler{
+				"returns when canceled": {false, policy.Rule{Grace: policy.AtOnce}},
+				"goes on until cut":     {true, policy.Rule{Grace: policy.AtOnce, Mercy: policy.AtOnce}},
 			} {
-				t.Run(fmt.Sprint(protocol, ", around us ", around, ", inside one who ", handler), func(t *testing.T) {
+				t.Run(fmt.Sprint(served, ", around Graceful ", around, ", inside one who ", handles), func(t *testing.T) {
 					var log bytes.Buffer
-					d := &middleware.Drainer{Policy: rule, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+					d := &middleware.Drainer{Policy: h.rule, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 					ts := httptest.NewUnstartedServer(wrap(middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 						_, err := io.WriteString(w, "first half")
 						w.(http.Flusher).Flush()
 						<-r.Context().Done()
-						for err == nil && handler == "goes on until cut" {
+						for err == nil && h.writesOn {
 							_, err = io.WriteString(w, "and more")
 						}
 					}))))
-					blind := strings.HasSuffix(protocol, "without ConnContext")
-					if !blind {
+					if srv.connContext {
 						ts.Config.ConnContext = d.ConnContext
 					}
 					var res *http.Response
-					if protocol == "HTTP/2" {
+					if srv.version == "HTTP/2.0" {
 						ts.EnableHTTP2 = true
 						ts.StartTLS()
 						defer ts.Close()
@@ -62,7 +74,7 @@ func TestCutBodyNeverLooksComplete(t *testing.T) {
 						c, err := net.Dial("tcp", ts.Listener.Addr().String())
 						require.NoError(t, err)
 						defer c.Close()
-						res = sendRequest(t, c, bufio.NewReader(c), "/", protocol[:len("HTTP/1.1")])
+						res = sendRequest(t, c, bufio.NewReader(c), "/", srv.version)
 					}
 					defer res.Body.Close()
 					_, err := io.ReadFull(res.Body, make([]byte, len("first half")))
@@ -72,8 +84,8 @@ func TestCutBodyNeverLooksComplete(t *testing.T) {
 					assert.Error(t, err)
 					assert.NoError(t, d.Shutdown(context.Background()))
 					assert.EqualValues(t, 1, d.Report().Cut)
-					if handler == "goes on until cut" {
-						assert.Equal(t, blind, strings.Contains(log.String(), "a cut can't close the connection"), "%s", &log)
+					if h.writesOn {
+						assert.Equal(t, !srv.connContext, strings.Contains(log.String(), "a cut can't close the connection"), "%s", &log)
 					}
 				})
 			}

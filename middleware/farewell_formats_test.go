@@ -19,20 +19,20 @@ import (
 func TestOtherStreamsEndAtTheirBoundary(t *testing.T) {
 	const json, mixed = "application/x-ndjson", "multipart/x-mixed-replace; boundary=b"
 	for name, c := range map[string]struct {
-		contentType string
-		parts       []string // a second apart; the drain begins after the first
-		message     string
-		want        string
+		contentType, encoding string
+		parts                 []string // a second apart; the drain begins after the first
+		message               string
+		want                  string
 	}{
-		"lines":                       {json, []string{"{}\n{", "}\n{}\n"}, "", "{}\n{}\n"},
-		"lines and a last one":        {json, []string{"{}\n{", "}\n{}\n"}, `{"bye":{retry}}`, "{}\n{}\n{\"bye\":2000}\n"},
-		"between lines":               {json, []string{"{}\n", "{}\n"}, "bye", "{}\nbye\n"},
-		"a line that never ends":      {json, []string{"{}\n{", "}"}, "bye", "{}\n{}"},
-		"parts":                       {mixed, []string{"--b\r\n\r\n1", "\r\n--b\r\n\r\n2\r\n"}, "", "--b\r\n\r\n1\r\n--b--\r\n"},
-		"parts and a last one":        {mixed, []string{"--b\r\n\r\n1\r\n", "--b\r\n\r\n2\r\n"}, "\r\nbye", "--b\r\n\r\n1\r\n--b\r\n\r\nbye\r\n--b--\r\n"},
-		"compressed lines":            {json + " ", []string{"\n", "\n"}, "bye", "\n\n"},
-		"lines, encoded as they are":  {json, []string{"{}\n", "{}\n"}, "bye", "{}\nbye\n"},
-		"of a type that says nothing": {"multipart/x-mixed-replace", []string{"1", "2"}, "bye", "12"},
+		"lines":                       {json, "", []string{"{}\n{", "}\n{}\n"}, "", "{}\n{}\n"},
+		"lines and a last one":        {json, "", []string{"{}\n{", "}\n{}\n"}, `{"bye":{retry}}`, "{}\n{}\n{\"bye\":2000}\n"},
+		"between lines":               {json, "", []string{"{}\n", "{}\n"}, "bye", "{}\nbye\n"},
+		"a line that never ends":      {json, "", []string{"{}\n{", "}"}, "bye", "{}\n{}"},
+		"parts":                       {mixed, "", []string{"--b\r\n\r\n1", "\r\n--b\r\n\r\n2\r\n"}, "", "--b\r\n\r\n1\r\n--b--\r\n"},
+		"parts and a last one":        {mixed, "", []string{"--b\r\n\r\n1\r\n", "--b\r\n\r\n2\r\n"}, "\r\nbye", "--b\r\n\r\n1\r\n--b\r\n\r\nbye\r\n--b--\r\n"},
+		"compressed lines":            {json + " ", "br", []string{"\n", "\n"}, "bye", "\n\n"},
+		"lines, encoded as they are":  {json, "identity", []string{"{}\n", "{}\n"}, "bye", "{}\nbye\n"},
+		"of a type that says nothing": {"multipart/x-mixed-replace", "", []string{"1", "2"}, "bye", "12"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -42,11 +42,8 @@ func TestOtherStreamsEndAtTheirBoundary(t *testing.T) {
 				}}
 				r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					w.Header().Set("Content-Type", c.contentType)
-					if strings.HasPrefix(name, "compressed") {
-						w.Header().Set("Content-Encoding", "br")
-					}
-					if strings.HasSuffix(name, "as they are") {
-						w.Header().Set("Content-Encoding", "identity")
+					if c.encoding != "" {
+						w.Header().Set("Content-Encoding", c.encoding)
 					}
 					for _, p := range c.parts {
 						_, err := io.WriteString(w, p)
@@ -75,21 +72,19 @@ func TestCancelWaitsForTheBoundary(t *testing.T) {
 	for name, c := range map[string]struct {
 		contentType string
 		parts       [2]string
+		message     string
 		want        string
 	}{
-		"of an event": {"text/event-stream", [2]string{"data: a\n", "\n"}, `^data: a\n\nretry: \d+\nevent: shutdown\n`},
-		"of a line":   {"application/x-ndjson", [2]string{`{"a":`, "1}\n"}, `^{"a":1}\nbye\n$`},
+		"of an event": {"text/event-stream", [2]string{"data: a\n", "\n"}, "bye", `^data: a\n\nretry: \d+\nevent: shutdown\n`},
+		"of a line":   {"application/x-ndjson", [2]string{`{"a":`, "1}\n"}, "bye", `^{"a":1}\nbye\n$`},
 		"of a part": {
-			"multipart/x-mixed-replace; boundary=b", [2]string{"--b\r\n\r\n1", "\r\n--b\r\n"},
+			"multipart/x-mixed-replace; boundary=b", [2]string{"--b\r\n\r\n1", "\r\n--b\r\n"}, "\r\nbye",
 			`^--b\r\n\r\n1\r\n--b\r\n\r\nbye\r\n--b--\r\n$`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rule := policy.Rule{Timeout: policy.AtOnce, Farewell: policy.Farewell{Message: "bye"}}
-				if strings.HasSuffix(name, "part") {
-					rule.Farewell.Message = "\r\nbye"
-				}
+				rule := policy.Rule{Timeout: policy.AtOnce, Farewell: policy.Farewell{Message: c.message}}
 				r := serve(t, &middleware.Drainer{Policy: rule}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					w.Header().Set("Content-Type", c.contentType)
 					for _, part := range c.parts {
