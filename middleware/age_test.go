@@ -229,10 +229,10 @@ func TestAgeLeavesTheNextRequestsConnection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := &middleware.Drainer{Policy: policy.Rule{Kind: policy.Infinite, MaxAge: 10 * time.Second}}
+				d := &middleware.Drainer{Policy: policy.Rule{Kind: policy.Infinite, MaxAge: 10 * time.Second, Timeout: time.Second}}
 				h := c.around(middleware.Graceful(d)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 					<-stream.Draining(r.Context())
-					time.Sleep(policy.DefaultTimeout + time.Millisecond)
+					time.Sleep(time.Second + time.Millisecond) // until it is canceled
 				})))
 				network := &halfCloses{Network: memnet.New()}
 				srv := &http.Server{Handler: h, ConnContext: d.ConnContext}

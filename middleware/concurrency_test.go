@@ -142,7 +142,7 @@ func TestConcurrentCallsOfADrainer(t *testing.T) {
 }
 
 // A stream returns by itself at the moment of its farewell: the drain and the handler's end must
-// not meet in making what the farewell needs. The race detector says.
+// not meet in making what the farewell needs. The race detector tells.
 func TestHandlerReturnsAsItIsTold(t *testing.T) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {

@@ -34,7 +34,7 @@ func TestCopyThatFailsAtOnceCommitsNothing(t *testing.T) {
 				http.Error(w, "upstream failed", http.StatusBadGateway)
 			}
 		})
-		for under, h := range map[string]http.Handler{"bare": h, "under us": middleware.Graceful(&middleware.Drainer{})(h)} {
+		for under, h := range map[string]http.Handler{"bare": h, "under Graceful": middleware.Graceful(&middleware.Drainer{})(h)} {
 			t.Run(name+", "+under, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					r := serveWithoutRun(t, h)

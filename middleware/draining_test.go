@@ -88,8 +88,8 @@ func TestStreamThatShowsItselfInADrainHearsOfItsOwnSlot(t *testing.T) {
 }
 
 // A handler that waits for its Draining channel before it writes a header is told as a finite
-// response. When it shows then that it is an event stream, it gets its farewell all the same, and the
-// channel, which can't be opened again, stays closed.
+// response. When it shows then that it is an event stream, it gets its farewell all the same, and
+// the channel, which can't be opened again, stays closed.
 func TestStreamThatShowsItselfBehindDrainingGetsItsFarewell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 2 * time.Second}}

@@ -246,7 +246,8 @@ func canceled(r middleware.Report) uint64 { return r.Cancelled }
 func wasCut(r middleware.Report) uint64   { return r.Cut }
 func told(r middleware.Report) uint64     { return r.Told }
 
-// schedulerRuns reports whether a goroutine is running that the library started, other than for Run.
+// schedulerRuns reports whether a goroutine is running that package middleware started, other than
+// for Run.
 func schedulerRuns() bool {
 	const library, run = "\ncreated by github.com/lastcall-go/lastcall/middleware.", "(*Drainer).Run in"
 	stacks := make([]byte, 1<<20)

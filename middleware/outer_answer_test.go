@@ -46,7 +46,7 @@ func TestOuterMiddlewareAnswersForASilentHandler(t *testing.T) {
 		body string
 	}{
 		{"in place of nothing", func(http.ResponseWriter, *http.Request) error { return errors.New("tea") }, http.StatusTeapot, "tea\n"},
-		{"after a word", func(w http.ResponseWriter, _ *http.Request) error {
+		{"after a first byte", func(w http.ResponseWriter, _ *http.Request) error {
 			_, _ = io.WriteString(w, "coffee")
 			return errors.New("tea")
 		}, http.StatusOK, "coffee"},

@@ -292,8 +292,8 @@ func TestFlushFoundByUnwrappingIsTracked(t *testing.T) {
 		<-r.Context().Done()
 	})
 	for name, wrap := range map[string]func(*middleware.Drainer) http.Handler{
-		"outside of us": func(d *middleware.Drainer) http.Handler { return wrapUnwrapOnly(middleware.Graceful(d)(flushes)) },
-		"inside of us":  func(d *middleware.Drainer) http.Handler { return middleware.Graceful(d)(wrapUnwrapOnly(flushes)) },
+		"outside of Graceful": func(d *middleware.Drainer) http.Handler { return wrapUnwrapOnly(middleware.Graceful(d)(flushes)) },
+		"inside of Graceful":  func(d *middleware.Drainer) http.Handler { return middleware.Graceful(d)(wrapUnwrapOnly(flushes)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

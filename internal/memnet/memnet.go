@@ -21,8 +21,8 @@ func New() *Network {
 	return &Network{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// Accept waits for the next call of Dial and returns the server's end of its connection. After Close
-// it returns [net.ErrClosed].
+// Accept waits for the next call of Dial and returns the server's end of its connection. After
+// Close it returns [net.ErrClosed].
 func (n *Network) Accept() (net.Conn, error) {
 	select {
 	case c := <-n.conns:
@@ -41,8 +41,8 @@ func (n *Network) Close() error {
 // Addr implements [net.Listener].
 func (n *Network) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"} }
 
-// Dial waits for Accept and returns the client's end of the connection, whatever the address. It fits
-// http.Transport's DialContext.
+// Dial waits for Accept and returns the client's end of the connection, whatever the address. It
+// fits http.Transport's DialContext.
 func (n *Network) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
