@@ -101,12 +101,12 @@ func TestHandlerChangesItsMaxAge(t *testing.T) {
 		say  func(*http.Request)
 		told time.Duration // at the latest
 	}{
-		"nothing":       {func(*http.Request) {}, time.Hour},
-		"younger":       {func(r *http.Request) { stream.From(r.Context()).Refine(policy.Rule{MaxAge: 45 * time.Minute}) }, 45 * time.Minute},
-		"past already":  {func(r *http.Request) { stream.From(r.Context()).Refine(policy.Rule{MaxAge: time.Minute}) }, 30 * time.Minute},
-		"any age":       {func(r *http.Request) { stream.From(r.Context()).Refine(policy.Rule{MaxAge: policy.ToTheEnd}) }, never},
-		"it is finite":  {func(r *http.Request) { stream.Tag(r.Context(), policy.Finite) }, never},
-		"finite, or no": {func(r *http.Request) { stream.Tag(r.Context(), policy.Finite); stream.Tag(r.Context(), policy.Auto) }, time.Hour},
+		"says nothing":                         {func(*http.Request) {}, time.Hour},
+		"shortens it":                          {func(r *http.Request) { stream.From(r.Context()).Refine(policy.Rule{MaxAge: 45 * time.Minute}) }, 45 * time.Minute},
+		"to an age that is past":               {func(r *http.Request) { stream.From(r.Context()).Refine(policy.Rule{MaxAge: time.Minute}) }, 30 * time.Minute},
+		"to the end":                           {func(r *http.Request) { stream.From(r.Context()).Refine(policy.Rule{MaxAge: policy.ToTheEnd}) }, never},
+		"tags itself finite":                   {func(r *http.Request) { stream.Tag(r.Context(), policy.Finite) }, never},
+		"tags itself finite and takes it back": {func(r *http.Request) { stream.Tag(r.Context(), policy.Finite); stream.Tag(r.Context(), policy.Auto) }, time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -27,8 +27,8 @@ func TestHijackedConnectionThatIsNoWebSocketIsNeverWrittenInto(t *testing.T) {
 		after   time.Duration
 		outcome func(middleware.Report) uint64
 	}{
-		"ends when cancelled": {true, 2 * time.Second, canceled},
-		"never ends":          {false, 3 * time.Second, wasCut},
+		"ends when canceled": {true, 2 * time.Second, canceled},
+		"never ends":         {false, 3 * time.Second, wasCut},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

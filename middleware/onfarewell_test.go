@@ -25,10 +25,10 @@ func TestOnFarewellReplacesTheRules(t *testing.T) {
 		code int
 		log  string
 	}{
-		"its own message":    {policy.Farewell{Message: "bye {retry}"}, "bye 2000", 4000, ""},
-		"its own code":       {policy.Farewell{Code: 4001}, "rule", 4001, ""},
-		"one that can't be":  {policy.Farewell{Code: 1006, Message: "bye"}, "rule", 4000, "close code 1006 may not be sent"},
-		"nothing of its own": {policy.Farewell{}, "rule", 4000, ""},
+		"its own message":             {policy.Farewell{Message: "bye {retry}"}, "bye 2000", 4000, ""},
+		"its own code":                {policy.Farewell{Code: 4001}, "rule", 4001, ""},
+		"a code that may not be sent": {policy.Farewell{Code: 1006, Message: "bye"}, "rule", 4000, "close code 1006 may not be sent"},
+		"nothing of its own":          {policy.Farewell{}, "rule", 4000, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -128,5 +128,42 @@ func TestOnFarewellThatReturnsAfterTheDrain(t *testing.T) {
 		r.endsAfter(2 * time.Second)
 		assert.Len(t, finished(ends), 3)
 		assert.EqualValues(t, 3, d.Report().Completed)
+	})
+}
+
+// A farewell whose OnFarewell function returns when the handler has hijacked the connection, and has
+// returned, is written by that connection.
+func TestOnFarewellThatReturnsBehindTheUpgrade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &store{t: t}
+		d := &middleware.Drainer{Policy: policy.Rule{Kind: policy.Infinite, Timeout: 5 * time.Second}}
+		asked, returned := make(chan struct{}), make(chan struct{})
+		h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			stream.OnFarewell(r.Context(), func(time.Duration) policy.Farewell {
+				close(asked)
+				<-returned
+				time.Sleep(time.Second)
+				return policy.Farewell{Reason: "moved"}
+			})
+			<-asked
+			pumps(s)(w, r)
+		}))
+		r := serveWrapped(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(w, r)
+			close(returned)
+		}))
+		r.store = s
+		dialed := make(chan *websocket.Conn)
+		go func() {
+			c, _, err := (&websocket.Dialer{NetDialContext: r.net.Dial}).Dial("ws://memory/", nil)
+			assert.NoError(t, err)
+			dialed <- c
+		}()
+		r.drain()
+		c := <-dialed
+		defer c.Close()
+		_, _, err := c.ReadMessage()
+		assert.Equal(t, &websocket.CloseError{Code: websocket.CloseServiceRestart, Text: "moved"}, closeOf(t, err))
+		assert.EqualValues(t, 1, r.endsAfter(time.Second).Told)
 	})
 }

@@ -45,8 +45,8 @@ func TestOuterMiddlewareAnswersForASilentHandler(t *testing.T) {
 		code int
 		body string
 	}{
-		{"in place of nothing", func(http.ResponseWriter, *http.Request) error { return errors.New("tea") }, http.StatusTeapot, "tea\n"},
-		{"after a first byte", func(w http.ResponseWriter, _ *http.Request) error {
+		{"behind one that wrote nothing", func(http.ResponseWriter, *http.Request) error { return errors.New("tea") }, http.StatusTeapot, "tea\n"},
+		{"behind one that wrote something", func(w http.ResponseWriter, _ *http.Request) error {
 			_, _ = io.WriteString(w, "coffee")
 			return errors.New("tea")
 		}, http.StatusOK, "coffee"},

@@ -77,7 +77,7 @@ func TestWhoIsShed(t *testing.T) {
 		"half of some": {middleware.Share{Fraction: 0.5, Match: func(r *stream.Response) bool { return r.Age() > 20*time.Second }},
 			5, first},
 		"none": {middleware.Share{N: 5, Match: func(*stream.Response) bool { return false }}, 0, any},
-		"what says nothing": {middleware.Share{N: 5, Rule: policy.Rule{
+		"with fields that a Shed ignores": {middleware.Share{N: 5, Rule: policy.Rule{
 			Kind: policy.Finite, Grace: policy.ToTheEnd, MaxAge: policy.ToTheEnd, Priority: 9}}, 5, any},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -62,7 +62,7 @@ func TestShutdownWhoseContextEndsFirst(t *testing.T) {
 		after   time.Duration
 		cause   error
 	}{
-		"cancelled meanwhile": {func() (context.Context, context.CancelFunc) {
+		"canceled meanwhile": {func() (context.Context, context.CancelFunc) {
 			ctx, cancel := context.WithCancel(context.Background())
 			time.AfterFunc(2*time.Second, cancel)
 			return ctx, cancel
