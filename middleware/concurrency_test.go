@@ -205,7 +205,7 @@ func TestResumeRacesTheFarewells(t *testing.T) {
 	report := d.Report()
 	assert.EqualValues(t, all, report.Before.All()+report.All(), "%+v", report)
 	assert.Positive(t, report.Before.Told)
-	assert.Zero(t, report.Before.Cut+report.Cut+report.Before.Cancelled+report.Cancelled)
+	assert.Zero(t, report.Before.Cut+report.Cut+report.Before.Canceled+report.Canceled)
 	assert.Zero(t, report.Before.Completed+report.Completed)
 }
 
@@ -228,11 +228,11 @@ func TestDrainResumeAndShedAtOnce(t *testing.T) {
 			})
 			wg.Go(d.Drain)
 			wg.Go(func() { _ = d.Resume() })
-			wg.Go(func() { _, _ = d.Shed(context.Background(), middleware.Share{N: 2}) })
+			wg.Go(func() { _, _ = d.Shed(context.Background(), middleware.ShedOptions{N: 2}) })
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.IntN(int(time.Millisecond))))
 				defer cancel()
-				_, _ = d.Shed(ctx, middleware.Share{Fraction: 0.5, Rule: policy.Rule{Spread: time.Second}})
+				_, _ = d.Shed(ctx, middleware.ShedOptions{Fraction: 0.5, Rule: policy.Rule{Spread: time.Second}})
 			})
 			wg.Go(func() { _ = d.Report() })
 		}

@@ -7,22 +7,20 @@ import (
 	"time"
 )
 
-// controls is what a face unwraps to. Whoever unwraps, as
-// [http.ResponseController] does, finds here what the face doesn't show because
-// the writer inside doesn't, but what that one unwraps to has. Were they to find
-// that itself, they would write, flush and hijack past the drain.
-type controls struct{ plainFace }
+// controls is what a handler's writer unwraps to. Whoever unwraps, as [http.ResponseController] does, finds here what the
+// writer doesn't show because the wrapped one doesn't, but what that one unwraps to has. Were they to find that itself, they
+// would write, flush and hijack past the drain.
+type controls struct{ plainWriter }
 
-// flushControls and hijackControls are for what can be flushed, and hijacked: a
-// method that fails is no substitute for none. go-sse and coder/websocket take
-// it for a promise.
+// flushControls and hijackControls are for what can be flushed, and hijacked: a method that fails is no substitute for
+// none. go-sse and coder/websocket take it for a promise.
 type (
 	flushControls  struct{ controls }
 	hijackControls struct{ flushControls }
 )
 
 func (x *exchange) controls() http.ResponseWriter {
-	c := controls{plainFace{x}}
+	c := controls{plainWriter{x}}
 	switch {
 	case reaches[http.Hijacker](x.w):
 		return hijackControls{flushControls{c}}
@@ -34,7 +32,7 @@ func (x *exchange) controls() http.ResponseWriter {
 
 type unwrapper interface{ Unwrap() http.ResponseWriter }
 
-// reaches tells whether w, or what it unwraps to, is a T.
+// reaches reports whether w, or what it unwraps to, is a T.
 func reaches[T any](w http.ResponseWriter) bool {
 	for {
 		if _, ok := w.(T); ok {
@@ -48,7 +46,7 @@ func reaches[T any](w http.ResponseWriter) bool {
 	}
 }
 
-// innermost is what w unwraps to in the end.
+// innermost returns what w unwraps to in the end.
 func innermost(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		u, ok := w.(unwrapper)
@@ -59,13 +57,24 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-func (c controls) inside() *http.ResponseController { return http.NewResponseController(c.x.w) }
+func (c controls) Unwrap() http.ResponseWriter { return c.x.w }
 
-func (c controls) Unwrap() http.ResponseWriter        { return c.x.w }
-func (c controls) SetReadDeadline(t time.Time) error  { return c.inside().SetReadDeadline(t) }
-func (c controls) SetWriteDeadline(t time.Time) error { return c.inside().SetWriteDeadline(t) }
-func (c controls) EnableFullDuplex() error            { return c.inside().EnableFullDuplex() }
+func (c controls) SetReadDeadline(t time.Time) error {
+	if s := c.x.connect; s != nil && s.accepted.Load() {
+		return s.setReadDeadline(t)
+	}
+	return c.x.control().SetReadDeadline(t)
+}
 
-func (c flushControls) FlushError() error { return c.x.flushError() }
+func (c controls) SetWriteDeadline(t time.Time) error {
+	if s := c.x.connect; s != nil && s.accepted.Load() {
+		return s.SetWriteDeadline(t)
+	}
+	return c.x.control().SetWriteDeadline(t)
+}
+
+func (c controls) EnableFullDuplex() error { return c.x.control().EnableFullDuplex() }
+
+func (c flushControls) FlushError() error { return c.x.flush() }
 
 func (c hijackControls) Hijack() (net.Conn, *bufio.ReadWriter, error) { return c.x.hijack() }

@@ -3,48 +3,44 @@ package middleware
 import (
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
-	"github.com/lastcall-go/lastcall/stream"
 )
 
-const (
-	// progressEvery is how often a drain logs how it goes.
-	progressEvery = time.Second
-	// never is a moment that doesn't come.
-	never time.Duration = 1 << 62
-)
+// progressEvery is how often a drain logs how it goes.
+const progressEvery = time.Second
 
 // A drain is one that is under way or over. A Drainer has none while it serves.
 type drain struct {
 	// Immutable.
 	began                   time.Time
-	found                   stream.Tally
+	found                   Tally
 	announce, work, reserve time.Duration
-	patience                time.Duration // after the last cut; the rest of the reserve is for the caller
-	done                    chan struct{} // closed when it is over
+	cutWait                 time.Duration // how long those that were cut have to return; the rest of the reserve is for the caller
+	done                    chan struct{} // closed when the drain is over
 
 	// Guarded by Drainer.mu.
-	final bool // it can't be taken back
-	phase Phase
-	ended time.Time
-	ends  []End
+	final   bool // it can't be taken back
+	phase   Phase
+	ended   time.Time
+	aborted []Aborted
 
-	// Owned by the conductor.
-	ticker  *time.Ticker
-	sealAt  time.Duration // when the announcement is over
-	end     time.Duration // when all is, at the latest
-	sealed  bool          // it is over; what follows is set
-	zero    time.Duration // of the plan's moments
-	plan    *policy.Plan
-	empty   <-chan struct{} // closed when no response is left
-	lastCut time.Duration
+	// Owned by the scheduler.
+	ticker      *time.Ticker
+	announceEnd time.Time
+	end         time.Time       // when all is over, at the latest
+	plan        *policy.Plan    // nil until the announcement is over; what follows is set then
+	start       time.Time       // what the plan's moments count from
+	empty       <-chan struct{} // closed when no response is left
+	lastCut     time.Time
 }
 
-// newDrain takes the times from the Drainer's budget, all of them shortened alike
-// where limit comes sooner, unless that is zero.
+// newDrain takes the times from the Drainer's budget, all of them shortened alike where limit comes sooner, unless that
+// is zero.
 func newDrain(d *Drainer, limit time.Time) *drain {
 	b, share := d.Budget.WithDefaults(), 1.0
 	if left := time.Until(limit); !limit.IsZero() && left < b.Total {
@@ -52,56 +48,55 @@ func newDrain(d *Drainer, limit time.Time) *drain {
 	}
 	of := func(t time.Duration) time.Duration { return time.Duration(share * float64(t)) }
 	return &drain{
-		began: time.Now(), found: d.registry.Counts().Open, phase: Announcing, done: make(chan struct{}),
-		announce: of(b.Announce), work: of(b.Total - b.Announce - b.Reserve), reserve: of(b.Reserve), patience: b.Reserve / 2,
+		began: time.Now(), found: tally(d.registry.Open()), phase: Announcing, done: make(chan struct{}),
+		announce: of(b.Announce), work: of(b.Total - b.Announce - b.Reserve), reserve: of(b.Reserve), cutWait: b.Reserve / 2,
 	}
 }
 
-// next is when there is something to do beside the steps.
-func (r *drain) next(noSteps bool) time.Duration {
+// planning reports whether a drain is past its announcement: admission is closed and the open responses are planned.
+func (s *scheduler) planning() bool { return s.drain != nil && s.drain.plan != nil }
+
+// next returns when the drain itself has something to do, zero for never. While responses are scheduled, their stages
+// carry it on.
+func (r *drain) next(scheduled bool) time.Time {
 	switch {
-	case !r.sealed:
-		return r.sealAt
-	case noSteps:
-		return r.lastCut + r.patience
+	case r.plan == nil:
+		return r.announceEnd
+	case scheduled:
+		return time.Time{}
 	}
-	return never
+	return r.lastCut.Add(r.cutWait)
 }
-
-// sealed tells whether a drain has got past its announcement: it has planned all
-// that is open, and its word is the last.
-func (c *conductor) sealed() bool { return c.drain != nil && c.drain.sealed }
 
 // begin takes a drain on, unless it was taken back before it came to that.
-func (c *conductor) begin(r *drain) {
-	c.d.mu.Lock()
-	stands := c.d.current == r
-	c.d.mu.Unlock()
+func (s *scheduler) begin(r *drain) {
+	s.d.mu.Lock()
+	stands := s.d.current == r
+	s.d.mu.Unlock()
 	if !stands {
 		return
 	}
 	whole := r.announce + r.work + r.reserve
-	c.d.log(slog.LevelInfo, "drain begins",
+	s.d.log(slog.LevelInfo, "drain begins",
 		"finite", r.found.Finite, "sse", r.found.SSE, "websocket", r.found.WebSocket, "other", r.found.Other,
 		"announce", r.announce, "budget", whole)
-	c.drain = r
-	began := r.began.Sub(c.epoch)
-	r.sealAt, r.end = began+r.announce, began+whole
+	s.drain = r
+	r.announceEnd, r.end = r.began.Add(r.announce), r.began.Add(whole)
 	r.ticker = time.NewTicker(progressEvery)
 }
 
-// advance takes the drain from its announcement to its work, and to its end: when
-// no response is left, or the last one that was cut has had time to go.
-func (c *conductor) advance(now time.Duration) {
-	r := c.drain
+// advance takes the drain from its announcement to its work, and to its end: when no response is left, or the last one
+// that was cut has had time to return.
+func (s *scheduler) advance(now time.Time) {
+	r := s.drain
 	switch {
 	case r == nil:
-	case !r.sealed:
-		if now >= r.sealAt {
-			c.seal(now)
+	case r.plan == nil:
+		if !now.Before(r.announceEnd) {
+			s.planAll(now)
 		}
-	case isClosed(r.empty), c.agenda.empty() && now >= r.lastCut+r.patience:
-		c.end()
+	case isClosed(r.empty), len(s.queue) == 0 && !now.Before(r.lastCut.Add(r.cutWait)):
+		s.endDrain()
 	}
 }
 
@@ -114,151 +109,167 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// hush ends an announcement that there is nobody left to hear.
-func (c *conductor) hush() {
-	if c.drain != nil && !c.drain.sealed {
-		c.drain.sealAt = c.now()
+// endAnnounce ends an announcement that nobody is left to hear.
+func (s *scheduler) endAnnounce() {
+	if s.drain != nil && s.drain.plan == nil {
+		s.drain.announceEnd = time.Now()
 	}
 }
 
-// seal ends admission and plans the responses that are open.
-func (c *conductor) seal(now time.Duration) {
-	r := c.drain
-	r.sealed, r.zero, r.end, r.lastCut = true, now, now+r.work+r.reserve, now
-	c.enter(Draining)
-	r.plan = policy.NewPlan(r.work, rand.Uint64())
-	var open []*stream.Entry
-	open, r.empty = c.d.registry.Seal()
+// planAll ends admission and plans the responses that are open.
+func (s *scheduler) planAll(now time.Time) {
+	r := s.drain
+	r.plan, r.start, r.lastCut = policy.NewPlan(r.work, rand.Uint64()), now, now
+	r.end = now.Add(r.work + r.reserve)
+	s.enter(Draining)
+	var open []*tracked.Response
+	open, r.empty = s.d.registry.Close()
 
-	var fresh []*step
+	var fresh []*tracked.Ending
 	rules := make([]policy.Rule, 0, len(open)) // what subjects point to
 	var subjects []policy.Subject
-	for _, e := range open {
-		switch s := c.steps[e]; {
-		case s != nil && s.begun():
-			c.hasten(s)
+	for _, response := range open {
+		e := response.Ending()
+		switch {
+		case e.Queued > 0 && irrevocable(e):
+			s.capToDrain(e)
 			continue
-		case s == nil && e.Cancelled():
-			continue // it has been cut, and is on its way out
+		case e.Queued == 0 && response.Canceled():
+			continue // it has been cut, and is about to end
 		}
-		s := c.step(e)
-		// From here on a change of kind is reported, so none is missed.
-		s.moments = policy.Moments{Cancel: now + r.work, Cut: now + r.work}
-		c.disclose(s)
-		s.kind = e.Kind()
-		rules = append(rules, e.Rule())
-		fresh = append(fresh, s)
-		subjects = append(subjects, policy.Subject{Rule: &rules[len(rules)-1], Kind: s.kind, Age: e.Age(), Idle: e.Idle()})
+		// From here on a change of the kind is reported, so that none is missed.
+		workEnd := now.Add(r.work)
+		response.Plan(tracked.Moments{Cancel: workEnd, Cut: workEnd})
+		response.Publish()
+		fresh, rules = append(fresh, e), append(rules, response.Rule())
+		subjects = append(subjects, subject(response, response.Kind(), &rules[len(rules)-1]))
 	}
 	for i, m := range r.plan.Begin(subjects) {
-		c.plan(fresh[i], subjects[i].Kind, after(m, now))
-		c.disclose(fresh[i])
+		s.plan(fresh[i], subjects[i].Kind, tracked.Add(now, m))
 	}
 }
 
-// hasten brings the moments of a response that was told before the drain into it.
-func (c *conductor) hasten(s *step) {
-	r, rule := c.drain, s.entry.Rule()
-	late := after(r.plan.Late(policy.Subject{Rule: &rule, Kind: s.kind}, 0), r.zero)
-	m := &s.moments
-	m.Cancel, m.Cut = min(m.Cancel, late.Cancel), min(m.Cut, late.Cut)
+func subject(r *tracked.Response, kind policy.Kind, rule *policy.Rule) policy.Subject {
+	return policy.Subject{Rule: rule, Kind: kind, Age: r.Age(), Idle: r.Idle()}
+}
+
+// late plans for a response that the drain's plan didn't know, or knew as one of another kind.
+func (r *drain) late(e *tracked.Ending, kind policy.Kind, after time.Duration) tracked.Moments {
+	rule := e.Response.Rule()
+	return tracked.Add(r.start, r.plan.Late(policy.Subject{Rule: &rule, Kind: kind}, after))
+}
+
+// capToDrain brings the moments of a response that was told before the drain within it.
+func (s *scheduler) capToDrain(e *tracked.Ending) {
+	m, late := planned(e), s.drain.late(e, e.Kind, 0)
+	m.Cancel, m.Cut = earlier(m.Cancel, late.Cancel), earlier(m.Cut, late.Cut)
 	limit := m.Cancel
-	if s.next == actCut {
+	if e.Stage == stageCut {
 		limit = m.Cut
 	}
-	c.schedule(s, s.next, min(s.at, limit))
-	c.disclose(s)
+	s.schedule(e, e.Stage, earlier(e.At, limit))
+	e.Response.Plan(m)
+	e.Response.Publish()
 }
 
-// replan plans a response anew that turned out to be of another kind.
-func (c *conductor) replan(s *step, kind policy.Kind) {
-	if kind == policy.Infinite {
-		s.entry.Untell()
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
 	}
-	r, rule := c.drain, s.entry.Rule()
-	c.plan(s, kind, after(r.plan.Late(policy.Subject{Rule: &rule, Kind: kind}, c.now()-r.zero), r.zero))
-	c.disclose(s)
+	return a
 }
 
-// cutAll goes straight to cutting.
-func (c *conductor) cutAll() {
-	if c.drain == nil {
+// replan plans a response again that turned out to be of another kind.
+func (s *scheduler) replan(e *tracked.Ending, kind policy.Kind) {
+	if kind == policy.Infinite {
+		e.Response.Untell()
+	}
+	s.plan(e, kind, s.drain.late(e, kind, time.Since(s.drain.start)))
+}
+
+// cutAll cuts all that is left.
+func (s *scheduler) cutAll() {
+	if s.drain == nil {
 		return
 	}
-	now := c.now()
-	if !c.drain.sealed {
-		c.seal(now)
+	now := time.Now()
+	if s.drain.plan == nil {
+		s.planAll(now)
 	}
-	for !c.agenda.empty() {
-		s := c.first()
-		s.entry.Tell()
-		s.entry.Cancel()
-		c.cut(s, now)
+	for len(s.queue) > 0 {
+		e := s.queue[0]
+		e.Response.Tell()
+		e.Response.Cancel()
+		s.cut(e, now)
 	}
 }
 
-// end gives up those that still run, and closes the drain.
-func (c *conductor) end() {
-	d, r := c.d, c.drain
+// endDrain gives up the responses that are still running, and ends the drain.
+func (s *scheduler) endDrain() {
+	d, r := s.d, s.drain
 	survivors := d.registry.Open()
-	for _, e := range survivors {
-		end := endOf(e)
-		end.Running = true
-		d.logEnd("still running; given up", end)
-		d.cut(e, end)
+	for _, response := range survivors {
+		a := abortedNow(response)
+		a.Running = true
+		d.logAborted("still running; given up", a)
+		d.abort(response, a)
 	}
 	if len(survivors) == 0 {
-		d.join(r.patience)
+		s.waitWorkers(r.cutWait)
 	}
-	for e := range c.picked {
-		o, _ := e.Outcome()
-		c.count(e, o)
+	for response := range s.picked {
+		outcome, _ := response.Outcome()
+		s.countShed(response, outcome)
 	}
-	c.agenda, c.drain = newAgenda(), nil
+	for len(s.queue) > 0 {
+		s.unschedule(s.queue[0])
+	}
+	s.drain = nil
 	r.ticker.Stop()
 	d.mu.Lock()
 	r.phase, r.ended = Done, time.Now()
 	if r.final {
-		d.mail.close()
+		s.close()
 	}
 	d.mu.Unlock()
 	d.logOutcomes()
 	close(r.done)
 }
 
-// join waits for the acts. They have nobody left to wait for, but for a handler's
-// OnFarewell that blocks against its word. Such a one has the wait group for itself:
-// who still waits on one must not meet what begins after a Resume.
-func (d *Drainer) join(patience time.Duration) {
-	acts, joined := d.acts, make(chan struct{})
-	d.acts = new(sync.WaitGroup)
+// waitWorkers waits for the workers. They have nobody left to wait for, but for a handler's OnFarewell that blocks, which
+// it must not. The workers of what comes after, behind a Resume, have a wait group of their own.
+func (s *scheduler) waitWorkers(atMost time.Duration) {
+	workers, returned := s.workers, make(chan struct{})
+	s.workers = new(sync.WaitGroup)
 	go func() {
-		acts.Wait()
-		close(joined)
+		workers.Wait()
+		close(returned)
 	}()
-	enough := time.NewTimer(patience)
-	defer enough.Stop()
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
 	select {
-	case <-joined:
-	case <-enough.C:
-		d.log(slog.LevelWarn, "an OnFarewell function blocks; the drain ends without it")
+	case <-returned:
+	case <-timer.C:
+		s.d.log(slog.LevelWarn, "an OnFarewell function blocks; the drain ends without it")
 	}
 }
 
-// enter notes how far the drain has come, by what befalls a response. While it is
-// only announced, such is of a response's age or of a shed.
-func (c *conductor) enter(p Phase) {
-	if !c.sealed() {
+// enter raises the drain's phase. It does nothing while the drain is announcing: what happens to a response then is due to
+// its age, or to a Shed.
+func (s *scheduler) enter(p Phase) {
+	if !s.planning() {
 		return
 	}
-	c.d.mu.Lock()
-	defer c.d.mu.Unlock()
-	c.drain.phase = max(c.drain.phase, p)
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if slices.Index(phases, p) > slices.Index(phases, s.drain.phase) {
+		s.drain.phase = p
+	}
 }
 
 // resume takes the drain back, under way or over, unless it is final.
-func (c *conductor) resume() error {
-	d := c.d
+func (s *scheduler) resume() error {
+	d := s.d
 	d.mu.Lock()
 	r := d.current
 	if r == nil || r.final {
@@ -274,18 +285,14 @@ func (c *conductor) resume() error {
 	d.registry.Reopen()
 	d.mu.Unlock()
 
-	var stay []*step
-	if c.drain == r {
+	if s.drain == r {
 		r.ticker.Stop()
-		c.drain = nil
-		for _, s := range c.steps {
-			if r.sealed && !s.begun() {
-				stay = append(stay, s)
+		s.drain = nil
+		for _, e := range slices.Clone(s.queue) {
+			if r.plan != nil && !irrevocable(e) {
+				s.letOff(e)
 			}
 		}
-	}
-	for _, s := range stay {
-		c.spare(s)
 	}
 	d.log(slog.LevelInfo, "drain taken back", "took", time.Since(r.began))
 	return nil

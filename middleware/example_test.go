@@ -81,7 +81,7 @@ func ExampleDrainer_Shed() {
 		defer res.Body.Close()
 	}
 
-	shed, err := d.Shed(context.Background(), middleware.Share{Fraction: 0.05})
+	shed, err := d.Shed(context.Background(), middleware.ShedOptions{Fraction: 0.05})
 	fmt.Println(shed.Picked, "picked,", shed.Told, "told", err)
 	report := d.Report()
 	fmt.Println(report.Phase, "with", report.Open.SSE, "event streams")

@@ -2,99 +2,138 @@ package middleware
 
 import (
 	"net/http"
+	"reflect"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/lastcall-go/lastcall/sse"
-	"github.com/lastcall-go/lastcall/stream"
+	"github.com/lastcall-go/lastcall/internal/format"
+	"github.com/lastcall-go/lastcall/internal/iolock"
+	"github.com/lastcall-go/lastcall/internal/tracked"
 )
 
-// An exchange carries one response over its http.ResponseWriter. It is the
-// response's link until the connection is hijacked, and what the handler writes
-// to, through one of the faces of faces.go. What only some responses need is
-// elsewhere: an object of more than 512 bytes has a header of the allocator's, and
-// takes the next size class.
+// An exchange carries one response over its http.ResponseWriter, until the connection is hijacked. The handler writes to it
+// through one of the writers of features.go.
 type exchange struct {
-	stream.Entry
+	tracked.Response
 
 	// Immutable once the handler runs.
-	d   *Drainer
-	w   http.ResponseWriter // the one inside; nobody touches it once the handler has returned
-	req http.Request        // as the handler gets it; in here, since an allocation of its own costs more than all else
+	d            *Drainer
+	w            http.ResponseWriter // the wrapped writer; nobody may touch it once the handler has returned
+	req          http.Request        // as the handler gets it
+	netHTTP1     bool                // w is net/http's own writer for HTTP/1
+	outerEncodes bool                // the header had a Content-Encoding before the handler was called
+	connect      *h2WebSocket        // of a CONNECT that asks for a WebSocket; else nil
 
-	last atomic.Int64 // from the beginning to the last byte, in nanoseconds; zero: none
-	turn turn
-	cut  atomic.Bool // by force: nothing that is written now arrives
+	lastByte atomic.Int64             // nanoseconds from Began to the last byte; zero: none has moved
+	wasCut   atomic.Bool              // nothing that is written now arrives
+	farewell atomic.Pointer[farewell] // what the client is to be told
+	pending  atomic.Bool              // farewell was set, and perhaps nobody has looked since
+	holders  atomic.Int32             // of a hijacked connection: the connection itself and the handler
 
-	inside inner // what w is; written by who has the turn, or asks for the header
+	openMu sync.Mutex // held to write ended, beside lock, and by whoever works on w without lock
 
-	// owned by whoever has the turn
-	committed bool        // a final status is on its way
-	looked    bool        // at the header that went with it
-	late      bool        // that was after the drain cancelled the context: it may be the handler's answer to that
-	flushed   bool        // the handler has sent off what there was, by a flush
-	bodiless  bool        // HEAD, 204, 304: complete with its header
-	said      bool        // the farewell was written; what the handler writes now is swallowed
-	events    sse.Scanner // the follower of most
-	code      int16       // the final status
-	held      int16       // of what was written, what may not have left yet
-	declared  int64       // Content-Length; -1: none
-	written   int64       // of the body, by the handler
-	tail      *tail       // made when something is to come after the body, or in its place
+	lock            iolock.Lock // held while writing to w; guards following
+	ended           bool        // the handler has returned
+	silent          bool        // it wrote nothing and ended by itself
+	answered        bool        // the drain answered in its place
+	conn            hijackedConn
+	committed       bool // a final status is on its way
+	status          int
+	afterCancel     bool        // it was committed after the drain had canceled the context
+	noBody          bool        // the header alone is the whole response: HEAD, 204, 304
+	body            format.Body // follows the body; nil: no farewell can be put into it
+	declared        int64       // Content-Length; -1: none
+	written         int64       // of the body, by the handler
+	unflushed       int64       // of that, what net/http may still hold back
+	flushed         bool        // by the handler
+	farewellWritten bool        // what the handler writes now is swallowed
+	farewellErr     error       // why the farewell was not written to its end
 }
 
-// run runs the handler, with a face that has what the writer inside has.
-func (x *exchange) run(next http.Handler, has abilities) {
+// isNetHTTP1 reports whether w is net/http's own writer for HTTP/1, whose type is not exported.
+func isNetHTTP1(w http.ResponseWriter) bool {
+	t := reflect.TypeOf(w)
+	return t != nil && t.String() == "*http.response" && t.Elem().PkgPath() == "net/http"
+}
+
+// run runs the handler.
+func (x *exchange) run(next http.Handler) {
 	returned := false
 	defer func() {
 		var v any
-		if !returned && x.farewelled() {
+		if !returned && x.hasFarewell() {
 			v = recover()
 		}
 		abort := x.finish(returned)
 		switch {
 		case v == http.ErrAbortHandler:
-			// A proxy panics so when its upstream breaks off, which our
-			// cancelling makes it do. The client has had its farewell at a
-			// boundary: for it this is a clean end, which net/http now writes.
+			// A proxy panics with it when its back end breaks off, as our cancel makes it do. The client has had its
+			// farewell at a boundary: for it this is a clean end, which net/http now writes.
 		case v != nil:
 			panic(v)
 		case abort:
-			panic(http.ErrAbortHandler) // net/http's way to break a body off
+			panic(http.ErrAbortHandler) // makes net/http break the body off
 		}
 	}()
-	next.ServeHTTP(x.face(has), &x.req)
-	if s := x.socket(); s != nil {
-		s.linger()
-	}
+	next.ServeHTTP(x.writer(), &x.req)
 	returned = true
 }
 
-// handBack gives the caller what the handler learned of the request: net/http
-// removes the multipart files of the request that it made, not of our copy, and
-// middleware around us logs the pattern. Behind a hijack goroutines may be at the
-// request still.
-func (x *exchange) handBack() {
-	in := x.Request()
-	in.MultipartForm, in.Form, in.PostForm, in.Pattern = x.req.MultipartForm, x.req.Form, x.req.PostForm, x.req.Pattern
+// hasFarewell reports whether the farewell was written into the body.
+func (x *exchange) hasFarewell() bool {
+	x.lock.Lock()
+	defer x.lock.Unlock()
+	return x.farewellWritten
 }
 
-func (x *exchange) farewelled() bool {
-	x.turn.take()
-	defer x.yield()
-	return x.said
+// acquire takes the right to write to w. It returns false once the handler has returned.
+func (x *exchange) acquire() bool {
+	x.lock.Lock()
+	if x.ended {
+		x.lock.Unlock()
+		return false
+	}
+	return true
 }
 
-// Insist implements [stream.Link]. A body's farewell has one form only, but for
-// that of a socket.
-func (x *exchange) Insist() {}
+// release gives the right to write back. A farewell that is due goes out first.
+func (x *exchange) release() {
+	x.writeFarewellIfDue()
+	x.lock.Unlock()
+	x.flushPending()
+}
 
-// LastByte implements [stream.Link].
+// flushPending writes a farewell that was set and is due. While somebody else has the lock it does nothing: whoever has it
+// calls flushPending after unlocking, so that nothing falls between a last look and the unlocking.
+func (x *exchange) flushPending() {
+	for x.pending.Load() && x.lock.TryLock() {
+		x.pending.Store(false)
+		x.writeFarewellIfDue()
+		x.lock.Unlock()
+	}
+}
+
+// ifOpen calls f, unless the handler has returned, and keeps it from having returned meanwhile. It doesn't wait for a write
+// that is under way, so that f can end one. f must not block.
+func (x *exchange) ifOpen(f func()) {
+	x.openMu.Lock()
+	defer x.openMu.Unlock()
+	if !x.ended {
+		f()
+	}
+}
+
+// control has the methods of w that net/http's writers have beyond http.ResponseWriter.
+func (x *exchange) control() *http.ResponseController { return http.NewResponseController(x.w) }
+
+// LastByte implements [tracked.Carrier].
 func (x *exchange) LastByte() time.Time {
-	if last := x.last.Load(); last != 0 {
+	if last := x.lastByte.Load(); last != 0 {
 		return x.Began().Add(time.Duration(last))
 	}
 	return time.Time{}
 }
 
-func (x *exchange) touch() { x.last.Store(int64(x.Age())) }
+// touch notes that a byte has moved.
+func (x *exchange) touch() { x.lastByte.Store(int64(x.Age())) }

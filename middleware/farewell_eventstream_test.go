@@ -263,7 +263,7 @@ func TestCompressedStreamIsNotWrittenInto(t *testing.T) {
 		assert.NoError(t, a.err)
 		assert.Equal(t, "opaque", a.body)
 		assert.Equal(t, 1, report.Found.Other)
-		assert.EqualValues(t, 1, report.Cancelled)
+		assert.EqualValues(t, 1, report.Canceled)
 	})
 }
 
@@ -286,11 +286,11 @@ func TestEventStreamWhoseClientDoesNotRead(t *testing.T) {
 		report := r.endsAfter(3 * time.Second)
 		assert.EqualValues(t, 1, report.Told)
 		assert.EqualValues(t, 1, report.Cut)
-		require.Len(t, report.Ends, 1)
-		assert.Equal(t, middleware.End{
-			Route: "GET /stream", Kind: policy.Infinite, Protocol: stream.SSE,
+		require.Len(t, report.Aborted, 1)
+		assert.Equal(t, middleware.Aborted{
+			Route: "GET /stream", Kind: policy.Infinite, Format: stream.SSE,
 			Age: 13 * time.Second, Idle: 13 * time.Second,
-		}, report.Ends[0])
+		}, report.Aborted[0])
 	})
 }
 

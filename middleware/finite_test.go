@@ -193,7 +193,7 @@ func TestHandlerStuckInAnUploadIsFreedAndAnswered(t *testing.T) {
 		assert.Error(t, <-failed)
 		assert.Equal(t, http.StatusServiceUnavailable, (<-answered).StatusCode)
 		assert.Equal(t, time.Second, time.Since(began))
-		assert.EqualValues(t, 1, d.Report().Cancelled)
+		assert.EqualValues(t, 1, d.Report().Canceled)
 		srv.Close()
 		<-served
 	})

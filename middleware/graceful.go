@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 
+	"github.com/lastcall-go/lastcall/internal/format"
+	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
-	"github.com/lastcall-go/lastcall/sse"
-	"github.com/lastcall-go/lastcall/stream"
 )
 
 // Graceful is middleware that puts every request's response under d:
@@ -16,21 +17,17 @@ import (
 //	r.Use(middleware.Graceful(d))                           // a router
 //	r.With(middleware.Graceful(d, rule)).Get("/live", live) // one route
 //
-// The rules given, the first the strongest, stand above d.Policy, field by
-// field. Nested, a response is tracked once, and the rules of the innermost
-// Graceful stand above those around it.
+// The rules given, the first the strongest, stand above d.Policy, field by field. Nested, a response is tracked once, and
+// the rules of the innermost Graceful stand above those around it.
 //
-// Place it inside of what compresses bodies where you can: into a compressed
-// event stream no farewell can be written. A compressor that sets
-// Content-Encoding before it calls us, which some do, hides the plain stream
-// from us all the same. [http.TimeoutHandler] lets no stream through.
+// Place it inside of what compresses bodies where you can: into a compressed event stream no farewell can be written. A
+// compressor that sets Content-Encoding before it calls us, which some do, hides the plain stream from us all the same.
+// [http.TimeoutHandler] lets no stream through.
 //
-// It panics when d is nil, when d.Check finds a fault, and when a given rule is
-// invalid or can't fit d.Budget: all of these can be known at start-up, and none
-// of them should wait for the drain. A given rule is looked at alone, and over
-// d.Policy where that is one rule for all. What it comes to over a route's of a
-// [policy.Mux], or over that of a Graceful around, is known only with the request:
-// where that doesn't fit, the drain squeezes it.
+// It panics when d is nil, when d.Check finds a fault, and when a given rule is invalid or can't fit d.Budget: all of these
+// can be known at start-up, and none of them should wait for the drain. A given rule is looked at alone, and over d.Policy
+// where that is one rule for all. What it comes to over a route's of a [policy.Mux], or over that of an outer Graceful, is
+// known only with the request: where that doesn't fit, the drain shortens it.
 func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler {
 	if d == nil {
 		panic("middleware: Graceful was given a nil *Drainer; give it &middleware.Drainer{}")
@@ -43,82 +40,86 @@ func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler 
 	for _, r := range rules {
 		rule = rule.Over(r)
 	}
-	base, same := d.Policy.(policy.Rule)
+	base, isRule := d.Policy.(policy.Rule)
 	whole := rule.Over(base)
 	if err := errors.Join(whole.Validate(), d.Budget.Fit("given to Graceful", whole)); err != nil {
 		panic(fmt.Errorf("middleware: Graceful: %w", err))
 	}
-	d.wraps.Store(true) // or will: a router may call what follows with each request only
+	d.wrapped.Store(true) // or will be: a router may call what follows with each request only
 	return func(next http.Handler) http.Handler {
 		if next == nil {
 			panic("middleware: Graceful was given a nil http.Handler to wrap")
 		}
 		g := &graceful{d: d, rule: rule, next: next}
-		if same || d.Policy == nil {
-			g.whole = &whole
+		if isRule || d.Policy == nil {
+			g.constant = &whole
 		}
 		return g
 	}
 }
 
 type graceful struct {
-	d     *Drainer
-	rule  policy.Rule  // as given
-	whole *policy.Rule // every request's, if they have all the same
-	next  http.Handler
+	d        *Drainer
+	rule     policy.Rule  // as given
+	constant *policy.Rule // every request's, if all have the same
+	next     http.Handler
 
-	writers seen
+	mu    sync.RWMutex // guards following
+	rules map[policy.Rule]*policy.Rule
 }
 
 func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if g.refine(r) {
+	if outer := tracked.From(r.Context()); outer.In(&g.d.registry) {
+		outer.Refine(g.rule)
 		g.next.ServeHTTP(w, r)
 		return
 	}
-	inside, has := g.writers.typeOf(w, r)
-	if x := g.track(w, inside, r); x != nil {
-		x.run(g.next, has)
+	if x := g.track(w, r); x != nil {
+		x.run(g.next)
 	}
 }
 
-// refine lays the rule over that of a response that is tracked already.
-func (g *graceful) refine(r *http.Request) bool {
-	tracked := stream.From(r.Context())
-	if !tracked.TrackedBy(&g.d.registry) {
-		return false
-	}
-	tracked.Refine(g.rule)
-	return true
-}
-
-// ruleOf returns the request's rule.
-func (g *graceful) ruleOf(r *http.Request) *policy.Rule {
-	if g.whole != nil {
-		return g.whole
-	}
-	var rule policy.Rule
-	if g.d.Policy != nil {
-		rule = g.d.Policy.Rule(r)
-	}
-	if g.rule != (policy.Rule{}) {
-		rule = g.rule.Over(rule)
-	}
-	return &rule
-}
-
-// track enters the request's response, or refuses it and gives nil. It is apart
-// from ServeHTTP so that what it needs doesn't lie on the stack of every open
-// response.
-func (g *graceful) track(w http.ResponseWriter, inside inner, r *http.Request) *exchange {
-	rule := g.ruleOf(r)
-	if inside == innerForeign && len(w.Header()) > 0 && sse.Encoded(w.Header()) {
-		inside = innerEncoding
-	}
-	x := &exchange{d: g.d, w: w, inside: inside, declared: -1}
+// track enters the request's response, or refuses it and returns nil. It is apart from ServeHTTP so that what it needs
+// doesn't lie on the stack of every open response.
+func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{d: g.d, w: w, netHTTP1: isNetHTTP1(w), declared: -1}
+	x.outerEncodes = !x.netHTTP1 && format.Encoded(w.Header())
 	x.req = *r.WithContext(x.Context())
-	if !x.Track(&g.d.registry, r, rule, x.link()) {
+	if format.WebSocketConnect(r) {
+		x.connect = newH2WebSocket(x)
+	}
+	rule := g.ruleFor(r)
+	if !x.Begin(&g.d.registry, r, rule, x) {
 		g.d.refuse(w, r, *rule)
 		return nil
 	}
 	return x
+}
+
+// maxRules bounds the rules that are kept to be shared. A policy gives out few different ones.
+const maxRules = 1000
+
+// ruleFor returns the request's rule. Responses with equal rules share one, so that it costs no memory of theirs.
+func (g *graceful) ruleFor(r *http.Request) *policy.Rule {
+	if g.constant != nil {
+		return g.constant
+	}
+	rule := g.rule.Over(g.d.Policy.Rule(r))
+	g.mu.RLock()
+	shared := g.rules[rule]
+	g.mu.RUnlock()
+	if shared == nil {
+		shared = g.share(rule)
+	}
+	return shared
+}
+
+func (g *graceful) share(rule policy.Rule) *policy.Rule {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.rules == nil || len(g.rules) >= maxRules {
+		g.rules = make(map[policy.Rule]*policy.Rule)
+	}
+	g.rules[rule] = &rule
+	return &rule
 }

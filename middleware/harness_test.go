@@ -242,7 +242,7 @@ func sendRequest(t *testing.T, c net.Conn, br *bufio.Reader, path, protocol stri
 	return res
 }
 
-func canceled(r middleware.Report) uint64 { return r.Cancelled }
+func canceled(r middleware.Report) uint64 { return r.Canceled }
 func wasCut(r middleware.Report) uint64   { return r.Cut }
 func told(r middleware.Report) uint64     { return r.Told }
 

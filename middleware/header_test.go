@@ -89,7 +89,7 @@ func TestHeadOfAStreamEndsAtItsSlot(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, http.StatusOK, res.StatusCode)
 		r.drain()
-		assert.EqualValues(t, 1, r.endsAfter(3*time.Second).Cancelled)
+		assert.EqualValues(t, 1, r.endsAfter(3*time.Second).Canceled)
 	})
 }
 
@@ -108,6 +108,6 @@ func TestHeadResponseIsCompleteWithItsHeader(t *testing.T) {
 		r.drain()
 		report := r.endsAfter(time.Second)
 		assert.NoError(t, (<-got).err)
-		assert.EqualValues(t, 1, report.Cancelled)
+		assert.EqualValues(t, 1, report.Canceled)
 	})
 }

@@ -3,74 +3,68 @@ package middleware
 import (
 	"bufio"
 	"bytes"
-	"crypto/tls"
 	"io"
 	"net"
-	"net/http"
-	"strings"
-	"sync/atomic"
-	"time"
 
-	"github.com/lastcall-go/lastcall/policy"
-	"github.com/lastcall-go/lastcall/stream"
-	"github.com/lastcall-go/lastcall/ws"
+	"github.com/lastcall-go/lastcall/internal/format"
+	"github.com/lastcall-go/lastcall/internal/tracked"
+	"github.com/lastcall-go/lastcall/internal/wsconn"
 )
 
-// hijack is the handler's Hijack. The response lives on in the connection, which
-// is the response's link from now on.
+// A hijackedConn carries a response whose connection was hijacked.
+type hijackedConn interface {
+	tracked.Carrier
+	outcome(canceled bool) tracked.Outcome
+}
+
+// hijack is the handler's Hijack. The response ends when the connection is closed and the handler has returned: a handler
+// may hand the connection to goroutines of its own and return, or outlast it.
 func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if !x.turn.take() {
-		return nil, nil, errOver
+	if !x.acquire() {
+		return nil, nil, errEnded
 	}
-	defer x.yield()
-	conn, brw, err := http.NewResponseController(x.w).Hijack()
+	defer x.release()
+	conn, brw, err := x.control().Hijack()
 	if err != nil {
 		return conn, brw, err
 	}
-	if x.cut.Load() {
-		hardClose(conn) // net/http has just taken the deadlines off it
+	if x.wasCut.Load() {
+		closeHard(conn) // net/http has just taken the deadlines off it
 	}
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
 	early = bytes.Clone(early)
-	t := &takeover{x: x}
-	t.open.Store(2)
-	x.grow().taken = t
-	x.looked = true // what goes out now is the connection's, and no header goes with it
 
+	x.holders.Store(2)
 	var handle net.Conn
-	protocol := stream.Hijacked
-	if isWebSocket(&x.req) {
-		protocol = stream.WebSocket
-		t.socket = ws.New(conn, ws.Options{Switched: x.code == http.StatusSwitchingProtocols, Early: early, OnClose: t.connClosed})
-		handle = t.socket.Handle()
+	speaks := format.Hijacked
+	if format.WebSocketUpgrade(&x.req) {
+		speaks = format.WebSocket
+		ws := wsconn.New(conn, wsconn.Options{
+			Switched: x.status == 101, Early: early,
+			Abort: func() { closeHard(conn) }, BeforeFarewell: x.BeginFarewell, OnClose: x.holderLeft,
+		})
+		x.conn, handle = webSocket{ws}, ws.Handle()
 	} else {
-		t.tunnel = &tunnel{Conn: conn, touch: x.touch, closed: t.connClosed}
-		handle = t.tunnel.handle()
+		raw := &rawConn{Conn: conn, x: x}
+		x.conn, handle = raw, raw.handle()
 	}
 	rebind(brw, handle, early)
-	x.Hand(t, protocol, x.req.Pattern)
+	x.SetCarrier(x.conn, speaks, x.req.Pattern)
+	if f := x.farewell.Load(); f != nil { // it was asked for while the response was still being written
+		x.conn.Farewell(f.Farewell, f.retry)
+	}
 	return handle, brw, nil
 }
 
-// hijacked tells whether the handler has hijacked the connection.
-func (x *exchange) hijacked() bool { return x.tail != nil && x.tail.taken != nil }
-
-// isWebSocket tells whether a request asks for a WebSocket (RFC 6455, section
-// 4.2.1). Whether it gets one is for the response to show.
-func isWebSocket(r *http.Request) bool {
-	for _, v := range r.Header.Values("Upgrade") {
-		for part := range strings.SplitSeq(v, ",") {
-			if strings.EqualFold(strings.TrimSpace(part), "websocket") {
-				return true
-			}
-		}
+// holderLeft is called when the connection is closed, and when the handler has returned. The second call ends the response.
+func (x *exchange) holderLeft() {
+	if x.holders.Add(-1) == 0 {
+		x.d.end(&x.Response, x.conn.outcome(x.Canceled()))
 	}
-	return false
 }
 
-// rebind makes the buffers that Hijack gave go through our connection, with the
-// bytes that the server had read already still in them: x/net and coder write
-// frames through this writer, and gorilla counts what is buffered.
+// rebind makes the buffers that Hijack returned go through our connection, with the bytes that the server had read already
+// still in them: x/net and coder write frames through this writer, and gorilla counts what is buffered.
 func rebind(brw *bufio.ReadWriter, c net.Conn, early []byte) {
 	brw.Writer.Reset(c)
 	if len(early) == 0 {
@@ -81,161 +75,19 @@ func rebind(brw *bufio.ReadWriter, c net.Conn, early []byte) {
 	_, _ = brw.Reader.Peek(len(early))
 }
 
-// A takeover is the link of a response whose connection was hijacked. It ends
-// when the connection is closed and the handler has returned: a handler may
-// hand the connection to goroutines of its own and leave, or outlast it.
-type takeover struct {
-	x      *exchange
-	socket *ws.Conn // one of these two
-	tunnel *tunnel
-	open   atomic.Int32 // the connection and the handler
-}
+// A webSocket carries a response over the WebSocket that was hijacked for it.
+type webSocket struct{ *wsconn.Conn }
 
-func (t *takeover) handlerReturned() { t.less() }
-func (t *takeover) connClosed()      { t.less() }
-
-func (t *takeover) less() {
-	if t.open.Add(-1) == 0 {
-		t.x.d.end(&t.x.Entry, t.outcome())
-	}
-}
-
-func (t *takeover) outcome() stream.Outcome {
-	if t.tunnel != nil {
-		switch {
-		case t.tunnel.cut.Load():
-			return stream.Cut
-		case t.x.Cancelled():
-			return stream.Cancelled
-		}
-		return stream.Completed
-	}
-	switch s := t.socket.State(); {
+func (w webSocket) outcome(canceled bool) tracked.Outcome {
+	switch s := w.State(); {
 	case s.Said && s.Answered:
-		return stream.Told
+		return tracked.Told
 	case s.Said:
-		return stream.Unanswered
+		return tracked.Unanswered
 	case s.CutOff:
-		return stream.Cut
-	case t.x.Cancelled():
-		return stream.Cancelled
+		return tracked.Cut
+	case canceled:
+		return tracked.Canceled
 	}
-	return stream.Completed
-}
-
-// Farewell implements [stream.Link].
-func (t *takeover) Farewell(f policy.Farewell, retry time.Duration) {
-	if t.socket != nil {
-		t.socket.Farewell(closing(f.Expand(retry)))
-	}
-}
-
-// Insist implements [stream.Link].
-func (t *takeover) Insist() {
-	if t.socket != nil {
-		t.socket.Insist()
-	}
-}
-
-// Finish implements [stream.Link].
-func (t *takeover) Finish() {
-	if t.socket != nil {
-		t.socket.Finish()
-	}
-}
-
-// Cut implements [stream.Link].
-func (t *takeover) Cut() {
-	if t.socket != nil {
-		t.socket.Cut()
-		return
-	}
-	t.tunnel.cutOff()
-}
-
-// LastByte implements [stream.Link].
-func (t *takeover) LastByte() time.Time {
-	if t.socket != nil {
-		return t.socket.LastByte()
-	}
-	return t.x.LastByte()
-}
-
-// A tunnel is a hijacked connection that carries something we don't know: h2c,
-// SPDY, a CONNECT. Nothing is ever written into it; it is told through its
-// context alone, and closed in the end.
-type tunnel struct {
-	net.Conn
-	touch  func()
-	closed func()
-	done   atomic.Bool // the handler has called Close
-	cut    atomic.Bool
-}
-
-// handle gives what the handler gets, with CloseWrite where the connection
-// inside has it: proxies pass a half-close on by asking for that.
-func (t *tunnel) handle() net.Conn {
-	if _, ok := t.Conn.(closeWriter); ok {
-		return halfTunnel{t}
-	}
-	return t
-}
-
-type closeWriter interface{ CloseWrite() error }
-
-type halfTunnel struct{ *tunnel }
-
-func (t halfTunnel) CloseWrite() error { return t.Conn.(closeWriter).CloseWrite() }
-
-func (t *tunnel) Read(p []byte) (int, error) {
-	n, err := t.Conn.Read(p)
-	if n > 0 {
-		t.touch()
-	}
-	return n, err
-}
-
-func (t *tunnel) Write(p []byte) (int, error) {
-	n, err := t.Conn.Write(p)
-	if n > 0 {
-		t.touch()
-	}
-	return n, err
-}
-
-func (t *tunnel) Close() error {
-	err := t.Conn.Close()
-	if t.done.CompareAndSwap(false, true) {
-		t.closed()
-	}
-	return err
-}
-
-// NetConn gives the connection inside. To write to it or close it directly goes
-// past the drain, which then knows nothing of that.
-func (t *tunnel) NetConn() net.Conn { return t.Conn }
-
-func (t *tunnel) cutOff() {
-	if !t.done.Load() {
-		t.cut.Store(true)
-		hardClose(t.Conn)
-	}
-}
-
-func resetOnClose(c net.Conn) {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	if l, ok := c.(interface{ SetLinger(sec int) error }); ok {
-		_ = l.SetLinger(0)
-	}
-}
-
-// hardClose closes a connection without a word: the close of a tls.Conn would
-// wait up to five seconds for a peer that doesn't read.
-func hardClose(c net.Conn) {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	_ = c.Close()
+	return tracked.Completed
 }

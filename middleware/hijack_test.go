@@ -68,7 +68,7 @@ func TestHijackedConnectionThatIsNoWebSocketIsNeverWrittenInto(t *testing.T) {
 				assert.NoError(t, err)
 				assert.Empty(t, rest, "nothing is ever written into it")
 				report := r.endsAfter(c.after)
-				assert.Equal(t, stream.Tally{Other: 1}, report.Found)
+				assert.Equal(t, middleware.Tally{Other: 1}, report.Found)
 				assert.EqualValues(t, 1, c.outcome(report), "%+v", report)
 			})
 		})
@@ -116,7 +116,7 @@ func TestHijackFoundByUnwrappingIsTracked(t *testing.T) {
 		_, _, err := c.ReadMessage()
 		assert.Equal(t, websocket.CloseServiceRestart, closeOf(t, err).Code)
 		report := r.endsAfter(0)
-		assert.Equal(t, stream.Tally{WebSocket: 1}, report.Found)
+		assert.Equal(t, middleware.Tally{WebSocket: 1}, report.Found)
 		assert.EqualValues(t, 1, report.Told)
 	})
 }

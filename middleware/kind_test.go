@@ -135,13 +135,13 @@ func TestTagFiniteTakesBackTheFarewellOfAShed(t *testing.T) {
 			}
 		}))
 		first := r.watch("/first")
-		shed, err := d.Shed(context.Background(), middleware.Share{N: 1})
+		shed, err := d.Shed(context.Background(), middleware.ShedOptions{N: 1})
 		require.NoError(t, err)
 		assert.Zero(t, shed, "it let its only one off")
 		assert.Equal(t, "data: half\n\ndata: goes on\n\n", (<-first).text)
 
 		second := r.watch("/second")
-		_, err = d.Shed(context.Background(), middleware.Share{N: 1})
+		_, err = d.Shed(context.Background(), middleware.ShedOptions{N: 1})
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
 		r.drain()
@@ -197,7 +197,7 @@ func TestTagFiniteDuringOnFarewellKeepsDrainingOpen(t *testing.T) {
 			}
 		}))
 		answer := r.watch("/")
-		_, err := d.Shed(context.Background(), middleware.Share{N: 1})
+		_, err := d.Shed(context.Background(), middleware.ShedOptions{N: 1})
 		require.NoError(t, err)
 		assert.Equal(t, "data: done\n\n", (<-answer).text)
 		r.drain()
@@ -224,7 +224,7 @@ func TestPendingFarewellIsWrittenBeforeItsSlot(t *testing.T) {
 			<-r.Context().Done()
 		}))
 		end := r.watch("/")
-		_, err := d.Shed(context.Background(), middleware.Share{N: 1})
+		_, err := d.Shed(context.Background(), middleware.ShedOptions{N: 1})
 		require.NoError(t, err)
 		time.Sleep(time.Second)
 		d.Drain()

@@ -36,8 +36,8 @@ func TestLogLines(t *testing.T) {
 		assert.Equal(t, `level=INFO msg="drain begins" finite=0 sse=2 websocket=0 other=0 announce=0s budget=25s
 level=INFO msg=draining finite=0 sse=2 websocket=0 other=0 left=24s
 level=INFO msg=draining finite=0 sse=1 websocket=0 other=0 left=23s
-level=WARN msg=cut route="GET /stream" kind=infinite protocol=sse age=2.5s idle=2.5s
-level=INFO msg="drain ends" took=2.5s completed=0 told=1 unanswered=0 cancelled=0 cut=1 refused=0
+level=WARN msg=cut route="GET /stream" kind=infinite format=sse age=2.5s idle=2.5s
+level=INFO msg="drain ends" took=2.5s completed=0 told=1 unanswered=0 canceled=0 cut=1 refused=0
 `, log.String())
 	})
 }

@@ -103,7 +103,7 @@ func TestOnFarewellThatBlocks(t *testing.T) {
 		got := r.getAsync("/")
 		r.drain()
 		report := r.endsAfter(4500 * time.Millisecond) // canceled at 3 s and half a mercy, and 1 s
-		assert.EqualValues(t, 1, report.Cancelled)
+		assert.EqualValues(t, 1, report.Canceled)
 		assert.Contains(t, log.String(), "an OnFarewell function blocks")
 		assert.NotContains(t, (<-got).body, "event: shutdown")
 		close(free)

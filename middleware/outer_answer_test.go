@@ -78,7 +78,7 @@ func TestOuterMiddlewareAnswersInADrain(t *testing.T) {
 		outcome func(middleware.Report) uint64
 	}{
 		{"in time", time.Second, http.StatusTeapot, "tea\n", func(r middleware.Report) uint64 { return r.Completed }},
-		{"too late", time.Hour, http.StatusServiceUnavailable, "the server is shutting down; please retry\n", func(r middleware.Report) uint64 { return r.Cancelled }},
+		{"too late", time.Hour, http.StatusServiceUnavailable, "the server is shutting down; please retry\n", func(r middleware.Report) uint64 { return r.Canceled }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

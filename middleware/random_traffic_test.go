@@ -123,7 +123,7 @@ func TestRandomHandlersUnderDrainsAndSheds(t *testing.T) {
 							}
 						default:
 							ctx, cancel := context.WithTimeout(serving, 10*dice.moment())
-							shed, err := d.Shed(ctx, middleware.Share{Fraction: 0.3, Rule: policy.Rule{Spread: dice.moment()}})
+							shed, err := d.Shed(ctx, middleware.ShedOptions{Fraction: 0.3, Rule: policy.Rule{Spread: dice.moment()}})
 							if err == nil {
 								assert.EqualValues(t, shed.Picked, shed.All(), "seed %d", seed)
 							}

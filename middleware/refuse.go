@@ -16,36 +16,35 @@ func (d *Drainer) refuse(w http.ResponseWriter, r *http.Request, rule policy.Rul
 		d.Refusal.ServeHTTP(w, r)
 		return
 	}
-	d.sendAway(w, r, rule)
+	d.replyRetryLater(w, r, rule)
 }
 
-// sendAway tells a client when to come back.
-func (d *Drainer) sendAway(w http.ResponseWriter, r *http.Request, rule policy.Rule) {
-	slot := rule.Reconnect.Slot(d.slots.Add(1))
+// replyRetryLater tells a client when to come back.
+func (d *Drainer) replyRetryLater(w http.ResponseWriter, r *http.Request, rule policy.Rule) {
+	slot := rule.Reconnect.Slot(d.refusals.Add(1))
 	if sse.Accepts(r) {
 		sse.Refuse(w, slot)
 		return
 	}
-	// RFC 9110, section 10.2.3: whole seconds. Rounded up, since nobody should
-	// come before their slot.
+	// RFC 9110, section 10.2.3: whole seconds. Rounded up, since nobody should come before their slot.
 	w.Header().Set("Retry-After", strconv.FormatInt(int64((slot+time.Second-1)/time.Second), 10))
 	why := "the server is shutting down"
-	if !d.draining() { // the response was alone in having to end
+	if !d.draining() { // the response alone had to end
 		why = "this has taken as long as it may"
 	}
 	http.Error(w, why+"; please retry", http.StatusServiceUnavailable)
 }
 
-// answerInstead answers for a handler that returned without a word when its
-// time was up. What it had prepared describes another answer.
-func (x *exchange) answerInstead() {
+// replyRetryLater answers in place of a handler that returned without a word when its time was up. The header that it had
+// prepared describes another answer.
+func (x *exchange) replyRetryLater() {
 	h := x.w.Header()
 	for _, name := range []string{"Cache-Control", "Content-Length", "Etag", "Last-Modified", "Trailer"} {
 		h.Del(name)
 	}
-	if x.inside != innerEncoding {
+	if !x.outerEncodes {
 		h.Del("Content-Encoding")
 	}
 	h.Set("Connection", "close")
-	x.d.sendAway(x.w, x.Request(), x.Rule())
+	x.d.replyRetryLater(x.w, x.Request(), x.Rule())
 }

@@ -3,119 +3,139 @@ package middleware
 import (
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// A Phase is how far a drain has come. Each response has its own clock; the
-// phase is that of the one that is furthest.
-type Phase uint8
+// A Phase is how far a drain has come. Each response has its own times; the phase is that of the one that is furthest.
+type Phase string
 
 const (
-	Serving    Phase = iota // no drain has begun
-	Announcing              // not ready any more, still serving
-	Draining                // farewells go out, finite responses go on
-	Cancelling              // the first contexts have been cancelled
-	Cutting                 // the first connections have been closed by force
-	Done                    // over
+	Serving    Phase = "serving"    // no drain has begun
+	Announcing Phase = "announcing" // not ready any more, still serving
+	Draining   Phase = "draining"   // farewells go out, finite responses go on
+	Canceling  Phase = "canceling"  // the first contexts have been canceled
+	Cutting    Phase = "cutting"    // the first connections have been closed by force
+	Done       Phase = "done"       // over
 )
 
-var phases = []string{"serving", "announcing", "draining", "cancelling", "cutting", "done"}
+var phases = []Phase{Serving, Announcing, Draining, Canceling, Cutting, Done}
 
-// String gives the phase's word, such as "draining", and "Phase(n)" for a value
-// that is none of them.
-func (p Phase) String() string {
-	if int(p) < len(phases) {
-		return phases[p]
-	}
-	return fmt.Sprintf("Phase(%d)", uint8(p))
-}
-
-// MarshalText implements [encoding.TextMarshaler] with the words of String. It
-// fails on an unknown value.
-func (p Phase) MarshalText() ([]byte, error) {
-	if int(p) < len(phases) {
-		return []byte(phases[p]), nil
-	}
-	return nil, fmt.Errorf("middleware: phase %d is unknown; use Serving to Done", uint8(p))
-}
-
-// UnmarshalText implements [encoding.TextUnmarshaler] for the words of String.
-// On an error p is unchanged.
-func (p *Phase) UnmarshalText(text []byte) error {
-	i := slices.Index(phases, string(text))
-	if i < 0 {
-		return fmt.Errorf("middleware: phase %.40q is unknown; use one of %s", text, strings.Join(phases, ", "))
-	}
-	*p = Phase(i)
-	return nil
-}
-
-// A Report says what became of the responses. Every response has its place in
-// exactly one of Before, Open and the six outcomes. It can be written as JSON:
-// times are nanoseconds there, phase, kind and protocol are words.
+// A Report says what became of the responses. Every response has its place in exactly one of Before, Open and the six
+// outcomes. It can be written as JSON: times are nanoseconds there, and a kind is a word.
 type Report struct {
 	Phase Phase
 	Began time.Time     // zero while serving
 	Took  time.Duration // since Began, up to the drain's end; zero while serving
 
-	// Before counts those that ended before the drain began. Of these some may
-	// have been told too, by their age, by [Drainer.Shed], or by a drain that was
-	// taken back.
-	Before stream.Outcomes
-	Found  stream.Tally // open when the drain began
-	Open   stream.Tally // open now
+	// Before counts those that ended before the drain began. Of these some may have been told too, by their age, by
+	// [Drainer.Shed], or by a drain that was taken back.
+	Before Outcomes
+	Found  Tally // open when the drain began
+	Open   Tally // open now
 
-	// How those ended that were open when the drain began or came after: see
-	// [stream.Outcome]. So Report.All is the number of these, not of all responses.
-	stream.Outcomes
+	// Outcomes counts those that were open when the drain began or came after. So Report.All is the number of these, not
+	// of all responses.
+	Outcomes
 
-	// Ends are the responses that the drain had to cut, those first whose end
-	// came first.
-	Ends []End
+	// Aborted are the responses that the drain had to cut, those first whose end came first.
+	Aborted []Aborted
 }
 
-// An End is what is known of a response that had to be cut.
-type End struct {
-	Route    string // the ServeMux pattern if one matched, else method and path
-	Kind     policy.Kind
-	Protocol stream.Protocol
-	Age      time.Duration // since it began
-	Idle     time.Duration // since its last byte
-	Running  bool          // the handler hadn't returned, or not closed its hijacked connection, when the drain gave up
+// Outcomes counts responses by how they ended. Each response has exactly one outcome. The zero Outcomes counts none.
+type Outcomes struct {
+	Completed  uint64 // by itself
+	Told       uint64 // its farewell was written and it ended in order; a WebSocket's peer answered with its Close
+	Unanswered uint64 // its farewell was written, but the WebSocket's peer didn't answer
+	Canceled   uint64 // by its context, without a farewell
+	Cut        uint64 // its connection was closed, or its body broken off, by force
+	Refused    uint64 // it came too late and was never begun
 }
 
-// String gives the end in a few words.
-func (e End) String() string {
-	return fmt.Sprintf("%s (%s %s, %s old, idle for %s)", e.Route, e.Kind, e.Protocol,
-		e.Age.Round(time.Millisecond), e.Idle.Round(time.Millisecond))
+// All returns the number of responses.
+func (o Outcomes) All() uint64 {
+	return o.Completed + o.Told + o.Unanswered + o.Canceled + o.Cut + o.Refused
 }
 
-func endOf(e *stream.Entry) End {
-	kind := e.Kind()
+func outcomesOf(c tracked.Counts) Outcomes {
+	return Outcomes{
+		Completed: c[tracked.Completed], Told: c[tracked.Told], Unanswered: c[tracked.Unanswered],
+		Canceled: c[tracked.Canceled], Cut: c[tracked.Cut], Refused: c[tracked.Refused],
+	}
+}
+
+// A Tally counts open responses. Those whose kind is undecided are finite. The zero Tally counts none.
+type Tally struct {
+	Finite    int // will end by themselves
+	SSE       int // streams that speak SSE
+	WebSocket int // streams that speak WebSocket
+	Other     int // all other streams
+}
+
+// Streams returns the number of infinite responses.
+func (t Tally) Streams() int { return t.SSE + t.WebSocket + t.Other }
+
+// All returns the number of responses.
+func (t Tally) All() int { return t.Finite + t.Streams() }
+
+func tally(open []*tracked.Response) (t Tally) {
+	for _, r := range open {
+		switch format := stream.Format(r.Format()); {
+		case r.Kind() != policy.Infinite:
+			t.Finite++
+		case format == stream.SSE:
+			t.SSE++
+		case format == stream.WebSocket:
+			t.WebSocket++
+		default:
+			t.Other++
+		}
+	}
+	return t
+}
+
+// Aborted is what is known of a response that had to be cut.
+type Aborted struct {
+	Route   string // the ServeMux pattern if one matched, else method and path
+	Kind    policy.Kind
+	Format  stream.Format
+	Age     time.Duration // since it began
+	Idle    time.Duration // since its last byte
+	Running bool          // the handler hadn't returned, or not closed its hijacked connection, when the drain gave up
+}
+
+// String returns a description in a few words.
+func (a Aborted) String() string {
+	return fmt.Sprintf("%s (%s %s, %s old, idle for %s)", a.Route, a.Kind, a.Format,
+		a.Age.Round(time.Millisecond), a.Idle.Round(time.Millisecond))
+}
+
+// abortedNow describes a response that is being cut.
+func abortedNow(r *tracked.Response) Aborted {
+	kind := r.Kind()
 	if kind == policy.Auto { // which a drain takes as finite
 		kind = policy.Finite
 	}
-	return End{Route: e.Route(), Kind: kind, Protocol: e.Protocol(), Age: e.Age(), Idle: e.Idle()}
+	return Aborted{Route: r.Route(), Kind: kind, Format: stream.Format(r.Format()), Age: r.Age(), Idle: r.Idle()}
 }
 
-// Report tells how things stand. It may be called at any time, and visits every
-// open response: ten times a second is fine, once a request is not.
+// Report returns how things stand. It may be called at any time, and visits every open response: ten times a second is
+// fine, once a request is not.
 func (d *Drainer) Report() Report {
-	counts := d.registry.Counts()
+	before, since, open := d.registry.Counts()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	report := Report{Before: counts.Before, Open: counts.Open, Outcomes: counts.Ended}
+	report := Report{Phase: Serving, Before: outcomesOf(before), Open: tally(open), Outcomes: outcomesOf(since)}
 	r := d.current
 	if r == nil {
 		return report
 	}
 	report.Phase, report.Began, report.Found = r.phase, r.began, r.found
-	report.Ends = append([]End(nil), r.ends...)
+	report.Aborted = append([]Aborted(nil), r.aborted...)
 	if report.Took = r.ended.Sub(r.began); r.ended.IsZero() {
 		report.Took = time.Since(r.began)
 	}
@@ -124,14 +144,13 @@ func (d *Drainer) Report() Report {
 
 // An IncompleteError says why a drain didn't end in order.
 type IncompleteError struct {
-	// Cause is the error of the context that ended before the drain did, nil
-	// where none did.
+	// Cause is the error of the context that ended before the drain did, nil where none did.
 	Cause error
 	// Cut are the responses that were cut and have ended since.
-	Cut []End
-	// Running are those whose handlers ignored their cancelled context past the
-	// cut. They may still use whatever handlers use.
-	Running []End
+	Cut []Aborted
+	// Running are those whose handlers ignored their canceled context past the cut. They may still use whatever handlers
+	// use.
+	Running []Aborted
 }
 
 // Error names the cause, and up to four responses of each sort.
@@ -141,39 +160,40 @@ func (e *IncompleteError) Error() string {
 		parts = append(parts, fmt.Sprintf("ended early: %v", e.Cause))
 	}
 	if len(e.Running) > 0 {
-		parts = append(parts, fmt.Sprintf("%d still running, which must return when their context is cancelled: %s", len(e.Running), some(e.Running)))
+		parts = append(parts, fmt.Sprintf("%d still running, which must return when their context is canceled: %s",
+			len(e.Running), summary(e.Running)))
 	}
 	if len(e.Cut) > 0 {
-		parts = append(parts, fmt.Sprintf("%d cut: %s", len(e.Cut), some(e.Cut)))
+		parts = append(parts, fmt.Sprintf("%d cut: %s", len(e.Cut), summary(e.Cut)))
 	}
 	return "middleware: drain incomplete: " + strings.Join(parts, "; ")
 }
 
-// Unwrap gives the Cause.
+// Unwrap returns the Cause.
 func (e *IncompleteError) Unwrap() error { return e.Cause }
 
-func some(ends []End) string {
+func summary(all []Aborted) string {
 	const most = 4
 	var names []string
-	for _, e := range ends[:min(most, len(ends))] {
-		names = append(names, e.String())
+	for _, a := range all[:min(most, len(all))] {
+		names = append(names, a.String())
 	}
-	if n := len(ends) - most; n > 0 {
+	if n := len(all) - most; n > 0 {
 		names = append(names, fmt.Sprintf("and %d more", n))
 	}
 	return strings.Join(names, ", ")
 }
 
-// verdict is what a finished drain's waiters are told.
-func (d *Drainer) verdict(r *drain, cause error) error {
+// err returns the error of a drain that is over, for those who waited for it. cause is that of the waiter's context.
+func (d *Drainer) err(r *drain, cause error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := &IncompleteError{Cause: cause}
-	for _, end := range r.ends {
-		if end.Running {
-			e.Running = append(e.Running, end)
+	for _, a := range r.aborted {
+		if a.Running {
+			e.Running = append(e.Running, a)
 		} else {
-			e.Cut = append(e.Cut, end)
+			e.Cut = append(e.Cut, a)
 		}
 	}
 	if len(e.Running) > 0 || cause != nil && len(e.Cut) > 0 {
@@ -182,18 +202,18 @@ func (d *Drainer) verdict(r *drain, cause error) error {
 	return nil
 }
 
-func (d *Drainer) logEnd(msg string, e End) {
-	d.log(slog.LevelWarn, msg, "route", e.Route, "kind", e.Kind.String(), "protocol", e.Protocol.String(),
-		"age", e.Age, "idle", e.Idle)
+func (d *Drainer) logAborted(msg string, a Aborted) {
+	d.log(slog.LevelWarn, msg, "route", a.Route, "kind", a.Kind.String(), "format", string(a.Format),
+		"age", a.Age, "idle", a.Idle)
 }
 
 func (d *Drainer) logProgress(left time.Duration) {
 	if d.Logger == nil {
 		return
 	}
-	r := d.Report()
+	open := tally(d.registry.Open())
 	d.log(slog.LevelInfo, "draining",
-		"finite", r.Open.Finite, "sse", r.Open.SSE, "websocket", r.Open.WebSocket, "other", r.Open.Other,
+		"finite", open.Finite, "sse", open.SSE, "websocket", open.WebSocket, "other", open.Other,
 		"left", left.Round(time.Millisecond))
 }
 
@@ -204,5 +224,5 @@ func (d *Drainer) logOutcomes() {
 	r := d.Report()
 	d.log(slog.LevelInfo, "drain ends", "took", r.Took,
 		"completed", r.Completed, "told", r.Told, "unanswered", r.Unanswered,
-		"cancelled", r.Cancelled, "cut", r.Cut, "refused", r.Refused)
+		"canceled", r.Canceled, "cut", r.Cut, "refused", r.Refused)
 }

@@ -72,8 +72,8 @@ func TestResumeHalfWay(t *testing.T) {
 		report := d.Report()
 		assert.Equal(t, middleware.Serving, report.Phase)
 		assert.Zero(t, report.Outcomes)
-		assert.Equal(t, stream.Outcomes{Told: uint64(len(told)), Refused: 1}, report.Before)
-		assert.Equal(t, stream.Tally{Finite: 1, SSE: 201 - len(told)}, report.Open)
+		assert.Equal(t, middleware.Outcomes{Told: uint64(len(told)), Refused: 1}, report.Before)
+		assert.Equal(t, middleware.Tally{Finite: 1, SSE: 201 - len(told)}, report.Open)
 		assert.False(t, schedulerRuns())
 		assert.Equal(t, "done", (<-slow).body)
 
@@ -104,7 +104,7 @@ func TestResumeAfterTheDrainIsOver(t *testing.T) {
 			assert.Less(t, report.Took, time.Second)
 			assert.Equal(t, http.StatusServiceUnavailable, r.get("/late").StatusCode, "until somebody resumes")
 			require.NoError(t, d.Resume())
-			assert.Equal(t, stream.Outcomes{Told: round + 1, Refused: round + 1}, d.Report().Before)
+			assert.Equal(t, middleware.Outcomes{Told: round + 1, Refused: round + 1}, d.Report().Before)
 		}
 		d.Drain()
 		time.Sleep(time.Second)
@@ -168,13 +168,13 @@ func TestResumeAfterTheCancel(t *testing.T) {
 		synctest.Wait()
 		d.Drain()
 		time.Sleep(1500 * time.Millisecond)
-		assert.Equal(t, middleware.Cancelling, d.Report().Phase)
+		assert.Equal(t, middleware.Canceling, d.Report().Phase)
 		require.NoError(t, d.Resume())
 		assert.Equal(t, http.StatusServiceUnavailable, (<-kind).StatusCode)
 		assert.Error(t, (<-stubborn).err)
 		time.Sleep(time.Minute)
-		assert.Equal(t, stream.Outcomes{Cancelled: 1, Cut: 1}, d.Report().Before)
-		assert.Empty(t, d.Report().Ends, "the drain that it was of is no more")
+		assert.Equal(t, middleware.Outcomes{Canceled: 1, Cut: 1}, d.Report().Before)
+		assert.Empty(t, d.Report().Aborted, "the drain that it was of is no more")
 		r.drain()
 		r.endsAfter(0)
 	})
@@ -255,7 +255,7 @@ func TestResumeBesideABlockedOnFarewell(t *testing.T) {
 	close(free)
 	for range 10 {
 		over := open("/")
-		_, err := d.Shed(context.Background(), middleware.Share{N: 1})
+		_, err := d.Shed(context.Background(), middleware.ShedOptions{N: 1})
 		require.NoError(t, err)
 		<-over
 	}

@@ -5,39 +5,36 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
 
-// Run serves until ctx ends, serve fails, or [Drainer.Start], Shutdown, Close or another
-// Run begins the drain; then it drains, and then it shuts srv down:
+// Run serves until ctx ends, serve fails, or [Drainer.Start], Shutdown, Close or another Run begins the drain; then it
+// drains, and then it shuts srv down:
 //
 //	err := d.Run(ctx, srv, srv.ListenAndServe)
 //	err := d.Run(ctx, srv, func() error { return srv.ServeTLS(l, "", "") })
 //
-// The drain runs with the listener still open, so that whoever comes late gets
-// an answer: a 503 with Retry-After, or for an EventSource a stream that tells
-// it when to come back. Only when nothing is left does Run shut srv down, which
-// takes a moment then. Connections on which nothing was ever asked are closed;
-// those busy with handlers outside of [Graceful], and those of HTTP/2 clients
-// that ignore GOAWAY, have the budget's reserve (2 s at most, unless
-// Budget.Reserve says more) to end, and are closed then.
+// The drain runs with the listener still open, so that whoever comes late gets an answer: a 503 with Retry-After, or for an
+// EventSource a stream that tells it when to come back. Only when nothing is left does Run shut srv down, which takes a
+// moment then. Connections on which nothing was ever asked are closed; those busy with handlers outside of [Graceful], and
+// those of HTTP/2 clients that ignore GOAWAY, have the budget's reserve (2 s at most, unless Budget.Reserve says more) to
+// end, and are closed then.
 //
-// Run returns nil when all went in order: no handler under d is running, serve
-// has returned, and what the handlers used can be closed. Otherwise the error is
-// that of serve, or an [*IncompleteError], or both. An error of [Drainer.Check]
-// is returned before serve is called, as is one of a missing srv or serve, or of a
-// Drainer that has drained for good before.
+// Run returns nil when all went in order: no handler under d is running, serve has returned, and what the handlers used can
+// be closed. Otherwise the error is that of serve, or an [*IncompleteError], or both. An error of [Drainer.Check] is
+// returned before serve is called, as is one of a missing srv or serve, or of a Drainer that has drained for good before.
 //
-// Several servers may share a Drainer, with a Run for each, and all of them end
-// when one fails. Nothing is announced once the last of them has.
+// Several servers may share a Drainer, with a Run for each, and all of them end when one fails. Nothing is announced once
+// the last of them has.
 //
-// Run sets srv.ConnContext and srv.ConnState, and calls the functions that were
-// there before. It installs no signal handler: ctx says when to stop, see
-// [NotifyContext]. serve must return when srv is shut down; one that hasn't a second
-// after that is given up, with an error.
+// Run sets srv.ConnContext and srv.ConnState, and calls the functions that were there before. It installs no signal handler:
+// ctx says when to stop, see [NotifyContext]. serve must return when srv is shut down; one that hasn't a second after that
+// is given up, with an error.
 func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error) error {
 	if srv == nil || serve == nil {
 		return errors.New("middleware: Run was given no server, or nothing that serves it; give it srv and srv.ListenAndServe, say")
@@ -46,13 +43,13 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 		return err
 	}
 	d.init()
-	if isClosed(d.final) && ctx.Err() == nil {
+	if isClosed(d.finalBegins) && ctx.Err() == nil {
 		return errors.New("middleware: Run was called on a Drainer that has drained for good, and would refuse every request; give Run and Graceful a new one")
 	}
-	if !d.wraps.Load() {
+	if !d.wrapped.Load() {
 		d.log(slog.LevelWarn, "nothing is wrapped by Graceful with this Drainer, so Run will drain nothing")
 	}
-	silent := d.adopt(srv)
+	unused := d.hook(srv)
 	served := make(chan error, 1)
 	d.serving.Add(1)
 	go func() { served <- serve() }()
@@ -62,19 +59,19 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	select {
 	case serveErr = <-served:
 		serving = false
-		if serveErr == nil && ctx.Err() == nil && !isClosed(d.final) {
+		if serveErr == nil && ctx.Err() == nil && !isClosed(d.finalBegins) {
 			d.log(slog.LevelWarn, "serve returned without an error and without a signal, so Run ends; it must go on until srv is shut down")
 		}
 		if d.serving.Add(-1) == 0 {
 			d.begin(time.Time{}, true)
-			d.post((*conductor).hush)
+			d.scheduler.post(d.scheduler.endAnnounce)
 		}
 	case <-ctx.Done():
-	case <-d.final:
+	case <-d.finalBegins:
 	}
 	err := d.Shutdown(context.WithoutCancel(ctx))
 
-	silent.close()
+	unused.close()
 	limited, cancel := context.WithDeadline(context.Background(), d.lastMoment())
 	defer cancel()
 	if err != nil {
@@ -100,21 +97,17 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	return err
 }
 
-// lastMoment is when a drain that is over must have been followed by all else:
-// the reserve from now, and within the budget.
+// lastMoment returns when all that follows a drain that is over must have ended: the reserve from now, and within the
+// budget.
 func (d *Drainer) lastMoment() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	b := d.Budget.WithDefaults()
-	moment, end := time.Now().Add(b.Reserve), d.current.began.Add(b.Total)
-	if end.Before(moment) {
-		return end
-	}
-	return moment
+	return earlier(time.Now().Add(b.Reserve), d.current.began.Add(b.Total))
 }
 
-// adopt hooks into srv what Run needs of it.
-func (d *Drainer) adopt(srv *http.Server) *silentConns {
+// hook hooks into srv what Run needs of it.
+func (d *Drainer) hook(srv *http.Server) *newConns {
 	connContext, connState := srv.ConnContext, srv.ConnState
 	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		if connContext != nil {
@@ -122,42 +115,38 @@ func (d *Drainer) adopt(srv *http.Server) *silentConns {
 		}
 		return d.ConnContext(ctx, c)
 	}
-	silent := &silentConns{conns: make(map[net.Conn]struct{})}
+	unused := &newConns{conns: make(map[net.Conn]struct{})}
 	srv.ConnState = func(c net.Conn, state http.ConnState) {
 		if connState != nil {
 			connState(c, state)
 		}
-		silent.note(c, state)
+		unused.note(c, state)
 	}
-	return silent
+	return unused
 }
 
-// silentConns are the connections on which no byte has come: a browser's spare
-// ones, a load balancer's probes. http.Server.Shutdown would wait more than
-// five seconds for each.
-type silentConns struct {
+// newConns are the connections on which no byte has come: a browser's spare ones, a load balancer's probes.
+// http.Server.Shutdown would wait more than five seconds for each.
+type newConns struct {
 	mu    sync.Mutex // guards following
 	conns map[net.Conn]struct{}
 }
 
-func (s *silentConns) note(c net.Conn, state http.ConnState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (n *newConns) note(c net.Conn, state http.ConnState) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if state == http.StateNew {
-		s.conns[c] = struct{}{}
+		n.conns[c] = struct{}{}
 	} else {
-		delete(s.conns, c)
+		delete(n.conns, c)
 	}
 }
 
-func (s *silentConns) close() {
-	s.mu.Lock()
-	silent := make([]net.Conn, 0, len(s.conns))
-	for c := range s.conns {
-		silent = append(silent, c)
-	}
-	s.mu.Unlock()
-	for _, c := range silent {
-		hardClose(c)
+func (n *newConns) close() {
+	n.mu.Lock()
+	conns := slices.Collect(maps.Keys(n.conns))
+	n.mu.Unlock()
+	for _, c := range conns {
+		closeHard(c)
 	}
 }

@@ -30,11 +30,11 @@ func TestShedTellsAPartAtPace(t *testing.T) {
 		r := serve(t, d, http.HandlerFunc(quiet))
 		ends := r.watchAll(100)
 		began := time.Now()
-		shed, err := d.Shed(context.Background(), middleware.Share{Fraction: 0.041, Rule: policy.Rule{
+		shed, err := d.Shed(context.Background(), middleware.ShedOptions{Fraction: 0.041, Rule: policy.Rule{
 			Spread: 20 * time.Millisecond, Farewell: policy.Farewell{Data: "move"},
 		}})
 		require.NoError(t, err)
-		assert.Equal(t, middleware.Shed{Picked: 5, Outcomes: stream.Outcomes{Told: 5}}, shed)
+		assert.Equal(t, middleware.ShedResult{Picked: 5, Outcomes: middleware.Outcomes{Told: 5}}, shed)
 		told := finished(ends)
 		assert.Len(t, told, 5)
 		var moments []time.Duration
@@ -48,7 +48,7 @@ func TestShedTellsAPartAtPace(t *testing.T) {
 			assert.InDelta(t, time.Duration(i)*4*time.Millisecond+time.Millisecond, at, float64(time.Millisecond)+1, "%v", moments)
 		}
 		assert.Equal(t, middleware.Serving, d.Report().Phase)
-		assert.Equal(t, stream.Outcomes{Told: 5}, d.Report().Before)
+		assert.Equal(t, middleware.Outcomes{Told: 5}, d.Report().Before)
 		assert.False(t, schedulerRuns())
 
 		r.drain()
@@ -64,20 +64,20 @@ func TestWhoIsShed(t *testing.T) {
 	last := func(i int) bool { return i >= 20 }
 	any := func(int) bool { return true }
 	for name, c := range map[string]struct {
-		share middleware.Share
+		share middleware.ShedOptions
 		want  int
 		among func(i int) bool
 	}{
-		"a number":           {middleware.Share{N: 10}, 10, any},
-		"more than there is": {middleware.Share{N: 1000}, 30, any},
-		"all":                {middleware.Share{Fraction: 1}, 30, any},
-		"the least fraction": {middleware.Share{Fraction: 1e-9}, 1, any},
-		"the oldest":         {middleware.Share{N: 10, Rule: policy.Rule{Order: policy.OldestFirst}}, 10, first},
-		"the youngest":       {middleware.Share{N: 10, Rule: policy.Rule{Order: policy.YoungestFirst}}, 10, last},
-		"half of some": {middleware.Share{Fraction: 0.5, Match: func(r *stream.Response) bool { return r.Age() > 20*time.Second }},
+		"a number":           {middleware.ShedOptions{N: 10}, 10, any},
+		"more than there is": {middleware.ShedOptions{N: 1000}, 30, any},
+		"all":                {middleware.ShedOptions{Fraction: 1}, 30, any},
+		"the least fraction": {middleware.ShedOptions{Fraction: 1e-9}, 1, any},
+		"the oldest":         {middleware.ShedOptions{N: 10, Rule: policy.Rule{Order: policy.OldestFirst}}, 10, first},
+		"the youngest":       {middleware.ShedOptions{N: 10, Rule: policy.Rule{Order: policy.YoungestFirst}}, 10, last},
+		"half of some": {middleware.ShedOptions{Fraction: 0.5, Match: func(r *stream.Response) bool { return r.Age() > 20*time.Second }},
 			5, first},
-		"none": {middleware.Share{N: 5, Match: func(*stream.Response) bool { return false }}, 0, any},
-		"with fields that a Shed ignores": {middleware.Share{N: 5, Rule: policy.Rule{
+		"none": {middleware.ShedOptions{N: 5, Match: func(*stream.Response) bool { return false }}, 0, any},
+		"with fields that a Shed ignores": {middleware.ShedOptions{N: 5, Rule: policy.Rule{
 			Kind: policy.Finite, Grace: policy.ToTheEnd, MaxAge: policy.ToTheEnd, Priority: 9}}, 5, any},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -90,7 +90,7 @@ func TestWhoIsShed(t *testing.T) {
 				require.NoError(t, err)
 				assert.LessOrEqual(t, time.Since(began), policy.AtOnce, "the grace of a drain is none here")
 				want := uint64(c.want)
-				assert.Equal(t, middleware.Shed{Picked: c.want, Outcomes: stream.Outcomes{Told: want}}, shed)
+				assert.Equal(t, middleware.ShedResult{Picked: c.want, Outcomes: middleware.Outcomes{Told: want}}, shed)
 				told := finished(ends)
 				assert.Len(t, told, c.want)
 				for i, e := range told {
@@ -119,13 +119,13 @@ func TestWhoIsNotShed(t *testing.T) {
 		}))
 		answer, tunnel, events := r.watch("/answer"), r.watch("/tunnel"), r.watch("/events")
 		type result struct {
-			middleware.Shed
+			middleware.ShedResult
 			error
 		}
 		results := make(chan result, 2)
 		for range 2 {
 			go func() {
-				shed, err := d.Shed(context.Background(), middleware.Share{Fraction: 1})
+				shed, err := d.Shed(context.Background(), middleware.ShedOptions{Fraction: 1})
 				results <- result{shed, err}
 			}()
 		}
@@ -137,7 +137,7 @@ func TestWhoIsNotShed(t *testing.T) {
 		}
 		assert.Equal(t, 1, picked)
 		assert.True(t, (<-events).told())
-		assert.Equal(t, stream.Tally{Finite: 1, SSE: 1}, d.Report().Open)
+		assert.Equal(t, middleware.Tally{Finite: 1, SSE: 1}, d.Report().Open)
 		r.drain()
 		_, err := r.end()
 		require.NoError(t, err)
@@ -153,7 +153,7 @@ func TestShedIsCalledOff(t *testing.T) {
 		ends := r.watchAll(100)
 		ctx, stop := context.WithCancel(context.Background())
 		time.AfterFunc(200*time.Millisecond+1, stop) // in the middle of 400 ms, the slowest pace
-		shed, err := d.Shed(ctx, middleware.Share{N: 80, Rule: policy.Rule{Spread: time.Hour}})
+		shed, err := d.Shed(ctx, middleware.ShedOptions{N: 80, Rule: policy.Rule{Spread: time.Hour}})
 		require.ErrorIs(t, err, context.Canceled)
 		assert.EqualError(t, err, "middleware: Shed: ended early: context canceled")
 		assert.InDelta(t, 40, shed.Picked, 1, "those that had been told")
@@ -185,9 +185,9 @@ func TestShedInADrain(t *testing.T) {
 				}
 				r := serve(t, d, http.HandlerFunc(quiet))
 				ends := r.watchAll(100)
-				done := make(chan middleware.Shed, 1)
+				done := make(chan middleware.ShedResult, 1)
 				go func() {
-					shed, err := d.Shed(context.Background(), middleware.Share{Fraction: 0.05, Rule: policy.Rule{
+					shed, err := d.Shed(context.Background(), middleware.ShedOptions{Fraction: 0.05, Rule: policy.Rule{
 						Spread: 20 * time.Millisecond, Timeout: 7 * time.Second, Farewell: policy.Farewell{Data: "shed"},
 					}})
 					assert.NoError(t, err)
@@ -195,15 +195,15 @@ func TestShedInADrain(t *testing.T) {
 				}()
 				time.Sleep(11 * time.Millisecond) // three have been told: at 0, 4 and 8 ms, and up to 2 ms later
 				r.drain()
-				late, err := d.Shed(context.Background(), middleware.Share{N: 1})
+				late, err := d.Shed(context.Background(), middleware.ShedOptions{N: 1})
 				assert.EqualError(t, err, "middleware: Shed: the drain has begun, and tells every stream")
 				assert.Zero(t, late)
 
 				took, err := r.end()
 				require.NoError(t, err)
 				assert.InDelta(t, 7*time.Second, took, float64(25*time.Millisecond), "those told before have the time they were told")
-				assert.Equal(t, middleware.Shed{Picked: 5, Outcomes: stream.Outcomes{Told: 5}}, <-done)
-				assert.Equal(t, stream.Outcomes{Told: 100}, d.Report().Outcomes)
+				assert.Equal(t, middleware.ShedResult{Picked: 5, Outcomes: middleware.Outcomes{Told: 5}}, <-done)
+				assert.Equal(t, middleware.Outcomes{Told: 100}, d.Report().Outcomes)
 				shed := 0
 				for _, e := range finished(ends) {
 					if strings.Contains(e.text, "data: shed") {
@@ -212,7 +212,7 @@ func TestShedInADrain(t *testing.T) {
 					}
 				}
 				assert.Equal(t, c.shed, shed)
-				_, err = d.Shed(context.Background(), middleware.Share{N: 1})
+				_, err = d.Shed(context.Background(), middleware.ShedOptions{N: 1})
 				assert.Error(t, err, "it is over")
 			})
 		})
@@ -234,9 +234,9 @@ func TestShedCountsTheStuck(t *testing.T) {
 		stuck := r.stuck("/stuck")
 		defer stuck.Close()
 		synctest.Wait()
-		done := make(chan middleware.Shed, 1)
+		done := make(chan middleware.ShedResult, 1)
 		go func() {
-			shed, err := d.Shed(context.Background(), middleware.Share{Fraction: 1, Match: func(r *stream.Response) bool {
+			shed, err := d.Shed(context.Background(), middleware.ShedOptions{Fraction: 1, Match: func(r *stream.Response) bool {
 				return r.Kind() == policy.Infinite
 			}})
 			assert.NoError(t, err)
@@ -255,14 +255,14 @@ func TestShedCountsTheStuck(t *testing.T) {
 
 func TestShedFaults(t *testing.T) {
 	d := &middleware.Drainer{}
-	for want, share := range map[string]middleware.Share{
-		"middleware: Share.Fraction is 0 and Share.N is 0; set one of them":   {},
-		"middleware: Share.Fraction is 0.5 and Share.N is 2; set one of them": {Fraction: 0.5, N: 2},
-		"middleware: Share.Fraction is 1.5; use 0 to 1":                       {Fraction: 1.5},
-		"middleware: Share.Fraction is -1; use 0 to 1":                        {Fraction: -1},
-		"middleware: Share.Fraction is NaN; use 0 to 1":                       {Fraction: math.NaN()},
-		"middleware: Share.N is -1; use zero or more":                         {N: -1},
-		"policy: Timeout is -1s; use zero or more":                            {N: 1, Rule: policy.Rule{Timeout: -time.Second}},
+	for want, share := range map[string]middleware.ShedOptions{
+		"middleware: ShedOptions.Fraction is 0 and N is 0; set one of them":   {},
+		"middleware: ShedOptions.Fraction is 0.5 and N is 2; set one of them": {Fraction: 0.5, N: 2},
+		"middleware: ShedOptions.Fraction is 1.5; use 0 to 1":                             {Fraction: 1.5},
+		"middleware: ShedOptions.Fraction is -1; use 0 to 1":                              {Fraction: -1},
+		"middleware: ShedOptions.Fraction is NaN; use 0 to 1":                             {Fraction: math.NaN()},
+		"middleware: ShedOptions.N is -1; use zero or more":                               {N: -1},
+		"policy: Timeout is -1s; use zero or more":                                        {N: 1, Rule: policy.Rule{Timeout: -time.Second}},
 	} {
 		shed, err := d.Shed(context.Background(), share)
 		assert.EqualError(t, err, want)
@@ -309,7 +309,7 @@ func TestShedClosesTheConnectionOfItsStreams(t *testing.T) {
 		_, err = io.ReadFull(events.Body, first)
 		require.NoError(t, err)
 
-		shed, err := d.Shed(context.Background(), middleware.Share{N: 1})
+		shed, err := d.Shed(context.Background(), middleware.ShedOptions{N: 1})
 		require.NoError(t, err)
 		assert.EqualValues(t, 1, shed.Told)
 		rest, err := io.ReadAll(events.Body)
@@ -335,7 +335,7 @@ func TestShedUnderAnEndedContext(t *testing.T) {
 		end := r.watch("/")
 		ended, stop := context.WithCancel(context.Background())
 		stop()
-		shed, err := d.Shed(ended, middleware.Share{N: 1, Match: func(*stream.Response) bool { t.Error("was asked"); return true }})
+		shed, err := d.Shed(ended, middleware.ShedOptions{N: 1, Match: func(*stream.Response) bool { t.Error("was asked"); return true }})
 		require.EqualError(t, err, "middleware: Shed: ended early: context canceled")
 		assert.Zero(t, shed)
 		r.drain()
@@ -350,7 +350,7 @@ func TestShedPicksNoneTooMany(t *testing.T) {
 		d := &middleware.Drainer{}
 		r := serve(t, d, http.HandlerFunc(quiet))
 		ends := r.watchAll(25)
-		shed, err := d.Shed(context.Background(), middleware.Share{Fraction: 0.28})
+		shed, err := d.Shed(context.Background(), middleware.ShedOptions{Fraction: 0.28})
 		require.NoError(t, err)
 		assert.Equal(t, 7, shed.Picked)
 		assert.Len(t, finished(ends), 7)
@@ -373,7 +373,7 @@ func TestMatchSeesStreamsOnly(t *testing.T) {
 		}))
 		slow, events := r.getAsync("/slow"), r.watch("/events")
 		synctest.Wait()
-		shed, err := d.Shed(context.Background(), middleware.Share{N: 9, Match: func(r *stream.Response) bool {
+		shed, err := d.Shed(context.Background(), middleware.ShedOptions{N: 9, Match: func(r *stream.Response) bool {
 			assert.Equal(t, "GET /events", r.Route())
 			return true
 		}})
@@ -408,9 +408,9 @@ func TestShedSparesWhatTurnsOutToBeFinite(t *testing.T) {
 		answer := make(chan transcript, 1)
 		go func() { answer <- <-r.watch("/answer") }()
 		synctest.Wait()
-		shed, err := d.Shed(context.Background(), middleware.Share{N: 2, Rule: policy.Rule{Spread: time.Hour, Order: policy.OldestFirst}})
+		shed, err := d.Shed(context.Background(), middleware.ShedOptions{N: 2, Rule: policy.Rule{Spread: time.Hour, Order: policy.OldestFirst}})
 		require.NoError(t, err)
-		assert.Equal(t, middleware.Shed{Picked: 1, Outcomes: stream.Outcomes{Told: 1}}, shed)
+		assert.Equal(t, middleware.ShedResult{Picked: 1, Outcomes: middleware.Outcomes{Told: 1}}, shed)
 		assert.True(t, (<-old).told())
 		e := <-answer
 		require.NoError(t, e.err)

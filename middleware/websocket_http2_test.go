@@ -42,7 +42,9 @@ func (w *frameStream) SetWriteDeadline(t time.Time) error {
 	if w.reset != nil {
 		w.reset.Stop()
 	}
-	w.reset = time.AfterFunc(time.Until(t), func() { w.Conn.Close() })
+	if w.reset = nil; !t.IsZero() { // which is none
+		w.reset = time.AfterFunc(time.Until(t), func() { w.Conn.Close() })
+	}
 	return nil
 }
 
@@ -196,7 +198,7 @@ func TestWebSocketOverHTTP2(t *testing.T) {
 		}, 0, "\x01\x02to\x80\x02rn", 5500 * time.Millisecond, completed},
 		"refused": {func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusForbidden)
-			assert.Equal(t, stream.HTTP, stream.From(r.Context()).Protocol())
+			assert.Equal(t, stream.HTTP, stream.From(r.Context()).Format())
 			_, _ = io.WriteString(w, "no")
 			time.Sleep(time.Second)
 			_, _ = io.WriteString(w, "!")
@@ -208,7 +210,7 @@ func TestWebSocketOverHTTP2(t *testing.T) {
 		"its handler stays": {func(w http.ResponseWriter, r *http.Request) {
 			respond(w, hi)
 			time.Sleep(3010 * time.Millisecond)
-		}, 0, hi + last + closed, 3010 * time.Millisecond, wasCut},
+		}, 0, hi + last + closed, 3010 * time.Millisecond, unanswered}, // as over HTTP/1
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -244,8 +246,8 @@ func TestWebSocketOverHTTP2WhosePeerDoesNotRead(t *testing.T) {
 		assert.Equal(t, 3*time.Second, time.Since(began))
 		report := d.Report()
 		assert.EqualValues(t, 1, report.Cut)
-		require.Len(t, report.Ends, 1)
-		assert.Equal(t, stream.WebSocket, report.Ends[0].Protocol)
+		require.Len(t, report.Aborted, 1)
+		assert.Equal(t, stream.WebSocket, report.Aborted[0].Format)
 	})
 }
 
@@ -272,7 +274,7 @@ func TestWebSocketOverHTTP2IsTracked(t *testing.T) {
 				require.NoError(t, err)
 				synctest.Wait()
 				assert.Zero(t, s.Idle())
-				assert.Equal(t, stream.WebSocket, s.Protocol())
+				assert.Equal(t, stream.WebSocket, s.Format())
 				if kind == policy.Finite {
 					said, took := drainOne(t, d, peer, 0)
 					assert.Empty(t, said)

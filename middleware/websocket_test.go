@@ -40,7 +40,7 @@ func TestWebSocketIsToldAndWaitedFor(t *testing.T) {
 				assert.Equal(t, &websocket.CloseError{Code: 4001, Text: "bye"}, closeOf(t, err))
 				report := r.endsAfter(2 * time.Second)
 				assert.EqualValues(t, 1, report.Told)
-				assert.Equal(t, stream.Tally{WebSocket: 1}, report.Found)
+				assert.Equal(t, middleware.Tally{WebSocket: 1}, report.Found)
 			})
 		})
 	}
@@ -159,7 +159,7 @@ func TestWebSocketPeerThatDoesNotAnswer(t *testing.T) {
 		report := r.endsAfter(3 * time.Second)
 		assert.EqualValues(t, 1, report.Unanswered)
 		assert.Equal(t, 2*time.Second, handled.Sub(r.began), "the handler's read ends at the cancel")
-		assert.Empty(t, report.Ends)
+		assert.Empty(t, report.Aborted)
 	})
 }
 
@@ -232,10 +232,10 @@ func TestWebSocketWhosePeerDoesNotRead(t *testing.T) {
 		report := r.endsAfter(3 * time.Second)
 		assert.EqualValues(t, 1, report.Told)
 		assert.EqualValues(t, 1, report.Cut)
-		require.Len(t, report.Ends, 1)
-		assert.Equal(t, "/flood", report.Ends[0].Route)
-		assert.Equal(t, stream.WebSocket, report.Ends[0].Protocol)
-		assert.Equal(t, 3*time.Second, report.Ends[0].Idle, "since its last byte, not since its last whole frame")
+		require.Len(t, report.Aborted, 1)
+		assert.Equal(t, "/flood", report.Aborted[0].Route)
+		assert.Equal(t, stream.WebSocket, report.Aborted[0].Format)
+		assert.Equal(t, 3*time.Second, report.Aborted[0].Idle, "since its last byte, not since its last whole frame")
 	})
 }
 

@@ -9,119 +9,83 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/policy"
-	"github.com/lastcall-go/lastcall/stream"
 )
 
-// errOver is what a write meets that comes after its handler returned. net/http
-// leaves that undefined; its buffers belong to another request by then.
-var errOver = fmt.Errorf("middleware: response used after the handler returned: %w", http.ErrHandlerTimeout)
+// errEnded is what a write returns that comes after its handler has returned. net/http leaves that undefined; its buffers
+// belong to another request by then.
+var errEnded = fmt.Errorf("middleware: response used after the handler returned: %w", http.ErrHandlerTimeout)
 
-// errCut is what a write meets that comes after the cut.
+// errCut is what a write returns that comes after the cut.
 var errCut = fmt.Errorf("middleware: write to a response that the drain has cut: %w", net.ErrClosed)
 
 // writeHeader is the handler's WriteHeader.
-func (x *exchange) writeHeader(code int) {
-	if !x.turn.take() {
-		if x.isAround() {
-			x.w.WriteHeader(code)
+func (x *exchange) writeHeader(status int) {
+	if !x.acquire() {
+		if x.outerMayWrite() {
+			x.w.WriteHeader(status)
 		}
 		return
 	}
-	defer x.yield()
+	defer x.release()
 	switch {
-	case x.said:
+	case x.farewellWritten:
 		return
-	case x.hijacked() && x.complain("response.WriteHeader on hijacked connection"):
+	case x.conn != nil && x.logMisuse("response.WriteHeader on hijacked connection"):
 		return
-	case x.committed && x.complain("superfluous response.WriteHeader call"):
+	case x.committed && x.logMisuse("superfluous response.WriteHeader call"):
 		return
-	case code >= 200 && code <= 999 || code == http.StatusSwitchingProtocols:
-		x.commit(code)
-	} // else informational, which is neither final nor a sign of anything, or a panic's to be
-	x.w.WriteHeader(code)
-}
-
-// header is the handler's Header. What comes into it after the commit doesn't go
-// out, so a look that was put off is due first. net/http's own Header, too, is not
-// for use beside a Write: so committed and looked may be read without the turn.
-func (x *exchange) header() http.Header {
-	if x.inside == innerUntouched {
-		x.inside = innerAsked
-		if x.committed && !x.looked && x.turn.take() {
-			x.look()
-			x.yield()
-		}
-	}
-	return x.w.Header()
-}
-
-// commit takes note that a final status is about to go out. The turn must be
-// held by the caller.
-func (x *exchange) commit(code int) {
-	if x.committed || x.hijacked() {
-		return
-	}
-	x.committed, x.code = true, int16(code)
-	x.late = x.Cancelled()
-	x.bodiless = x.Request().Method == http.MethodHead || code == http.StatusNoContent || code == http.StatusNotModified
-	draining := x.d.draining()
-	if draining && code != http.StatusSwitchingProtocols {
-		x.w.Header().Set("Connection", "close") // RFC 9112, section 9.6; over HTTP/2 net/http sends GOAWAY for it
-	}
-	switch {
-	case x.inside == innerUntouched && !draining:
-	case x.inside == innerForeign && len(x.w.Header()) == 0 && x.Request().Method != http.MethodConnect:
-		x.looked, x.inside = true, innerMute // it says nothing but what the response is taken for anyway
-	default:
-		x.look()
+	case status >= 200 && status <= 999 || status == http.StatusSwitchingProtocols:
+		x.commit(status)
+	} // else it is informational, which is neither final nor says what comes, or net/http panics on it
+	x.w.WriteHeader(status)
+	if x.connect != nil && x.committed {
+		x.connect.acceptIf(status)
 	}
 }
 
-// look takes from the header what kind of response this is. It is put off while the
-// handler has not asked for the header: it has set nothing in it then, somebody
-// around us may have, and net/http would make a copy for our asking. When the header
-// leaves, where we know when that is, is early enough. The turn must be held by the
-// caller.
-func (x *exchange) look() {
-	x.looked = true
+// commit notes that a final status is about to go out, and takes from the header what kind of response this is. The lock
+// must be held.
+func (x *exchange) commit(status int) {
+	if x.committed || x.conn != nil {
+		return
+	}
+	x.committed, x.status = true, status
+	x.afterCancel = x.Canceled()
+	head := x.Request().Method == http.MethodHead
+	x.noBody = head || status == http.StatusNoContent || status == http.StatusNotModified
 	h := x.w.Header()
-	if length := firstValue(h, "Content-Length"); length != "" {
-		if n, err := strconv.ParseInt(length, 10, 64); err == nil {
-			x.declared = n
+	if x.d.draining() && status != http.StatusSwitchingProtocols {
+		h.Set("Connection", "close") // RFC 9112, section 9.6; over HTTP/2 net/http sends GOAWAY for it
+	}
+	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil {
+		x.declared = n
+	}
+	kind, speaks := policy.Finite, format.HTTP
+	// A body of a known length ends by itself. The handler of a HEAD may run on like that of the GET, though nobody sees
+	// what it writes.
+	if x.declared < 0 && (!x.noBody || head) {
+		body, infinite := format.Recognize(h)
+		if infinite {
+			kind = policy.Infinite
+		}
+		if body != nil && !x.noBody {
+			x.body, speaks = body, body.Name()
 		}
 	}
-	kind, protocol := policy.Finite, stream.HTTP
-	// A body of a known length ends by itself. A HEAD's handler may run on like
-	// that of the GET, though nobody sees what it writes.
-	if x.declared < 0 && (!x.bodiless || x.Request().Method == http.MethodHead) {
-		kind, protocol = x.recognise(h)
-	}
-	if x.tail.followed() && (x.bodiless || x.written > 0 && x.tail.follow != &x.events) {
-		x.tail.follow, protocol = nil, stream.HTTP // what we haven't seen we can't follow
-	}
-	x.Settle(kind, protocol, x.req.Pattern)
+	x.SetShape(kind, speaks, x.req.Pattern)
 }
 
-// firstValue is h.Get for a name in its canonical form, which Get would bring it into
-// anew each time: that takes longer than to find it.
-func firstValue(h http.Header, name string) string {
-	if values := h[name]; len(values) > 0 {
-		return values[0]
-	}
-	return ""
-}
-
-// begin is what each write does first: it tells whether the body's next n bytes
-// are swallowed or refused instead of written, and with what answer. The turn
-// must be held by the caller.
-func (x *exchange) begin(n int) (answer int, err error, instead bool) {
+// beforeWrite is what each write begins with. It reports whether the next n bytes of the body are swallowed or refused
+// instead of being written, and what the write returns then. The lock must be held.
+func (x *exchange) beforeWrite(n int) (answer int, err error, instead bool) {
 	switch {
-	case x.cut.Load():
-		return 0, errCut, true // so that one who hears of nothing else ends
-	case x.said:
+	case x.wasCut.Load():
+		return 0, errCut, true // so that a handler ends that hears of nothing else
+	case x.farewellWritten:
 		return n, nil, true
-	case n > 0 && x.hijacked() && x.complain("response.Write on hijacked connection"):
+	case n > 0 && x.conn != nil && x.logMisuse("response.Write on hijacked connection"):
 		return 0, http.ErrHijacked, true
 	}
 	x.commit(http.StatusOK)
@@ -130,87 +94,79 @@ func (x *exchange) begin(n int) (answer int, err error, instead bool) {
 
 // write is the handler's Write.
 func (x *exchange) write(p []byte) (int, error) {
-	if !x.turn.take() {
-		if x.isAround() {
+	if x.connect != nil && x.connect.isAccepted() {
+		return x.connect.Write(p)
+	}
+	if !x.acquire() {
+		if x.outerMayWrite() {
 			return x.w.Write(p)
 		}
-		return x.tooLate(len(p))
+		return x.writeAfterEnd(len(p))
 	}
-	defer x.yield()
-	if n, err, instead := x.begin(len(p)); instead {
+	defer x.release()
+	if n, err, instead := x.beforeWrite(len(p)); instead {
 		return n, err
 	}
-	if x.tail.awaited() && x.tail.followed() {
-		return x.writeThenSay(p)
+	if x.body != nil && x.farewell.Load() != nil {
+		return x.writeAroundFarewell(p)
 	}
-	return x.pass(p)
+	return x.writeThrough(p)
 }
 
-// tooLate answers a write of n bytes that comes when the turn is over. Whether
-// the farewell was said doesn't change any more.
-func (x *exchange) tooLate(n int) (int, error) {
-	if x.said || x.turn.state.Load() == turnAnswered {
+// writeAfterEnd returns what a write of n bytes returns that comes after the handler has returned.
+func (x *exchange) writeAfterEnd(n int) (int, error) {
+	if x.farewellWritten || x.answered {
 		return n, nil
 	}
-	return 0, errOver
+	return 0, errEnded
 }
 
-// inOneGo is how long a body can be that net/http holds back until its handler
-// returns or flushes. What is longer it sends in pieces.
-const inOneGo = 2048
-
-// wrote counts what was written. What net/http may hold back hasn't moved yet, and
-// needs no look at the clock, which for a short body would be the dearest part. What
-// another writer holds back we can't know, so with one a stream's counts as moved at
-// once.
-func (x *exchange) wrote(n int64) {
-	x.written += n
-	if n > inOneGo-int64(x.held) || n > 0 && x.inside >= innerForeign && x.tail != nil {
-		x.moved()
-	} else {
-		x.held += int16(n)
-	}
-}
-
-func (x *exchange) moved() {
-	x.held = 0
-	x.touch()
-}
-
-// pass writes to the one inside, and follows.
-func (x *exchange) pass(p []byte) (int, error) {
-	if !x.looked && x.written+int64(len(p)) > inOneGo {
-		x.look() // the header goes out with this
-	}
+// writeThrough writes p to the wrapped writer. The lock must be held.
+func (x *exchange) writeThrough(p []byte) (int, error) {
 	n, err := x.w.Write(p)
 	x.wrote(int64(n))
-	switch {
-	case x.tail.followed():
-		_, _ = x.tail.follow.Write(p[:n])
-	case !x.looked: // it may turn out to be an event stream
-		_, _ = x.events.Write(p[:n])
+	if x.body != nil {
+		_, _ = x.body.Write(p[:n])
 	}
 	return n, err
 }
 
-// writeString is the handler's WriteString. It makes no copy of s: a writer must
-// not change what it is given (see [io.Writer]).
+// netHTTPBuffer is how long a body can be that net/http holds back until its handler returns or flushes. What is longer it
+// sends in pieces.
+const netHTTPBuffer = 2048
+
+// wrote counts n bytes of the body that were written. What net/http may hold back hasn't moved yet. What another writer
+// holds back we can't know, so with one a stream's bytes count as moved at once. The lock must be held.
+func (x *exchange) wrote(n int64) {
+	x.written += n
+	x.unflushed += n
+	if x.unflushed > netHTTPBuffer || n > 0 && !x.netHTTP1 && x.body != nil {
+		x.moved()
+	}
+}
+
+func (x *exchange) moved() {
+	x.unflushed = 0
+	x.touch()
+}
+
+// writeString is the handler's WriteString. It makes no copy of s, since a writer must not change what it is given (see
+// [io.Writer]).
 func (x *exchange) writeString(s string) (int, error) {
 	return x.write(unsafe.Slice(unsafe.StringData(s), len(s)))
 }
 
-// readFrom is the handler's ReadFrom. A file or a connection that isn't followed
-// goes to net/http whole, which may let the kernel copy it (sendfile, splice).
-// Of anything else net/http would make writes too.
+// readFrom is the handler's ReadFrom. A file or a connection whose bytes needn't be followed goes to net/http whole, which
+// may let the kernel copy it (sendfile, splice). Of anything else net/http would make writes, too.
 func (x *exchange) readFrom(src io.Reader) (int64, error) {
-	if !forKernel(src) || !x.turn.take() {
+	if !kernelCanCopy(src) || !x.acquire() {
 		return io.Copy(writerOnly{x}, src)
 	}
 	var first int64
 	if !x.committed {
-		// The first bytes go by themselves, as in net/http: a source that fails
-		// before them must not have committed us to a 200.
-		x.yield()
+		// The first bytes go by themselves, as in net/http: a source that fails before them must not have committed us to a
+		// 200.
+		x.release()
 		var err error
 		if first, err = io.CopyN(writerOnly{x}, src, sniffed); err != nil {
 			if err == io.EOF {
@@ -218,21 +174,17 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 			}
 			return first, err
 		}
-		if !x.turn.take() {
-			return first, errOver
+		if !x.acquire() {
+			return first, errEnded
 		}
 	}
 	inner, ok := x.w.(io.ReaderFrom)
-	whole := ok && !x.said && !x.cut.Load() && !x.hijacked()
-	if whole && !x.looked {
-		x.look() // what goes past us can't be followed later
-	}
-	if !whole || x.tail.followed() {
-		x.yield()
+	if !ok || x.body != nil || x.farewellWritten || x.wasCut.Load() || x.conn != nil {
+		x.release()
 		n, err := io.Copy(writerOnly{x}, src)
 		return first + n, err
 	}
-	defer x.yield()
+	defer x.release()
 	n, err := inner.ReadFrom(src)
 	x.wrote(n)
 	return first + n, err
@@ -241,9 +193,9 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 // sniffed is how many bytes net/http looks at for a Content-Type.
 const sniffed = 512
 
-// forKernel tells whether the kernel may be able to copy from src by itself. A
-// file comes as more than one type: io.Copy has os hide its WriteTo.
-func forKernel(src io.Reader) bool {
+// kernelCanCopy reports whether the kernel may be able to copy from src by itself. A file comes as more than one type:
+// io.Copy has os hide its WriteTo.
+func kernelCanCopy(src io.Reader) bool {
 	if limited, ok := src.(*io.LimitedReader); ok {
 		src = limited.R
 	}
@@ -256,34 +208,27 @@ type writerOnly struct{ x *exchange }
 
 func (w writerOnly) Write(p []byte) (int, error) { return w.x.write(p) }
 
-// flushError is the handler's Flush, with the error of the one inside.
-func (x *exchange) flushError() error {
-	if !x.turn.take() {
-		if x.isAround() {
-			return x.flush()
+// flush is the handler's Flush, with the error of the wrapped writer's.
+func (x *exchange) flush() error {
+	if x.connect != nil && x.connect.isAccepted() {
+		_, err := x.connect.Write(nil) // nothing is held back
+		return err
+	}
+	if !x.acquire() {
+		if x.outerMayWrite() {
+			return x.control().Flush()
 		}
-		_, err := x.tooLate(0)
+		_, err := x.writeAfterEnd(0)
 		return err
 	}
-	defer x.yield()
-	if _, err, instead := x.begin(0); instead {
+	defer x.release()
+	if _, err, instead := x.beforeWrite(0); instead {
 		return err
-	}
-	switch {
-	case !x.looked:
-		x.look()
-	case x.inside == innerMute:
-		x.inside = innerForeign
-		x.Settle(policy.Finite, stream.HTTP, x.req.Pattern) // it is there to stay, so that somebody may ask what it is
 	}
 	x.flushed = true
-	err := x.flush()
+	err := x.control().Flush()
 	if err == nil {
 		x.moved()
 	}
 	return err
 }
-
-// flush flushes the writer inside, or what that one unwraps to. The turn must be
-// held by the caller.
-func (x *exchange) flush() error { return http.NewResponseController(x.w).Flush() }

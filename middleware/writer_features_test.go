@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/lastcall-go/lastcall/middleware"
-	"github.com/lastcall-go/lastcall/stream"
 )
 
 // writers returns a writer for each combination of the optional interfaces.
@@ -308,7 +307,7 @@ func TestFlushFoundByUnwrappingIsTracked(t *testing.T) {
 				}
 				assert.NoError(t, ended)
 				report := r.endsAfter(3 * time.Second)
-				assert.Equal(t, stream.Tally{SSE: 1}, report.Found)
+				assert.Equal(t, middleware.Tally{SSE: 1}, report.Found)
 				assert.EqualValues(t, 1, report.Told)
 			})
 		})

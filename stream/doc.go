@@ -1,17 +1,12 @@
-// Package stream holds the tracked response: what lastcall knows of one
-// exchange from before its handler runs until no byte of it can be written any
-// more, and what that handler may ask and say about it.
+// Package stream is what a handler may ask and say about its own response while package middleware tracks it. All of it
+// is harmless where nothing is tracked:
 //
-// A handler uses a handful of functions, all of them harmless where nothing is
-// tracked:
+//	stream.Tag(ctx, policy.Finite) // this event stream ends by itself: let it finish
+//	<-stream.Draining(ctx)         // the response should wind up
+//	stream.Deadline(ctx)           // when its context will be canceled
+//	stream.OnFarewell(ctx, f)      // what its client is told
+//	context.Cause(ctx)             // is ErrDraining once the drain has canceled the context
 //
-//	stream.Tag(ctx, policy.Finite)   // this event stream ends by itself: let it finish
-//	<-stream.Draining(ctx)           // it is this response's turn to wind up
-//	stream.Deadline(ctx)             // when its context will be cancelled
-//	stream.OnFarewell(ctx, f)        // what its client is told
-//	context.Cause(ctx)               // is ErrDraining once the drain has done so
-//
-// The rest ([Registry], [Entry], [Link]) is the drain's side, which package
-// middleware works with, and which may change with it in any release. Package stream writes no byte to any connection,
-// starts no goroutine and keeps no clock running for an idle response.
+// ctx is the context of the handler's request, or one made from it. Package stream writes no byte to any connection,
+// starts no goroutine and keeps no timer.
 package stream

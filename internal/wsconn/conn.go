@@ -40,6 +40,10 @@ type Options struct {
 	// needs one, since its Close would first try, for up to 5 seconds, to write TLS's own goodbye.
 	Abort func()
 
+	// BeforeFarewell, if set, is called when a farewell is about to be written, and reports whether it still may be; else
+	// the farewell is forgotten, and can be asked for again. It must not block.
+	BeforeFarewell func() bool
+
 	// OnClose, if set, is called exactly once, with no lock held, when the connection is closed and the handler has
 	// called Close: its State is final then, and no goroutine of the Conn is left but the caller. It must not block.
 	OnClose func()
@@ -52,12 +56,13 @@ type Options struct {
 // Until one of these is called, a Conn is transparent: same bytes, same errors, same deadlines. It has no goroutine and no
 // timer that runs while it is idle, and allocates nothing in Read and Write.
 type Conn struct {
-	inner     net.Conn
-	abort     func()
-	onClose   func()
-	coalesces bool // the beginning of a frame waits for its rest
-	born      time.Time
-	lastByte  atomic.Int64 // nanoseconds from born to the last byte
+	inner          net.Conn
+	abort          func()
+	beforeFarewell func() bool
+	onClose        func()
+	coalesces      bool // the beginning of a frame waits for its rest
+	born           time.Time
+	lastByte       atomic.Int64 // nanoseconds from born to the last byte
 
 	// Locks are taken in this order: lingering, reading, writing, mu.
 
@@ -95,8 +100,8 @@ type Conn struct {
 // hidden, but for CloseWrite: see [Conn.Handle].
 func New(inner net.Conn, o Options) *Conn {
 	c := &Conn{
-		inner:     inner,
-		abort:     o.Abort,
+		inner: inner,
+		abort: o.Abort, beforeFarewell: o.BeforeFarewell,
 		onClose:   o.OnClose,
 		coalesces: coalesces(inner),
 		born:      time.Now(),

@@ -6,7 +6,8 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// Farewell asks for f to be written, expanded for a client whose reconnect slot is retry. Only the first call counts.
+// Farewell asks for f to be written, expanded for a client whose reconnect slot is retry. A later call replaces it, as long
+// as it isn't written.
 //
 // If no Write is under way and the outgoing bytes stand at a boundary, Farewell writes it, and may block on a peer that
 // doesn't read, until Cut: call it on a goroutine of its own. Else it returns at once, and the Write that reaches the
@@ -16,18 +17,13 @@ import (
 func (c *Conn) Farewell(f policy.Farewell, retry time.Duration) {
 	f = f.Expand(retry)
 	c.mu.Lock()
-	first := c.farewell == nil
-	if first {
-		if c.dropMessage {
-			f.Message = ""
-		}
-		c.farewell = &f
+	if c.dropMessage {
+		f.Message = ""
 	}
+	c.farewell = &f
 	c.mu.Unlock()
-	if first {
-		c.pending.Store(true)
-		c.flushPending()
-	}
+	c.pending.Store(true)
+	c.flushPending()
 }
 
 // DropMessage gives up waiting for a message boundary: the farewell's message is left out, and its Close frame goes alone
@@ -92,6 +88,10 @@ func (c *Conn) dueFarewell() *policy.Farewell {
 // writeFarewell writes f, unless the connection has ended meanwhile. The caller holds writing, and the outgoing bytes stand
 // at a boundary.
 func (c *Conn) writeFarewell(f *policy.Farewell) {
+	if c.beforeFarewell != nil && !c.beforeFarewell() {
+		c.forgetFarewell(f)
+		return
+	}
 	if !c.beginFarewell() {
 		return
 	}
@@ -105,6 +105,15 @@ func (c *Conn) writeFarewell(f *policy.Farewell) {
 	c.halfClose()
 	if c.State().Answered {
 		c.takeReading() // the handshake is complete: a Read that is pending would wait for nothing
+	}
+}
+
+// forgetFarewell takes back that f was asked for, unless another one has been asked for since.
+func (c *Conn) forgetFarewell(f *policy.Farewell) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.farewell == f {
+		c.farewell, c.dropMessage = nil, false
 	}
 }
 

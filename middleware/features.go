@@ -7,11 +7,11 @@ import (
 	"net/http"
 )
 
-// abilities are the optional interfaces that a writer has.
-type abilities uint8
+// features are the optional interfaces that a writer has.
+type features uint8
 
 const (
-	canFlush abilities = 1 << iota
+	canFlush features = 1 << iota
 	canHijack
 	canNotify
 	canRead
@@ -21,7 +21,7 @@ const (
 	ofHTTP2 = canFlush | canNotify | canPush
 )
 
-func abilitiesOf(w http.ResponseWriter) (has abilities) {
+func featuresOf(w http.ResponseWriter) (has features) {
 	if _, ok := w.(http.Flusher); ok {
 		has |= canFlush
 	}
@@ -41,103 +41,98 @@ func abilitiesOf(w http.ResponseWriter) (has abilities) {
 	return has
 }
 
-// A face is the http.ResponseWriter that a handler gets: an exchange with exactly
-// those optional interfaces that the writer inside has. A false Flusher makes a
-// stream that never arrives, a false Hijacker a 101 that nobody follows up, a
-// missing CloseNotifier a panic in gin. What else the one inside can do is
-// reached through Unwrap, as [http.ResponseController] does: see controls.
-// WriteString is always there:
-// where the one inside lacks it, it is Write. A face with Flush has FlushError,
-// so that no error of a flush is lost.
+// writer returns what the handler writes to: a writer with exactly those optional interfaces that the wrapped one has. A
+// false Flusher makes a stream that never arrives, a false Hijacker a 101 that nobody follows up, a missing CloseNotifier a
+// panic in gin. What else the wrapped one can do is reached through Unwrap, as [http.ResponseController] does: see controls.
+// WriteString is always there: where the wrapped one lacks it, it is Write. A writer with Flush has FlushError, so that no
+// error of a flush is lost.
 //
-// Those that net/http's own writers wear hold one pointer, which costs no
-// allocation. The rest, for the writers of other middleware, are put together
-// from parts.
-func (x *exchange) face(has abilities) http.ResponseWriter {
-	if has == ofHTTP1 { // most are
-		return http1Face{flushFace{plainFace{x}}}
-	}
-	p := plainFace{x}
-	f, h, c, r, s := flushFace{p}, hijacker{x}, notifier{x}, reader{x}, pusher{x}
-	switch has {
+// The writers that stand for net/http's own hold one pointer, which costs no allocation. The rest, for the writers of other
+// middleware, are put together from parts.
+func (x *exchange) writer() http.ResponseWriter {
+	p := plainWriter{x}
+	f, h, c, r, s := flushWriter{p}, hijacker{x}, notifier{x}, reader{x}, pusher{x}
+	switch featuresOf(x.w) {
+	case ofHTTP1:
+		return http1Writer{f}
 	case ofHTTP2:
-		return http2Face{f}
+		return http2Writer{f}
 	case canFlush:
 		return f
 	case canFlush | canHijack:
 		return struct {
-			flushFace
+			flushWriter
 			hijacker
 		}{f, h}
 	case canFlush | canNotify:
 		return struct {
-			flushFace
+			flushWriter
 			notifier
 		}{f, c}
 	case canFlush | canRead:
 		return struct {
-			flushFace
+			flushWriter
 			reader
 		}{f, r}
 	case canFlush | canPush:
 		return struct {
-			flushFace
+			flushWriter
 			pusher
 		}{f, s}
 	case canFlush | canHijack | canNotify:
 		return struct {
-			flushFace
+			flushWriter
 			hijacker
 			notifier
 		}{f, h, c}
 	case canFlush | canHijack | canRead:
 		return struct {
-			flushFace
+			flushWriter
 			hijacker
 			reader
 		}{f, h, r}
 	case canFlush | canHijack | canPush:
 		return struct {
-			flushFace
+			flushWriter
 			hijacker
 			pusher
 		}{f, h, s}
 	case canFlush | canNotify | canRead:
 		return struct {
-			flushFace
+			flushWriter
 			notifier
 			reader
 		}{f, c, r}
 	case canFlush | canRead | canPush:
 		return struct {
-			flushFace
+			flushWriter
 			reader
 			pusher
 		}{f, r, s}
 	case canFlush | canHijack | canNotify | canPush:
 		return struct {
-			flushFace
+			flushWriter
 			hijacker
 			notifier
 			pusher
 		}{f, h, c, s}
 	case canFlush | canHijack | canRead | canPush:
 		return struct {
-			flushFace
+			flushWriter
 			hijacker
 			reader
 			pusher
 		}{f, h, r, s}
 	case canFlush | canNotify | canRead | canPush:
 		return struct {
-			flushFace
+			flushWriter
 			notifier
 			reader
 			pusher
 		}{f, c, r, s}
 	case canFlush | canHijack | canNotify | canRead | canPush:
 		return struct {
-			flushFace
+			flushWriter
 			hijacker
 			notifier
 			reader
@@ -145,91 +140,91 @@ func (x *exchange) face(has abilities) http.ResponseWriter {
 		}{f, h, c, r, s}
 	case canHijack:
 		return struct {
-			plainFace
+			plainWriter
 			hijacker
 		}{p, h}
 	case canNotify:
 		return struct {
-			plainFace
+			plainWriter
 			notifier
 		}{p, c}
 	case canRead:
 		return struct {
-			plainFace
+			plainWriter
 			reader
 		}{p, r}
 	case canPush:
 		return struct {
-			plainFace
+			plainWriter
 			pusher
 		}{p, s}
 	case canHijack | canNotify:
 		return struct {
-			plainFace
+			plainWriter
 			hijacker
 			notifier
 		}{p, h, c}
 	case canHijack | canRead:
 		return struct {
-			plainFace
+			plainWriter
 			hijacker
 			reader
 		}{p, h, r}
 	case canHijack | canPush:
 		return struct {
-			plainFace
+			plainWriter
 			hijacker
 			pusher
 		}{p, h, s}
 	case canNotify | canRead:
 		return struct {
-			plainFace
+			plainWriter
 			notifier
 			reader
 		}{p, c, r}
 	case canNotify | canPush:
 		return struct {
-			plainFace
+			plainWriter
 			notifier
 			pusher
 		}{p, c, s}
 	case canRead | canPush:
 		return struct {
-			plainFace
+			plainWriter
 			reader
 			pusher
 		}{p, r, s}
 	case canHijack | canNotify | canRead:
 		return struct {
-			plainFace
+			plainWriter
 			hijacker
 			notifier
 			reader
 		}{p, h, c, r}
 	case canHijack | canNotify | canPush:
 		return struct {
-			plainFace
+			plainWriter
 			hijacker
 			notifier
 			pusher
 		}{p, h, c, s}
 	case canHijack | canRead | canPush:
 		return struct {
-			plainFace
+			plainWriter
 			hijacker
 			reader
 			pusher
 		}{p, h, r, s}
 	case canNotify | canRead | canPush:
 		return struct {
-			plainFace
+			plainWriter
 			notifier
 			reader
 			pusher
 		}{p, c, r, s}
 	case canHijack | canNotify | canRead | canPush:
 		return struct {
-			plainFace
+			plainWriter
 			hijacker
 			notifier
 			reader
@@ -239,37 +234,37 @@ func (x *exchange) face(has abilities) http.ResponseWriter {
 	return p
 }
 
-// plainFace is what every face has.
-type plainFace struct{ x *exchange }
+// plainWriter has what every writer has.
+type plainWriter struct{ x *exchange }
 
-func (f plainFace) Header() http.Header               { return f.x.header() }
-func (f plainFace) WriteHeader(code int)              { f.x.writeHeader(code) }
-func (f plainFace) Write(p []byte) (int, error)       { return f.x.write(p) }
-func (f plainFace) WriteString(s string) (int, error) { return f.x.writeString(s) }
-func (f plainFace) Unwrap() http.ResponseWriter       { return f.x.controls() }
+func (f plainWriter) Header() http.Header               { return f.x.w.Header() }
+func (f plainWriter) WriteHeader(code int)              { f.x.writeHeader(code) }
+func (f plainWriter) Write(p []byte) (int, error)       { return f.x.write(p) }
+func (f plainWriter) WriteString(s string) (int, error) { return f.x.writeString(s) }
+func (f plainWriter) Unwrap() http.ResponseWriter       { return f.x.controls() }
 
-// flushFace is a recorder's.
-type flushFace struct{ plainFace }
+// flushWriter stands for a recorder, say.
+type flushWriter struct{ plainWriter }
 
-func (f flushFace) Flush()            { _ = f.x.flushError() }
-func (f flushFace) FlushError() error { return f.x.flushError() }
+func (f flushWriter) Flush()            { _ = f.x.flush() }
+func (f flushWriter) FlushError() error { return f.x.flush() }
 
-// http1Face is that of an HTTP/1 response.
-type http1Face struct{ flushFace }
+// http1Writer stands for net/http's own writer for HTTP/1.
+type http1Writer struct{ flushWriter }
 
-func (f http1Face) Hijack() (net.Conn, *bufio.ReadWriter, error) { return f.x.hijack() }
-func (f http1Face) CloseNotify() <-chan bool                     { return notifier{f.x}.CloseNotify() }
-func (f http1Face) ReadFrom(src io.Reader) (int64, error)        { return f.x.readFrom(src) }
+func (f http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) { return f.x.hijack() }
+func (f http1Writer) CloseNotify() <-chan bool                     { return notifier{f.x}.CloseNotify() }
+func (f http1Writer) ReadFrom(src io.Reader) (int64, error)        { return f.x.readFrom(src) }
 
-// http2Face is that of an HTTP/2 response.
-type http2Face struct{ flushFace }
+// http2Writer stands for net/http's own writer for HTTP/2.
+type http2Writer struct{ flushWriter }
 
-func (f http2Face) CloseNotify() <-chan bool { return notifier{f.x}.CloseNotify() }
-func (f http2Face) Push(target string, o *http.PushOptions) error {
+func (f http2Writer) CloseNotify() <-chan bool { return notifier{f.x}.CloseNotify() }
+func (f http2Writer) Push(target string, o *http.PushOptions) error {
 	return pusher{f.x}.Push(target, o)
 }
 
-// The parts of all other faces.
+// The parts of all other writers.
 type (
 	hijacker struct{ in *exchange }
 	notifier struct{ in *exchange }

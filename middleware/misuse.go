@@ -8,13 +8,12 @@ import (
 	"strings"
 )
 
-// complain logs what net/http logs when a handler misuses its writer. net/http
-// names the caller, which would be us, where the user wants to know the line of
-// theirs. It reports false, and does nothing, where the writer inside isn't
-// net/http's for HTTP/1 and may see to it differently.
-func (x *exchange) complain(what string) bool {
+// logMisuse logs what net/http logs when a handler misuses its writer. net/http names the caller, which would be us, where
+// the user wants to know the line of theirs. It reports false, and does nothing, where the wrapped writer isn't net/http's
+// for HTTP/1 and may handle that differently.
+func (x *exchange) logMisuse(what string) bool {
 	srv, ok := x.req.Context().Value(http.ServerContextKey).(*http.Server)
-	if !ok || x.inside >= innerForeign {
+	if !ok || !x.netHTTP1 {
 		return false
 	}
 	logf := log.Printf
@@ -26,8 +25,7 @@ func (x *exchange) complain(what string) bool {
 	return true
 }
 
-// callerOutside gives the nearest caller whose function has none of the
-// prefixes.
+// callerOutside returns the nearest caller whose function has none of the prefixes.
 func callerOutside(prefixes ...string) runtime.Frame {
 	var pc [32]uintptr
 	frames := runtime.CallersFrames(pc[:runtime.Callers(2, pc[:])])

@@ -1,4 +1,4 @@
-package stream_test
+package tracked_test
 
 import (
 	"context"
@@ -9,18 +9,18 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
-	"github.com/lastcall-go/lastcall/stream"
 )
 
 // track begins a response in a registry of its own.
-func track(t testing.TB, parent context.Context) (*stream.Entry, *stream.Registry) {
+func track(t testing.TB, parent context.Context) (*tracked.Response, *tracked.Registry) {
 	t.Helper()
-	g, e := new(stream.Registry), new(stream.Entry)
-	if !e.Track(g, request(parent), new(policy.Rule), nil) {
+	g, r := new(tracked.Registry), new(tracked.Response)
+	if !r.Begin(g, request(parent), new(policy.Rule), nil) {
 		t.Fatal("not admitted")
 	}
-	return e, g
+	return r, g
 }
 
 func TestContextIsItsParents(t *testing.T) {
@@ -28,15 +28,15 @@ func TestContextIsItsParents(t *testing.T) {
 	deadline := time.Now().Add(time.Hour)
 	parent, cancel := context.WithDeadline(context.WithValue(context.Background(), key{}, "value"), deadline)
 	defer cancel()
-	e, _ := track(t, parent)
+	r, _ := track(t, parent)
 	for _, looked := range []string{"before anybody waits on it", "after"} {
-		ctx := e.Context()
+		ctx := r.Context()
 		at, ok := ctx.Deadline()
 		assert.True(t, ok, looked)
 		assert.Equal(t, deadline, at, looked)
 		assert.Equal(t, "value", ctx.Value(key{}), looked)
 		assert.NoError(t, ctx.Err(), looked)
-		assert.Same(t, &e.Response, stream.From(ctx), looked)
+		assert.Same(t, r, tracked.From(ctx), looked)
 		assert.NoError(t, context.Cause(ctx), looked)
 		ctx.Done()
 	}
@@ -47,8 +47,8 @@ func TestContextEndsWithItsParent(t *testing.T) {
 	for name, wait := range map[string]bool{"waited on": true, "not waited on": false} {
 		t.Run(name, func(t *testing.T) {
 			parent, cancel := context.WithCancelCause(context.Background())
-			e, _ := track(t, parent)
-			ctx := e.Context()
+			r, _ := track(t, parent)
+			ctx := r.Context()
 			if wait {
 				ctx.Done()
 			}
@@ -56,37 +56,37 @@ func TestContextEndsWithItsParent(t *testing.T) {
 			<-ctx.Done()
 			assert.ErrorIs(t, ctx.Err(), context.Canceled)
 			assert.Equal(t, gone, context.Cause(ctx))
-			e.Cancel() // comes too late to be the cause
+			r.Cancel() // comes too late to be the cause
 			assert.Equal(t, gone, context.Cause(ctx))
 		})
 	}
 }
 
 func TestCancelReachesDerivedContexts(t *testing.T) {
-	e, _ := track(t, context.Background())
-	before, cancel := context.WithTimeout(e.Context(), time.Hour)
+	r, _ := track(t, context.Background())
+	before, cancel := context.WithTimeout(r.Context(), time.Hour)
 	defer cancel()
 	called := make(chan struct{})
-	context.AfterFunc(e.Context(), func() { close(called) })
-	e.Cancel()
+	context.AfterFunc(r.Context(), func() { close(called) })
+	r.Cancel()
 	<-called
 	<-before.Done()
-	after, cancel := context.WithCancel(e.Context())
+	after, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	<-after.Done()
-	for _, ctx := range []context.Context{e.Context(), before, after} {
+	for _, ctx := range []context.Context{r.Context(), before, after} {
 		assert.ErrorIs(t, ctx.Err(), context.Canceled)
-		assert.ErrorIs(t, context.Cause(ctx), stream.ErrDraining)
+		assert.ErrorIs(t, context.Cause(ctx), tracked.ErrDraining)
 	}
-	assert.True(t, e.Cancelled())
+	assert.True(t, r.Canceled())
 }
 
 // Deriving from the context and waiting on it starts no goroutine: in a bubble
 // one would keep Wait from returning with nothing else to run.
 func TestContextStartsNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, _ := track(t, t.Context())
-		derived, cancel := context.WithCancel(e.Context())
+		r, _ := track(t, t.Context())
+		derived, cancel := context.WithCancel(r.Context())
 		_, cancel2 := context.WithTimeout(derived, time.Hour)
 		defer cancel2()
 		defer cancel()
@@ -95,20 +95,20 @@ func TestContextStartsNoGoroutine(t *testing.T) {
 }
 
 func TestReleaseFreesTheParent(t *testing.T) {
-	e, _ := track(t, context.Background())
-	ctx := e.Context()
+	r, _ := track(t, context.Background())
+	ctx := r.Context()
 	done := ctx.Done()
-	e.Release()
+	r.ReleaseContext()
 	<-done
 	assert.ErrorIs(t, context.Cause(ctx), context.Canceled, "not ErrDraining: no drain did it")
 }
 
 func TestContextCostsNothingUntilWaitedOn(t *testing.T) {
-	e, _ := track(t, context.Background())
+	r, _ := track(t, context.Background())
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
-		ctx := e.Context()
+		ctx := r.Context()
 		_ = ctx.Err()
 		_ = ctx.Value("nothing")
-		_ = stream.From(ctx)
+		_ = tracked.From(ctx)
 	}))
 }

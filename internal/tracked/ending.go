@@ -1,0 +1,217 @@
+package tracked
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/format"
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// An Ending is what is known of a response's end before it comes. Most responses end without one: it is made when the
+// handler first asks or says something about the end, or when the drain plans it.
+type Ending struct {
+	Response *Response
+
+	// Guarded by Response.mu.
+	own          func(retry time.Duration) policy.Farewell // the handler's own farewell
+	draining     chan struct{}                             // made when the handler first asks for it
+	told         bool                                      // draining is closed, or will be made closed
+	farewellSent bool
+	moments      Moments
+	published    bool // the handler may know of the moments, and a change of the kind is reported
+
+	Schedule // owned by the goroutine of the scheduler
+}
+
+// Moments are when a response is told, when its context is canceled and when its connection is cut, and the reconnect
+// slot that its client is given.
+type Moments struct {
+	Farewell, Cancel, Cut time.Time
+	Retry                 time.Duration
+}
+
+// Add returns the moments of a plan that counts from start.
+func Add(start time.Time, m policy.Moments) Moments {
+	return Moments{start.Add(m.Farewell), start.Add(m.Cancel), start.Add(m.Cut), m.Retry}
+}
+
+// A Schedule is where a response stands in the scheduler's queue.
+type Schedule struct {
+	Stage          int         // what is done next
+	At             time.Time   // when
+	Queued         int         // the place in the queue, from 1; zero: it is in none
+	Kind           policy.Kind // that its moments were planned for
+	AgeNumber      uint64      // among the streams that end by their age; zero: it hasn't been given one
+	Writing        bool        // a farewell is being written
+	MessageDropped bool
+	Round          int // counts how often the response was let off: what was begun in an earlier round is out of date
+}
+
+// Ending returns the response's ending, and makes it at the first call.
+func (r *Response) Ending() *Ending {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.endingLocked()
+}
+
+func (r *Response) endingLocked() *Ending {
+	if r.ending == nil {
+		r.ending = &Ending{Response: r}
+	}
+	return r.ending
+}
+
+func (r *Response) publishedLocked() bool { return r.ending != nil && r.ending.published }
+
+// Moments returns what was planned for the response last, and reports whether that is published.
+func (r *Response) Moments() (m Moments, published bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ending == nil {
+		return Moments{}, false
+	}
+	return r.ending.moments, r.ending.published
+}
+
+// Plan records what is planned for the response.
+func (r *Response) Plan(m Moments) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.endingLocked().moments = m
+}
+
+// Publish lets the handler know what is planned. From then on a change of the response's kind is reported to
+// [Registry.OnChange], and its farewell may be sent.
+func (r *Response) Publish() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.endingLocked().published = true
+}
+
+// Unplan takes Publish back, and with it a farewell that waits for its boundary. It reports false, and leaves all as it
+// is, if the farewell has been sent.
+func (r *Response) Unplan() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ending == nil {
+		return true
+	}
+	if r.ending.farewellSent {
+		return false
+	}
+	r.ending.published = false
+	return true
+}
+
+// Draining returns a channel that is closed when the response should wind up.
+func (r *Response) Draining() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.endingLocked()
+	if e.draining == nil {
+		e.draining = make(chan struct{})
+		if e.told {
+			close(e.draining)
+		}
+	}
+	return e.draining
+}
+
+// Tell closes the channel that Draining returns.
+func (r *Response) Tell() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.endingLocked()
+	if e.told {
+		return
+	}
+	e.told = true
+	if e.draining != nil {
+		close(e.draining)
+	}
+}
+
+// Untell takes Tell back where nobody has asked for the channel yet: a response that was told as a finite one, before its
+// header showed a stream, is told again at its slot.
+func (r *Response) Untell() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.ending; e != nil && e.draining == nil {
+		e.told = false
+	}
+}
+
+// OnFarewell sets the handler's own farewell.
+func (r *Response) OnFarewell(f func(retry time.Duration) policy.Farewell) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.endingLocked().own = f
+}
+
+// FarewellFor returns what the client is to be told: the handler's own farewell over the rule's, the rule's alone where
+// the handler has none that can be sent, and the zero Farewell where the rule's can't be sent either. The error says why
+// something was left out. It runs the handler's function, so it must be called without locks.
+func (r *Response) FarewellFor(retry time.Duration) (policy.Farewell, error) {
+	r.mu.Lock()
+	own, rule := r.endingLocked().own, r.rule
+	r.mu.Unlock()
+	var skipped error
+	if own != nil {
+		f, err := callOwn(own, retry)
+		whole := policy.Rule{Farewell: f}.Over(*rule).Farewell
+		if err = errors.Join(err, whole.Expand(retry).Validate()); err == nil {
+			return whole, nil
+		}
+		skipped = fmt.Errorf("stream: the handler's own: %w", err)
+	}
+	// A rule that the handler or a Policy of the program's own gave was not checked at start-up.
+	if err := rule.Farewell.Expand(retry).Validate(); err != nil {
+		return policy.Farewell{}, errors.Join(skipped, fmt.Errorf("stream: the rule's: %w", err))
+	}
+	return rule.Farewell, skipped
+}
+
+// callOwn calls a handler's function. It runs on a goroutine of the drain, where a panic would end the process.
+func callOwn(own func(time.Duration) policy.Farewell, retry time.Duration) (f policy.Farewell, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("stream: OnFarewell's function panicked: %v", v)
+		}
+	}()
+	return own(retry), nil
+}
+
+// BeginFarewell records that the farewell goes out now, so that nothing takes it back any more, and reports that as a
+// change. It returns false where none may go out: the response is no stream any more, or its plan was taken back.
+func (r *Response) BeginFarewell() bool {
+	r.mu.Lock()
+	may := r.publishedLocked() && r.kindLocked() == policy.Infinite
+	if may {
+		r.ending.farewellSent = true
+	}
+	r.mu.Unlock()
+	if may {
+		r.registry.changed(r)
+	}
+	return may
+}
+
+// FarewellSent reports whether BeginFarewell has recorded that the farewell goes out.
+func (r *Response) FarewellSent() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ending != nil && r.ending.farewellSent
+}
+
+// AwaitsBoundary reports whether the farewell has still to find its place in the body: behind an event, a line or a part.
+func (r *Response) AwaitsBoundary() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch r.format {
+	case format.HTTP, format.WebSocket, format.Hijacked:
+		return false
+	}
+	return r.ending == nil || !r.ending.farewellSent
+}

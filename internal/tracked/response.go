@@ -1,0 +1,233 @@
+package tracked
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/format"
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// A Carrier is what carries a response to its client: a response writer, or the connection that was hijacked from it.
+// The drain calls the methods in the order below, each on a goroutine of its own, so that a stuck peer holds up only
+// itself. A later method may be called before an earlier one has returned.
+type Carrier interface {
+	// Farewell tells the client goodbye in the format of the response, as soon as that can be done without tearing what
+	// is on its way. What the handler writes afterwards is swallowed. Where nothing can be told it does nothing. retry is
+	// the client's reconnect slot. It is called again only for a response that was let off meanwhile, see [Response.Unplan].
+	Farewell(f policy.Farewell, retry time.Duration)
+	// DropMessage lets a farewell that still waits for a boundary go out without its message.
+	DropMessage()
+	// Finish is called once the response's context is canceled: the handler's reads end.
+	Finish()
+	// Cut closes the connection by force and frees whoever is blocked on it.
+	Cut()
+	// LastByte returns when a byte last moved, zero where none has. It may be called at any time.
+	LastByte() time.Time
+}
+
+// A Response is one tracked exchange. Embed it in what carries the response, so that both cost one allocation, and call
+// Begin. Its methods may be called concurrently, and those that package stream shows also after it has ended.
+type Response struct {
+	// Immutable after Begin.
+	registry *Registry
+	request  *http.Request // as it came
+	began    time.Time
+	shard    *shard
+
+	inner atomic.Pointer[cancelContext] // made when somebody first needs to wait on the context
+
+	mu      sync.Mutex // guards following; never held over I/O, a callback or a wait
+	carrier Carrier
+	rule    *policy.Rule // responses may share it: it is replaced, never changed
+	route   string       // the pattern that found the handler; the path while matched is false
+	format  string
+	ending  *Ending     // nil until somebody says something about the end
+	tag     policy.Kind // what the handler said
+	shape   policy.Kind // what the response's header showed
+	matched bool        // route is a pattern
+
+	// Guarded by the shard's lock.
+	ended      bool
+	outcome    Outcome
+	watched    bool // its end is reported as a change
+	prev, next *Response
+}
+
+// Begin begins the response and enters it into g. It reports false when g admits no more; the response counts as refused
+// then and must not be used.
+//
+// r is the request as it came; it is kept. rule may be shared and must not be changed any more.
+func (r *Response) Begin(g *Registry, req *http.Request, rule *policy.Rule, c Carrier) bool {
+	r.registry, r.request, r.began, r.shard = g, req, time.Now(), g.anyShard()
+	r.carrier, r.rule, r.format = c, rule, format.HTTP
+	r.route = req.URL.Path // copied now, since handlers may change the URL that they share
+	if !r.shard.add(r) {
+		return false
+	}
+	if rule.Kind == policy.Infinite && rule.MaxAge > 0 {
+		g.changed(r) // nothing later may change its kind and report it
+	}
+	return true
+}
+
+type responseKey struct{}
+
+// From returns the response that a request's context belongs to, or nil.
+func From(ctx context.Context) *Response {
+	r, _ := ctx.Value(responseKey{}).(*Response)
+	return r
+}
+
+// In reports whether the response, which may be nil, was entered into g.
+func (r *Response) In(g *Registry) bool { return r != nil && r.registry == g }
+
+// Request returns the request as it came.
+func (r *Response) Request() *http.Request { return r.request }
+
+// Began returns when the response began.
+func (r *Response) Began() time.Time { return r.began }
+
+// Age returns the time since the response began.
+func (r *Response) Age() time.Duration { return time.Since(r.began) }
+
+// Idle returns the time since a byte last moved, or since the response began where none has.
+func (r *Response) Idle() time.Duration {
+	if c := r.Carrier(); c != nil {
+		if last := c.LastByte(); !last.IsZero() {
+			return time.Since(last)
+		}
+	}
+	return r.Age()
+}
+
+// Carrier returns what carries the response now.
+func (r *Response) Carrier() Carrier {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.carrier
+}
+
+// Format returns the word for what the response speaks.
+func (r *Response) Format() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.format
+}
+
+// Route names the response in reports: the pattern that a [http.ServeMux] matched, where that is known, else its method
+// and path.
+func (r *Response) Route() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.matched {
+		return r.route
+	}
+	return r.request.Method + " " + r.route
+}
+
+// Rule returns the rule that the response has now.
+func (r *Response) Rule() policy.Rule {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return *r.rule
+}
+
+// Kind returns how the drain takes the response: what the handler tagged it as, else what its rule says, else what its
+// header showed.
+func (r *Response) Kind() policy.Kind {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.kindLocked()
+}
+
+func (r *Response) kindLocked() policy.Kind {
+	if r.tag != policy.Auto {
+		return r.tag
+	}
+	if r.rule.Kind != policy.Auto {
+		return r.rule.Kind
+	}
+	return r.shape
+}
+
+// Tag records what kind of response the handler says this is. An unknown kind is ignored.
+func (r *Response) Tag(k policy.Kind) {
+	if k <= policy.Infinite {
+		r.change(func() { r.tag = k })
+	}
+}
+
+// Refine lays rule over the one that the response has.
+func (r *Response) Refine(rule policy.Rule) {
+	if rule == (policy.Rule{}) {
+		return
+	}
+	r.change(func() {
+		whole := rule.Over(*r.rule)
+		r.rule = &whole
+	})
+}
+
+// SetShape records what the response's header showed: its kind, its format, and the pattern by which its handler was
+// found, if that is known.
+func (r *Response) SetShape(kind policy.Kind, format, pattern string) {
+	r.change(func() { r.setShapeLocked(kind, format, pattern) })
+}
+
+// SetCarrier records that c carries the response from now on, a stream in the format given.
+func (r *Response) SetCarrier(c Carrier, format, pattern string) {
+	r.change(func() {
+		r.carrier = c
+		r.setShapeLocked(policy.Infinite, format, pattern)
+	})
+}
+
+func (r *Response) setShapeLocked(kind policy.Kind, format, pattern string) {
+	r.shape, r.format = kind, format
+	if pattern != "" {
+		r.route, r.matched = pattern, true
+	}
+}
+
+// change runs f under the lock. If that makes a published response one of another kind, or concerns one that ends by its
+// age, it is reported to [Registry.OnChange].
+func (r *Response) change(f func()) {
+	r.mu.Lock()
+	before := r.kindLocked()
+	f()
+	kind := r.kindLocked()
+	report := r.publishedLocked() && kind != before ||
+		r.rule.MaxAge > 0 && (kind == policy.Infinite || before == policy.Infinite)
+	r.mu.Unlock()
+	if report {
+		r.registry.changed(r)
+	}
+}
+
+// End takes the response out of its registry with its outcome. Only the first call counts, and reports true.
+func (r *Response) End(o Outcome) bool { return r.registry.remove(r, o) }
+
+// Outcome returns how the response ended, and reports whether it has.
+func (r *Response) Outcome() (o Outcome, ended bool) {
+	r.shard.mu.Lock()
+	defer r.shard.mu.Unlock()
+	return r.outcome, r.ended
+}
+
+// Ended reports whether End has been called.
+func (r *Response) Ended() bool {
+	_, ended := r.Outcome()
+	return ended
+}
+
+// WatchEnd has the response's end reported to [Registry.OnChange]. It reports false if the response has ended already.
+func (r *Response) WatchEnd() bool {
+	r.shard.mu.Lock()
+	defer r.shard.mu.Unlock()
+	r.watched = true
+	return !r.ended
+}

@@ -1,0 +1,154 @@
+package middleware
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/format"
+	"github.com/lastcall-go/lastcall/internal/wsconn"
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// An h2WebSocket carries a WebSocket over HTTP/2 (RFC 8441). There is no connection to hijack: the client's frames are the
+// body of the CONNECT and the server's frames that of its response. bodies makes a net.Conn of the two, so that the rest is
+// as for a hijacked WebSocket, but that the handler's return would end it: that waits for the client's Close.
+type h2WebSocket struct {
+	webSocket
+	x        *exchange
+	accepted atomic.Bool   // by a status of 2xx
+	closed   chan struct{} // closed when the handler has returned and nothing more is to come
+}
+
+func newH2WebSocket(x *exchange) *h2WebSocket {
+	s := &h2WebSocket{x: x, closed: make(chan struct{})}
+	s.Conn = wsconn.New(bodies{x, x.req.Body}, wsconn.Options{
+		Switched: true, Abort: func() { x.ifOpen(x.abort) }, BeforeFarewell: x.BeginFarewell,
+		OnClose: func() {
+			close(s.closed)
+			x.holderLeft()
+		},
+	})
+	x.req.Body = connectBody{s, x.req.Body}
+	return s
+}
+
+// acceptIf makes s the carrier of the response if the status that was just written accepts the WebSocket. The exchange's
+// lock must be held.
+func (s *h2WebSocket) acceptIf(status int) {
+	x := s.x
+	if status/100 != 2 || s.accepted.Load() {
+		return
+	}
+	x.holders.Store(2)
+	x.conn = s
+	s.accepted.Store(true)
+	x.SetCarrier(s, format.WebSocket, x.req.Pattern)
+}
+
+// isAccepted reports whether the WebSocket is accepted. It is called before the body is written to, or flushed, which
+// accepts it where no status was written.
+func (s *h2WebSocket) isAccepted() bool {
+	x := s.x
+	if !s.accepted.Load() && x.acquire() {
+		if !x.committed {
+			x.commit(http.StatusOK)
+			x.w.WriteHeader(http.StatusOK)
+			s.acceptIf(http.StatusOK)
+		}
+		x.release()
+	}
+	return s.accepted.Load()
+}
+
+// Finish implements [tracked.Carrier]. Reading goes on for half of the time that is left until the cut, so that a client
+// that was told late can answer: once a read of such a body has met its deadline, no other can succeed.
+func (s *h2WebSocket) Finish() {
+	m, _ := s.x.Moments()
+	now := time.Now()
+	half := now.Add(m.Cut.Sub(now) / 2)
+	s.x.ifOpen(func() { _ = s.x.control().SetReadDeadline(half) })
+	s.Conn.Finish()
+}
+
+// handlerEnded closes the WebSocket when its handler has returned, or panicked, and waits until the client has answered a
+// farewell, as long as the handler could have. It reports whether the stream has to be reset because its end could pass for
+// a clean one.
+func (s *h2WebSocket) handlerEnded(returned bool) (abort bool) {
+	x, state := s.x, s.State()
+	switch {
+	case !returned:
+		x.ifOpen(func() { _ = x.control().SetReadDeadline(time.Now()) })
+	case x.Canceled() && x.Kind() != policy.Infinite && !state.Said && !state.Sent:
+		abort = true
+		s.Cut()
+	case state.Said && !x.Canceled():
+		x.ifOpen(func() { _ = x.control().SetReadDeadline(time.Time{}) }) // the handler's deadlines end with it
+	}
+	_ = s.Close()
+	<-s.closed
+	return abort
+}
+
+// setReadDeadline is the handler's. It has no effect once the reading has to go on for the client's Close.
+func (s *h2WebSocket) setReadDeadline(t time.Time) error {
+	if s.x.FarewellSent() {
+		return nil
+	}
+	return s.x.control().SetReadDeadline(t)
+}
+
+// connectBody is the request's body, as the handler gets it.
+type connectBody struct {
+	s    *h2WebSocket
+	body io.Closer
+}
+
+// Read reads from the client. After a farewell it goes on until the client's Close has been returned in full, and is io.EOF
+// from then on.
+func (b connectBody) Read(p []byte) (int, error) { return b.s.Read(p) }
+
+// Close leaves the body open where the client's Close is still to come through it. net/http closes it after the handler.
+func (b connectBody) Close() error {
+	if b.s.x.FarewellSent() {
+		return nil
+	}
+	return b.body.Close()
+}
+
+// bodies is a net.Conn over the body of a CONNECT and that of its response.
+type bodies struct {
+	x    *exchange
+	body io.ReadCloser
+}
+
+func (b bodies) Read(p []byte) (int, error) { return b.body.Read(p) }
+
+// Write writes to the client, without a buffer in between.
+func (b bodies) Write(p []byte) (int, error) {
+	n, err := b.x.w.Write(p)
+	if err != nil {
+		return n, err
+	}
+	return n, b.x.control().Flush()
+}
+
+// Close does nothing: the handler's return ends the stream.
+func (b bodies) Close() error { return nil }
+
+func (b bodies) LocalAddr() net.Addr {
+	addr, _ := b.x.req.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return addr
+}
+
+func (b bodies) RemoteAddr() net.Addr { return nil }
+
+func (b bodies) SetDeadline(t time.Time) error { return b.SetWriteDeadline(t) }
+
+// SetReadDeadline does nothing: it is for waking a Read in order to take over from it, and here no Read can follow on one
+// that has met its deadline.
+func (b bodies) SetReadDeadline(time.Time) error { return nil }
+
+func (b bodies) SetWriteDeadline(t time.Time) error { return b.x.control().SetWriteDeadline(t) }

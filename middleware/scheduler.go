@@ -1,0 +1,175 @@
+package middleware
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/tracked"
+)
+
+// A scheduler takes responses through the stages of their end: all of them in a drain, and while serving those that are
+// shed or have reached their maximum age. It is one goroutine that sleeps until the next response's next stage, and there
+// is none while nothing is scheduled. What it does to a response may meet a stuck peer, so that has a goroutine of its
+// own, a worker, which the response's cut frees at the latest.
+type scheduler struct {
+	d    *Drainer
+	wake chan struct{} // holds one value while there are tasks
+
+	mu      sync.Mutex // guards following; no other lock is taken under it
+	tasks   []func()   // what others want to have run on the scheduler's goroutine
+	running bool       // a goroutine is in run
+	closed  bool       // the last drain is over: no task is accepted any more
+
+	// Owned by the goroutine in run.
+	queue   queue
+	drain   *drain // nil: none is under way
+	picked  map[*tracked.Response]*shedding
+	workers *sync.WaitGroup
+}
+
+func newScheduler(d *Drainer) *scheduler {
+	return &scheduler{
+		d: d, wake: make(chan struct{}, 1),
+		picked: make(map[*tracked.Response]*shedding), workers: new(sync.WaitGroup),
+	}
+}
+
+// post has task run on the scheduler's goroutine, which it starts where there is none. It reports false, and task is not
+// run, once the last drain is over.
+func (s *scheduler) post(task func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.tasks = append(s.tasks, task)
+	select {
+	case s.wake <- struct{}{}:
+	default: // it has been woken already
+	}
+	if !s.running {
+		s.running = true
+		go s.run()
+	}
+	return true
+}
+
+// close has later tasks refused. Those that were posted are still run.
+func (s *scheduler) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+}
+
+func (s *scheduler) run() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		for _, task := range s.takeTasks() {
+			task()
+		}
+		now := time.Now()
+		for len(s.queue) > 0 && !s.queue[0].At.After(now) {
+			s.runNext(s.queue[0], now)
+		}
+		s.advance(now)
+		switch {
+		case s.drain != nil || len(s.queue) > 0 || len(s.picked) > 0:
+			s.sleep(timer)
+		case s.stopIfIdle():
+			return
+		}
+	}
+}
+
+func (s *scheduler) takeTasks() []func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tasks := s.tasks
+	s.tasks = nil
+	return tasks
+}
+
+// stopIfIdle reports whether the goroutine may end: no task has come since it last took them.
+func (s *scheduler) stopIfIdle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.tasks) > 0 {
+		return false
+	}
+	s.running = false
+	return true
+}
+
+// sleep waits for the next stage, the drain's next step, its next line in the log, or a task.
+func (s *scheduler) sleep(timer *time.Timer) {
+	var next time.Time
+	if len(s.queue) > 0 {
+		next = s.queue[0].At
+	}
+	var empty <-chan struct{}
+	var tick <-chan time.Time
+	if r := s.drain; r != nil {
+		empty, tick = r.empty, r.ticker.C
+		if at := r.next(len(s.queue) > 0); next.IsZero() || !at.IsZero() && at.Before(next) {
+			next = at
+		}
+	}
+	timer.Stop()
+	if !next.IsZero() {
+		timer.Reset(time.Until(next))
+	}
+	select {
+	case <-s.wake:
+	case <-empty:
+	case <-tick:
+		s.d.logProgress(time.Until(s.drain.end))
+	case <-timer.C:
+	}
+}
+
+// work runs f, which may have to wait for a peer, on a goroutine of its own.
+func (s *scheduler) work(f func()) { s.workers.Go(f) }
+
+// schedule sets a response's next stage and its time.
+func (s *scheduler) schedule(e *tracked.Ending, stage int, at time.Time) {
+	e.Stage, e.At = stage, at
+	if e.Queued == 0 {
+		heap.Push(&s.queue, e)
+	} else {
+		heap.Fix(&s.queue, e.Queued-1)
+	}
+}
+
+// unschedule takes a response out of the queue. What its workers still report is out of date.
+func (s *scheduler) unschedule(e *tracked.Ending) {
+	heap.Remove(&s.queue, e.Queued-1)
+	age := e.AgeNumber
+	e.Schedule = tracked.Schedule{Round: e.Round + 1, AgeNumber: age}
+}
+
+// queue is a heap of the responses that are scheduled, the earliest first.
+type queue []*tracked.Ending
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].At.Before(q[j].At) }
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].Queued, q[j].Queued = i+1, j+1
+}
+
+func (q *queue) Push(x any) {
+	e := x.(*tracked.Ending)
+	*q = append(*q, e)
+	e.Queued = len(*q)
+}
+
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	e := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	e.Queued = 0
+	return e
+}

@@ -1,0 +1,227 @@
+package middleware
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/tracked"
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// The stages of a response's end, in their order. A finite response has no second one.
+const (
+	stageFarewell    = iota // a stream is told its farewell, a finite response hears of the drain
+	stageDropMessage        // a farewell that still waits for a boundary gives up its message
+	stageCancel             // the context is canceled
+	stageCut                // the connection is closed by force
+)
+
+// plan gives a response its moments, in place of those that it had.
+func (s *scheduler) plan(e *tracked.Ending, kind policy.Kind, m tracked.Moments) {
+	e.Response.Plan(m)
+	e.Kind = kind
+	s.schedule(e, stageFarewell, m.Farewell)
+}
+
+// planned returns the moments of a response that is scheduled.
+func planned(e *tracked.Ending) tracked.Moments {
+	m, _ := e.Response.Moments()
+	return m
+}
+
+// irrevocable reports whether the response can't be let off any more: it is a stream whose farewell has been asked for,
+// or its context has been canceled.
+func irrevocable(e *tracked.Ending) bool {
+	return e.Stage > stageCancel || e.Kind == policy.Infinite && e.Stage > stageFarewell
+}
+
+// runNext does what the response's stage says, and schedules the stage after it.
+func (s *scheduler) runNext(e *tracked.Ending, now time.Time) {
+	r := e.Response
+	if r.Ended() {
+		s.unschedule(e)
+		return
+	}
+	switch m := planned(e); e.Stage {
+	case stageFarewell:
+		if e.Kind == policy.Infinite {
+			s.startFarewell(e, now)
+			return
+		}
+		r.Tell()
+		s.schedule(e, stageCancel, m.Cancel)
+	case stageDropMessage:
+		if !e.Writing { // else farewellDone does it
+			s.dropMessage(e)
+		}
+		s.schedule(e, stageCancel, m.Cancel)
+	case stageCancel:
+		if s.postponeCancel(e, now) {
+			return
+		}
+		s.enter(Canceling)
+		r.Tell()
+		r.Cancel()
+		s.work(r.Carrier().Finish)
+		s.schedule(e, stageCut, m.Cut)
+	case stageCut:
+		s.cut(e, now)
+	}
+}
+
+// startFarewell has a worker tell a stream its farewell.
+func (s *scheduler) startFarewell(e *tracked.Ending, now time.Time) {
+	r := e.Response
+	m := s.shiftIfLate(e, now)
+	r.Plan(m)
+	r.Publish()
+	if r.Kind() != policy.Infinite && !s.planning() && s.letOff(e) {
+		return // it was tagged before its plan was published, when nothing reports that
+	}
+	if shed := s.picked[r]; shed != nil && !s.planning() {
+		r.Refine(shed.rule)
+	}
+	e.MessageDropped = false
+	s.workOnFarewell(e, func() {
+		f, err := r.FarewellFor(m.Retry)
+		if err != nil {
+			s.d.log(slog.LevelWarn, "a farewell can't be sent as it is, so the next best is sent", "route", r.Route(), "error", err)
+		}
+		r.Carrier().Farewell(f, m.Retry)
+	})
+	s.schedule(e, stageDropMessage, m.Farewell.Add(m.Cancel.Sub(m.Farewell)/2))
+}
+
+// dropMessage has a worker tell the farewell without its message, if that still waits for a boundary.
+func (s *scheduler) dropMessage(e *tracked.Ending) {
+	e.MessageDropped = true
+	s.workOnFarewell(e, e.Response.Carrier().DropMessage)
+}
+
+func (s *scheduler) workOnFarewell(e *tracked.Ending, f func()) {
+	e.Writing = true
+	round := e.Round
+	s.work(func() {
+		f()
+		s.post(func() {
+			if e.Round == round {
+				s.farewellDone(e)
+			}
+		})
+	})
+}
+
+// farewellDone lets a response go on to its next stages, which may have waited for its farewell.
+func (s *scheduler) farewellDone(e *tracked.Ending) {
+	e.Writing = false
+	e.Response.Tell() // after the farewell, so that a handler that hears it and returns can't come before
+	switch {
+	case e.Stage != stageCancel:
+	case !e.MessageDropped:
+		s.dropMessage(e)
+	default:
+		s.schedule(e, stageCancel, planned(e).Cancel)
+	}
+}
+
+// shiftIfLate returns the moments of a stream that is told now. If that is late, since the machine is busy or the drain
+// had many streams to plan, the later moments move as well, as far as there is time.
+func (s *scheduler) shiftIfLate(e *tracked.Ending, now time.Time) tracked.Moments {
+	m := planned(e)
+	if s.planning() {
+		r := s.drain
+		due := policy.Moments{Farewell: m.Farewell.Sub(r.start), Retry: m.Retry}
+		return tracked.Add(r.start, r.plan.Reschedule(due, e.Response.Rule(), now.Sub(r.start)))
+	}
+	late := now.Sub(m.Farewell)
+	return tracked.Moments{Farewell: now, Cancel: m.Cancel.Add(late), Cut: m.Cut.Add(late), Retry: m.Retry}
+}
+
+// postponeCancel puts a response's cancel off while its farewell is still on its way: with a short Timeout the cancel
+// would come first, and end a stream in the middle of the event, say, that the farewell waits for. The farewell may take
+// half of the mercy.
+func (s *scheduler) postponeCancel(e *tracked.Ending, now time.Time) bool {
+	m := planned(e)
+	half := m.Cut.Sub(m.Cancel) / 2
+	limit := m.Cancel.Add(half)
+	waits := m.Cancel.Sub(m.Farewell) < half && e.Kind == policy.Infinite && e.Response.AwaitsBoundary()
+	if !now.Before(limit) || !e.Writing && !waits {
+		return false
+	}
+	s.schedule(e, stageCancel, limit)
+	return true
+}
+
+func (s *scheduler) cut(e *tracked.Ending, now time.Time) {
+	s.enter(Cutting)
+	s.unschedule(e)
+	if s.drain != nil {
+		s.drain.lastCut = now
+	}
+	s.work(e.Response.Carrier().Cut)
+}
+
+// changed looks again at a response that has ended, may be of another kind than it was planned as, or whose farewell goes
+// out.
+func (s *scheduler) changed(r *tracked.Response) {
+	e, kind := r.Ending(), r.Kind()
+	queued := e.Queued > 0
+	if outcome, ended := r.Outcome(); ended {
+		if queued {
+			s.unschedule(e)
+		}
+		s.countShed(r, outcome)
+		return
+	}
+	if queued && e.Kind == kind && e.Stage == stageCancel {
+		s.schedule(e, stageCancel, planned(e).Cancel) // it may have waited for its farewell
+	}
+	switch {
+	case s.planning():
+		if queued && e.Kind != kind && e.Stage <= stageCancel && !(irrevocable(e) && r.FarewellSent()) {
+			s.replan(e, kind)
+		}
+	case !queued || !irrevocable(e):
+		s.scheduleAge(r)
+	case kind != policy.Infinite && e.Stage <= stageCancel:
+		s.letOff(e)
+	}
+}
+
+// letOff lets a response go on that was scheduled: it stays until the next drain, or to its age. It reports false if its
+// farewell has been sent.
+func (s *scheduler) letOff(e *tracked.Ending) bool {
+	r := e.Response
+	if !r.Unplan() {
+		return false
+	}
+	s.unschedule(e)
+	r.Untell()
+	s.unpick(r)
+	s.scheduleAge(r)
+	return true
+}
+
+// scheduleAge schedules the end of a stream by its rule's MaxAge, and lets one go on whose rule has none, or none any
+// more. Its farewell must not have been asked for.
+func (s *scheduler) scheduleAge(r *tracked.Response) {
+	e, kind := r.Ending(), r.Kind()
+	if r.Canceled() || s.picked[r] != nil && kind == policy.Infinite {
+		return
+	}
+	if e.AgeNumber == 0 {
+		e.AgeNumber = s.d.ages.Add(1)
+	}
+	m, limited := r.Rule().AgeMoments(e.AgeNumber)
+	switch {
+	case limited && kind == policy.Infinite && r.WatchEnd():
+		// Where the rule came late, its moment may be over. The time that follows the farewell isn't.
+		start := r.Began()
+		if now := time.Now(); start.Add(m.Farewell).Before(now) {
+			start = now.Add(-m.Farewell)
+		}
+		s.plan(e, kind, tracked.Add(start, m))
+	case e.Queued > 0:
+		s.letOff(e)
+	}
+}
