@@ -1,0 +1,78 @@
+package format
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestRecognize(t *testing.T) {
+	const none = "" // infinite, and nothing can be put in
+	for _, c := range []struct {
+		name     string
+		header   http.Header
+		want     string // the format's name
+		infinite bool
+	}{
+		{"nil", nil, none, false},
+		{"empty", http.Header{}, none, false},
+		{"JSON", http.Header{"Content-Type": {"application/json"}}, none, false},
+		{"encoded JSON", http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}}, none, false},
+
+		{"event stream", http.Header{"Content-Type": {"text/event-stream"}}, SSE, true},
+		{"charset", http.Header{"Content-Type": {"text/event-stream; charset=utf-8"}}, SSE, true},
+		{"charset without space", http.Header{"Content-Type": {"text/event-stream;charset=UTF-8"}}, SSE, true},
+		{"case and spaces", http.Header{"Content-Type": {" Text/Event-Stream ;x=y"}}, SSE, true},
+		{"longer", http.Header{"Content-Type": {"text/event-stream2"}}, none, false},
+		{"named by a parameter only", http.Header{"Content-Type": {"text/plain; x=text/event-stream"}}, none, false},
+		{"first counts", http.Header{"Content-Type": {"text/html", "text/event-stream"}}, none, false},
+		{"identity", http.Header{"Content-Type": {"text/event-stream"}, "Content-Encoding": {"Identity"}}, SSE, true},
+		{"empty coding", http.Header{"Content-Type": {"text/event-stream"}, "Content-Encoding": {""}}, SSE, true},
+		{"gzip", http.Header{"Content-Type": {"text/event-stream"}, "Content-Encoding": {"gzip"}}, none, true},
+		{"two in one", http.Header{"Content-Type": {"text/event-stream"}, "Content-Encoding": {"identity, br"}}, none, true},
+		{"two", http.Header{"Content-Type": {"text/event-stream"}, "Content-Encoding": {"identity", "br"}}, none, true},
+
+		{"JSON lines", http.Header{"Content-Type": {"application/x-ndjson"}}, Lines, true},
+		{"JSON lines, by another name", http.Header{"Content-Type": {"application/ndjson"}}, Lines, true},
+		{"JSON lines, by a third name", http.Header{"Content-Type": {"Application/JSONL; charset=utf-8"}}, Lines, true},
+		{"JSON lines, by a fourth name", http.Header{"Content-Type": {"application/stream+json"}}, Lines, true},
+		{"encoded JSON lines", http.Header{"Content-Type": {"application/x-ndjson"}, "Content-Encoding": {"zstd"}}, none, true},
+
+		{"parts", http.Header{"Content-Type": {mixed}}, Parts, true},
+		{"parts without a boundary", http.Header{"Content-Type": {"multipart/x-mixed-replace"}}, none, true},
+		{"parts with half a boundary", http.Header{"Content-Type": {`multipart/x-mixed-replace; boundary="`}}, none, true},
+		{"parts of another sort", http.Header{"Content-Type": {"multipart/mixed; boundary=x"}}, none, false},
+		{"encoded parts", http.Header{"Content-Type": {mixed}, "Content-Encoding": {"gzip"}}, none, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			body, infinite := Recognize(c.header)
+			assert.Equal(t, c.infinite, infinite)
+			if c.want == none {
+				assert.Nil(t, body)
+				return
+			}
+			assert.Equal(t, c.want, body.Name())
+			assert.True(t, body.AtBoundary(), "it stands at the beginning")
+			another, _ := Recognize(c.header)
+			assert.NotSame(t, body, another)
+		})
+	}
+}
+
+func TestRecognizeAllocatesNothingForOthers(t *testing.T) {
+	h := http.Header{"Content-Type": {"application/json; charset=utf-8"}}
+	assert.Zero(t, testing.AllocsPerRun(1000, func() {
+		if _, infinite := Recognize(h); infinite {
+			panic("recognized")
+		}
+	}))
+}
+
+func TestEncoded(t *testing.T) {
+	for coding, want := range map[string]bool{"": false, " ": false, "identity": false, " Identity ": false, "gzip": true, "identity, br": true} {
+		assert.Equal(t, want, Encoded(http.Header{"Content-Encoding": {coding}}), coding)
+	}
+	assert.False(t, Encoded(nil))
+	assert.True(t, Encoded(http.Header{"Content-Encoding": {"identity", "br"}}))
+}
