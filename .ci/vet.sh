@@ -42,7 +42,7 @@ for f in "${files[@]}"; do
 done
 
 found=$(but '^(middleware|stream|ws|sse|policy|internal|examples|bench)/')
-[ -z "$found" ] || broken 'Go code lives in the folders of the design: middleware stream ws sse policy, internal, examples and bench' "$found"
+[ -z "$found" ] || broken 'Go code lives in the folders of the design: middleware stream ws sse policy internal, examples and bench' "$found"
 
 # may ROOM IMPORT...: of all that is not in the standard library, the packages in
 # that folder may depend on these only.
@@ -54,9 +54,12 @@ may() {
 	[ -z "$found" ] || broken "arrows point down: $room must not depend on" "$found"
 }
 may policy
-may ws
 may sse
-may stream "$module/policy"
-may middleware "$module/(policy|stream|ws|sse)" 'golang.org/x/sync/.*' 'github.com/gorilla/websocket'
+may internal/iolock
+may internal/format "$module/(policy|sse)"
+may internal/wsconn "$module/(policy|sse|internal/(format|iolock))"
+may ws "$module/(policy|sse|internal/.*)"
+may stream "$module/(policy|sse|internal/.*)"
+may middleware "$module/(policy|stream|ws|sse|internal/.*)" 'golang.org/x/sync/.*' 'github.com/gorilla/websocket'
 
 exit "$failed"
