@@ -104,38 +104,33 @@ func (c *Conn) Cut() {
 
 // linger reads in the handler's place until the peer has answered or is gone, and closes the connection. To close it with
 // bytes of the peer unread would be a TCP reset, which can destroy our Close frame on its way. The reading must have been
-// taken from the handler. Called twice, the second call waits for the first to end.
+// taken from the handler.
 func (c *Conn) linger() {
 	c.mu.Lock()
 	c.writingOver = true
 	c.mu.Unlock()
 	c.halfClose()
+	c.readToEnd()
+	c.waitAndFlush() // the farewell may still be going out
+	_ = c.closeInner()
+}
 
+// readToEnd reads until the peer's Close or its end, and throws away what comes. Called twice, the second call waits for the
+// first to end.
+func (c *Conn) readToEnd() {
 	c.lingering.Lock()
 	defer c.lingering.Unlock()
 	c.reading.Lock() // the handler's Read comes back, and since the reading is taken, none follows
-	c.reading.Unlock()
-	if c.isInnerClosed() {
-		return
-	}
 	_ = c.inner.SetReadDeadline(time.Time{}) // was longAgo; an error shows in the read
+	c.reading.Unlock()
 	buf := make([]byte, 512)
 	for !c.in.Closed() {
 		n, err := c.inner.Read(buf)
 		c.received(buf[:n])
 		if err != nil {
-			break
+			return
 		}
 	}
-	c.writing.Lock() // the farewell may still be going out
-	c.writing.Unlock()
-	_ = c.closeInner()
-}
-
-func (c *Conn) isInnerClosed() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.innerClosed
 }
 
 // halfClose ends our side if nothing more will be written to it. It is called by each who may have made that so.
