@@ -59,7 +59,7 @@ may internal/iolock
 may internal/format "$module/(policy|sse)"
 may internal/wsconn "$module/(policy|sse|internal/(format|iolock))"
 may ws "$module/(policy|sse|internal/.*)"
-may stream "$module/(policy|sse|internal/.*)"
+may stream "$module/(policy|internal/(format|tracked))"
 may middleware "$module/(policy|stream|ws|sse|internal/.*)" 'golang.org/x/sync/.*' 'github.com/gorilla/websocket'
 
 exit "$failed"
