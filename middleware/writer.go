@@ -59,8 +59,10 @@ func (x *exchange) commit(status int) {
 	if x.d.draining() && status != http.StatusSwitchingProtocols {
 		h.Set("Connection", "close") // RFC 9112, section 9.6; over HTTP/2 net/http sends GOAWAY for it
 	}
-	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil {
-		x.declared = n
+	if length := h.Get("Content-Length"); length != "" {
+		if n, err := strconv.ParseInt(length, 10, 64); err == nil {
+			x.declared = n
+		}
 	}
 	kind, speaks := policy.Finite, format.HTTP
 	// A body of a known length ends by itself. The handler of a HEAD may run on like that of the GET, though nobody sees
