@@ -84,7 +84,7 @@ func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{d: g.d, w: w, netHTTP1: isNetHTTP1(w), declared: -1}
 	x.outerEncodes = !x.netHTTP1 && format.Encoded(w.Header())
-	x.req = *r.WithContext(x.Context())
+	x.req = r.WithContext(x.Context())
 	if format.WebSocketConnect(r) {
 		x.connect = newH2WebSocket(x)
 	}

@@ -37,7 +37,7 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x.holders.Store(2)
 	var handle net.Conn
 	speaks := format.Hijacked
-	if format.WebSocketUpgrade(&x.req) {
+	if format.WebSocketUpgrade(x.req) {
 		speaks = format.WebSocket
 		ws := wsconn.New(conn, wsconn.Options{
 			Switched: x.status == 101, Early: early,

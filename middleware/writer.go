@@ -59,8 +59,8 @@ func (x *exchange) commit(status int) {
 	if x.d.draining() && status != http.StatusSwitchingProtocols {
 		h.Set("Connection", "close") // RFC 9112, section 9.6; over HTTP/2 net/http sends GOAWAY for it
 	}
-	if length := h.Get("Content-Length"); length != "" {
-		if n, err := strconv.ParseInt(length, 10, 64); err == nil {
+	if length := h["Content-Length"]; len(length) > 0 {
+		if n, err := strconv.ParseInt(length[0], 10, 64); err == nil {
 			x.declared = n
 		}
 	}

@@ -58,7 +58,11 @@ var recognizers = []func(mediaType string, h http.Header) (body Body, recognized
 // somebody ends it. The Body is nil where nothing can be put into the response: its format is unknown, its Content-Encoding
 // hides it, or the header says too little of it. Of several Content-Types the first counts, as for clients.
 func Recognize(h http.Header) (body Body, infinite bool) {
-	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	contentTypes := h["Content-Type"]
+	if len(contentTypes) == 0 {
+		return nil, false
+	}
+	mediaType, _, _ := strings.Cut(contentTypes[0], ";")
 	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
 	for _, recognize := range recognizers {
 		body, recognized := recognize(mediaType, h)

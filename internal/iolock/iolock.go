@@ -1,7 +1,10 @@
 // Package iolock has a lock for whoever writes to a connection, or reads from one.
 package iolock
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // A Lock is a mutual exclusion lock that may be held for as long as a read or a write takes, which can be minutes. The
 // zero Lock is unlocked. It must not be copied after its first use.
@@ -10,15 +13,23 @@ import "sync"
 // would hang the tests of whoever uses one here. Those that wait for a Lock wait on a channel. It is made by the first
 // that has to wait: a Lock that nobody waits for allocates nothing. There is no order among those that wait.
 type Lock struct {
-	mu       sync.Mutex // guards following; held for a moment only
-	locked   bool
+	state atomic.Int32
+
+	mu       sync.Mutex    // guards following, and each change of the state to contended, and from it
 	unlocked chan struct{} // closed by the next Unlock; nil: nobody waits
 }
 
+// The states of a Lock.
+const (
+	free      int32 = iota
+	locked          // and nobody waits
+	contended       // locked, and somebody may wait
+)
+
 // Lock locks l, and waits until it can.
 func (l *Lock) Lock() {
-	for {
-		unlocked := l.tryOrWait()
+	for !l.TryLock() {
+		unlocked := l.announce()
 		if unlocked == nil {
 			return
 		}
@@ -26,12 +37,12 @@ func (l *Lock) Lock() {
 	}
 }
 
-// tryOrWait locks l and returns nil, or returns what is closed when it is worth another try.
-func (l *Lock) tryOrWait() <-chan struct{} {
+// announce makes l contended. It returns a channel that is closed by the next Unlock, or nil if l was free: then it is
+// the caller's.
+func (l *Lock) announce() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.locked {
-		l.locked = true
+	if l.state.Swap(contended) == free {
 		return nil
 	}
 	if l.unlocked == nil {
@@ -41,24 +52,18 @@ func (l *Lock) tryOrWait() <-chan struct{} {
 }
 
 // TryLock locks l if nobody has it locked, and reports whether it did.
-func (l *Lock) TryLock() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.locked {
-		return false
-	}
-	l.locked = true
-	return true
-}
+func (l *Lock) TryLock() bool { return l.state.CompareAndSwap(free, locked) }
 
 // Unlock unlocks l, which must be locked. Any goroutine may do that, not only the one that locked it.
 func (l *Lock) Unlock() {
+	if l.state.CompareAndSwap(locked, free) {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.locked {
+	if l.state.Swap(free) != contended {
 		panic("iolock: Unlock of a Lock that is not locked")
 	}
-	l.locked = false
 	if l.unlocked != nil {
 		close(l.unlocked)
 		l.unlocked = nil
