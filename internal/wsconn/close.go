@@ -120,7 +120,7 @@ func (c *Conn) linger() {
 func (c *Conn) readToEnd() {
 	c.lingering.Lock()
 	defer c.lingering.Unlock()
-	c.reading.Lock() // the handler's Read comes back, and since the reading is taken, none follows
+	c.reading.Lock()                         // the handler's Read comes back, and since the reading is taken, none follows
 	_ = c.inner.SetReadDeadline(time.Time{}) // was longAgo; an error shows in the read
 	c.reading.Unlock()
 	buf := make([]byte, 512)

@@ -132,10 +132,19 @@ func TestClose(t *testing.T) {
 			assert.EqualValues(t, 1, p.overs.Load())
 			assert.Equal(t, State{Following: true, Said: true, Closed: true, CutOff: true}, p.State())
 		}},
+		{"after Cut is the end", func(t *testing.T, p *pair) {
+			p.said()
+			p.Cut()
+			assert.Zero(t, p.overs.Load())
+			require.NoError(t, p.Close())
+			assert.EqualValues(t, 1, p.overs.Load(), "no goroutine is left that could call it")
+			assert.Equal(t, State{Following: true, Said: true, Closed: true, CutOff: true}, p.State())
+		}},
 		{"while ours is on its way lets it arrive", func(t *testing.T, p *pair) {
 			asked := p.farewell()
 			p.sees(byeText)
 			require.NoError(t, p.Close())
+			require.NoError(t, p.SetDeadline(time.Now().Add(-time.Hour)), "without effect")
 			p.returned(p.says(peerClose(1000)), 8, nil) // it crosses ours
 			p.blocked(asked, "the farewell")
 			p.sees(byeClose)
@@ -190,6 +199,20 @@ func TestFinish(t *testing.T) {
 			require.NoError(t, p.Close())
 			assert.EqualValues(t, 1, p.overs.Load())
 			assert.Equal(t, State{Following: true, Closed: true, CutOff: true}, p.State())
+		}},
+		{"waits for a Farewell that is about to be written", func(t *testing.T, p *pair) {
+			p.flushing.Add(1) // in flushPending, with the lock
+			p.Conn.writing.Lock()
+			p.returned(p.farewell(), 0, nil)
+			read, finished := p.reading(), do(p.Finish)
+			p.blocked(finished, "Finish")
+			p.blocked(read, "Read, whose handler would close the connection")
+			p.Conn.writing.Unlock()
+			p.flushing.Add(-1)
+			p.sees(byeClose)
+			p.returned(read, 0, errEOF)
+			p.returned(p.says(peerClose(1012)), 8, nil)
+			p.returned(finished, 0, nil)
 		}},
 		{"reads until the peer's Close", func(t *testing.T, p *pair) {
 			p.said()
@@ -521,6 +544,19 @@ func TestHalfCloseInOrder(t *testing.T) {
 			assert.Equal(t, test.want, inner.calls)
 		})
 	}
+}
+
+// TestHalfCloseBehindTheFarewell has the handler half-close while the farewell is on its way.
+func TestHalfCloseBehindTheFarewell(t *testing.T) {
+	inner := &tape{}
+	c := New(inner, Options{Switched: true})
+	inner.during = func() {
+		assert.NoError(t, c.Handle().(closeWriter).CloseWrite())
+		assert.Equal(t, []string{"SetWriteDeadline"}, inner.calls)
+	}
+	c.Farewell(bye, 0)
+	assert.Equal(t, []string{"SetWriteDeadline", "CloseWrite"}, inner.calls)
+	assert.Equal(t, join(byeText, byeClose), inner.out)
 }
 
 func TestHandle(t *testing.T) {

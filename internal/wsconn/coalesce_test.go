@@ -166,14 +166,13 @@ func TestHeld(t *testing.T) {
 	}
 }
 
-// TestLastByteToWithinPatience: while the timer runs, nobody looks at the clock for each frame.
-func TestLastByteToWithinPatience(t *testing.T) {
+func TestLastByteOfCoalesced(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
 		p.holding()
-		within := func() {
+		moved := func(ago time.Duration) {
 			t.Helper()
 			synctest.Wait()
-			assert.LessOrEqual(t, time.Since(p.LastByte()).Abs(), coalesceDelay)
+			assert.Equal(t, ago, time.Since(p.LastByte()))
 		}
 		go func() { _, _ = io.Copy(io.Discard, p.peer) }()
 		for _, cut := range []int{3, 7, 7, 3, 7} {
@@ -183,15 +182,23 @@ func TestLastByteToWithinPatience(t *testing.T) {
 				require.NoError(t, err)
 				_, err = p.Write(text("hello")[cut:])
 				require.NoError(t, err)
-				within()
+				moved(0)
 				time.Sleep(coalesceDelay - 1)
-				within()
+				moved(coalesceDelay - 1)
 			}
 		}
+		time.Sleep(time.Second)
 		_, err := p.Write(text("hello")[:3])
 		require.NoError(t, err)
-		require.NoError(t, p.Close()) // which stops the timer
-		within()
+		time.Sleep(coalesceDelay + 1)
+		moved(1) // alone, by the timer
+		_, err = p.Write(text("hello")[3:])
+		require.NoError(t, err)
+		_, err = p.Write(text("hello")[:3])
+		require.NoError(t, err)
+		time.Sleep(1)
+		require.NoError(t, p.Close())
+		moved(0) // alone, by the handler's Close
 	})
 }
 
@@ -345,7 +352,7 @@ func (p *pair) timerAtWork() (unlock func()) {
 	time.Sleep(coalesceDelay)
 	synctest.Wait()
 	require.Equal(p.t, 1, p.timersFiring)
-	return func() { p.Conn.writing.Unlock(); synctest.Wait() }
+	return p.Conn.writing.Unlock
 }
 
 // TestTimerMeetsTheEnd is about the two guards of the timer's goroutine, see coalesce.go.
@@ -371,6 +378,7 @@ func TestTimerMeetsTheEnd(t *testing.T) {
 			p.ended()
 			assert.Zero(t, p.overs.Load(), "the timer's goroutine is left")
 			unlock()
+			synctest.Wait()
 			assert.EqualValues(t, 1, p.overs.Load())
 		}},
 		{"no timer is started once the handler has closed", func(t *testing.T, p *pair) {
@@ -431,6 +439,21 @@ func TestTimerMeetsTheEnd(t *testing.T) {
 				p.holding()
 				test.run(t, p)
 			})
+		})
+	}
+}
+
+// TestFarewellLeftToTheTimer: whether the timer's goroutine gets the lock first or Close does, the farewell is written.
+func TestFarewellLeftToTheTimer(t *testing.T) {
+	for range 300 {
+		inBubble(t, func(t *testing.T, p *pair) {
+			p.holding()
+			unlock := p.timerAtWork()
+			p.returned(p.farewell(), 0, nil)
+			closed := start(func() (int, error) { return 0, p.Close() })
+			go unlock()
+			p.sees(byeText, byeClose)
+			p.returned(closed, 0, nil)
 		})
 	}
 }

@@ -61,6 +61,31 @@ func TestFarewellWaitsForTheRestOfAFrame(t *testing.T) {
 	})
 }
 
+func TestFirstFarewellStands(t *testing.T) {
+	inner := &tape{}
+	c := New(inner, Options{Switched: true})
+	_, _ = c.Write(text("hello")[:3])
+	c.Farewell(bye, 0)
+	c.Farewell(policy.Farewell{Code: 1001}, 0)
+	_, _ = c.Write(text("hello")[3:])
+	assert.Equal(t, join(text("hello"), byeText, byeClose), inner.out)
+}
+
+// TestFarewellIsExpanded: what a rule leaves out is filled in, and {retry} is the client's own slot.
+func TestFarewellIsExpanded(t *testing.T) {
+	for _, test := range []struct {
+		farewell policy.Farewell
+		want     []byte
+	}{
+		{policy.Farewell{}, closeFrame(1012, "service restart; retry=1234")},
+		{policy.Farewell{Code: 4000, Reason: "in {retry}", Message: "{retry} ms"}, join(text("1234 ms"), closeFrame(4000, "in 1234"))},
+	} {
+		inner := &tape{}
+		New(inner, Options{Switched: true}).Farewell(test.farewell, 1234*time.Millisecond)
+		assert.Equal(t, string(test.want), string(inner.out))
+	}
+}
+
 func TestFarewellAfterTheHead(t *testing.T) {
 	const head = "HTTP/1.1 101 Switching Protocols\r\n\r\n"
 	inner := &tape{}
@@ -199,6 +224,26 @@ func TestHalfClosedIsNeverWrittenInto(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, text("an error, on a socket"), inner.out, "what that means is the socket's to say")
 	assert.Equal(t, []string{"CloseWrite"}, inner.calls)
+}
+
+// TestFarewellAfterTheEnd has the end come in between the look for a boundary and the farewell's first byte.
+func TestFarewellAfterTheEnd(t *testing.T) {
+	for name, end := range map[string]func(*Conn){
+		"Close":      func(c *Conn) { c.state.Closed = true },
+		"CloseWrite": func(c *Conn) { c.noFarewell = true },
+		"Cut":        func(c *Conn) { c.innerClosing = true },
+		"a farewell": func(c *Conn) { c.farewellBegun = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inner := &tape{}
+			c := New(inner, Options{Switched: true})
+			end(c)
+			c.writeFarewell(&bye)
+			assert.Empty(t, inner.out)
+			assert.Empty(t, inner.calls)
+			assert.False(t, c.State().Said)
+		})
+	}
 }
 
 func TestFailedWrites(t *testing.T) {
