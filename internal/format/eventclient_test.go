@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// What a client makes of an event stream, straight from WHATWG HTML 9.2.6 and over the whole text at once. It shares
-// nothing with EventStream, not even the way it finds lines.
+// What a client makes of an event stream, straight from WHATWG HTML 9.2.6 and over the whole text
+// at once. It shares nothing with EventStream, not even the way it finds lines.
 type eventClient struct {
 	events []received
 	lastID string

@@ -11,15 +11,17 @@ import (
 	"github.com/lastcall-go/lastcall/sse"
 )
 
-// An EventStream is a body of server-sent events (text/event-stream). The zero EventStream stands at the start of one and
-// is ready to use. It is a few bytes, keeps none of the stream but the start of a character, and never allocates. A copy of
-// it is independent of it. It is exported so that a response can follow its bytes before it is known what they are.
+// An EventStream is a body of server-sent events (text/event-stream). The zero EventStream stands
+// at the start of one and is ready to use. It is a few bytes, keeps none of the stream but the
+// start of a character, and never allocates. A copy of it is independent of it. It is exported so
+// that a response can follow its bytes before it is known what they are.
 //
 // Lines end in CR, LF or CRLF, and one byte order mark may come first (WHATWG HTML 9.2.5).
 //
-// Bytes that don't look like an event stream end the following for good: a binary data byte anywhere (MIME Sniffing 3: any
-// control but TAB, LF, FF, CR and ESC), or invalid UTF-8 in the first field's name, as compressed bytes have it. Such a
-// body is never at a boundary again. The grammar would let both pass, but an event too few is the lesser harm.
+// Bytes that don't look like an event stream end the following for good: a binary data byte
+// anywhere (MIME Sniffing 3: any control but TAB, LF, FF, CR and ESC), or invalid UTF-8 in the
+// first field's name, as compressed bytes have it. Such a body is never at a boundary again. The
+// grammar would let both pass, but an event too few is the lesser harm.
 type EventStream struct {
 	inLine    bool // in a line, behind its first byte
 	inEvent   bool // a field line was begun since the last blank line
@@ -51,15 +53,16 @@ func (s *EventStream) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// AtBoundary implements [Body]. An event may be put in at the start of a line with no field of an unfinished event before
-// it. That is so at the start of the stream, after a blank line, and after comments that follow either.
+// AtBoundary implements [Body]. An event may be put in at the start of a line with no field of an
+// unfinished event before it. That is so at the start of the stream, after a blank line, and after
+// comments that follow either.
 //
-// It is so after the lone CR of a blank line, too. Should an LF follow, it belongs to that CR: after an event that was
-// put in between, it would be a blank line of its own, which does nothing.
+// It is so after the lone CR of a blank line, too. Should an LF follow, it belongs to that CR:
+// after an event that was put in between, it would be a blank line of its own, which does nothing.
 func (s *EventStream) AtBoundary() bool { return !s.inLine && !s.inEvent && !s.notEvents }
 
-// Boundary implements [Body]. A CRLF that ends the prefix is taken whole: cut between CR and LF would be as good by the
-// grammar, but some clients, r3labs/sse's among them, look for "\r\n\r\n".
+// Boundary implements [Body]. A CRLF that ends the prefix is taken whole: cut between CR and LF
+// would be as good by the grammar, but some clients, r3labs/sse's among them, look for "\r\n\r\n".
 func (s *EventStream) Boundary(p []byte) int {
 	if s.AtBoundary() {
 		return 0
@@ -83,8 +86,8 @@ func (s *EventStream) AppendFarewell(b []byte, f policy.Farewell, retry time.Dur
 	return sse.Event{Retry: retry, Name: f.Event, Data: f.Data}.Append(b)
 }
 
-// line follows p to behind its first line end, or wholly, and returns how far it went. AtBoundary changes to true only
-// where that ends.
+// line follows p to behind its first line end, or wholly, and returns how far it went. AtBoundary
+// changes to true only where that ends.
 func (s *EventStream) line(p []byte) int {
 	if s.notEvents {
 		return len(p)
@@ -126,9 +129,10 @@ func (s *EventStream) line(p []byte) int {
 	}
 }
 
-// firstName looks at the head of the stream, up to the end of the first field's name. It returns how much of p it has
-// followed, so that nobody else has to: a byte order mark, or all of what is no event stream; mostly 0. Until the mark is
-// whole its bytes pass for a field, so that nothing is put into it.
+// firstName looks at the head of the stream, up to the end of the first field's name. It returns
+// how much of p it has followed, so that nobody else has to: a byte order mark, or all of what is
+// no event stream; mostly 0. Until the mark is whole its bytes pass for a field, so that nothing is
+// put into it.
 func (s *EventStream) firstName(p []byte) int {
 	for i, c := range p {
 		if s.chars == 0 && c < utf8.RuneSelf {
@@ -161,8 +165,8 @@ func (s *EventStream) firstName(p []byte) int {
 	return 0
 }
 
-// indexControl returns where the first byte below 0x20 is in p, or -1. It looks at eight bytes at once, so that one
-// pass finds line ends of either sort and binary bytes, too.
+// indexControl returns where the first byte below 0x20 is in p, or -1. It looks at eight bytes at
+// once, so that one pass finds line ends of either sort and binary bytes, too.
 func indexControl(p []byte) int {
 	const (
 		spaces = 0x2020202020202020
@@ -170,8 +174,8 @@ func indexControl(p []byte) int {
 	)
 	n := 0
 	for ; len(p)-n >= 8; n += 8 {
-		// Each byte below 0x20 borrows in the subtraction, which sets its top bit. A borrow can make a byte above it
-		// (further on) look like one, but never one below.
+		// Each byte below 0x20 borrows in the subtraction, which sets its top bit. A borrow can
+		// make a byte above it (further on) look like one, but never one below.
 		w := binary.LittleEndian.Uint64(p[n:])
 		if hit := (w - spaces) &^ w & tops; hit != 0 {
 			return n + bits.TrailingZeros64(hit)/8

@@ -187,8 +187,8 @@ func TestCompressedIsNoEventStream(t *testing.T) {
 	}
 }
 
-// Every position of a line end relative to the eight bytes that are looked at together, beside bytes that make the
-// arithmetic borrow.
+// Every position of a line end relative to the eight bytes that are looked at together, beside
+// bytes that make the arithmetic borrow.
 func TestLineEndsAtEveryOffset(t *testing.T) {
 	for _, pad := range []string{" ", "\x7f", "\x80", "\xff", "!", "\t", "\x1b"} {
 		for n := range 40 {
@@ -218,8 +218,9 @@ func TestEventStreamAllocatesNothing(t *testing.T) {
 	}))
 }
 
-// FuzzEventStream cuts any bytes anywhere. An event put in at the first boundary after some point has to reach a client
-// whole, behind exactly the events that were whole before it, and must not have split one.
+// FuzzEventStream cuts any bytes anywhere. An event put in at the first boundary after some point
+// has to reach a client whole, behind exactly the events that were whole before it, and must not
+// have split one.
 func FuzzEventStream(f *testing.F) {
 	for _, seed := range []string{
 		"data: x\n\ndata: y\n\n", "data: x\r\n\r\n:\r\n\r\nid: 7\r\n\r\n", "data\r\rdata\r\r", "\uFEFFdata: x\n\n",
@@ -280,14 +281,16 @@ func checkInsertion(t *testing.T, prefix, suffix string) {
 	require.Equal(t, before.lastID, got.lastID)
 	require.Equal(t, "1234", got.retry)
 
-	// Had the handler gone on, the rest would have been events of its own: nothing of one is behind the boundary
-	// while its beginning is before it. (Before a byte order mark nothing can be put that leaves it one.)
+	// Had the handler gone on, the rest would have been events of its own: nothing of one is behind
+	// the boundary while its beginning is before it. (Before a byte order mark nothing can be put
+	// that leaves it one.)
 	if prefix != "" {
 		require.Equal(t, readEvents(prefix+suffix), readEvents(prefix+":\n"+suffix), "%q then %q", prefix, suffix)
 	}
 }
 
-// FuzzEventStreamFarewell: what AppendFarewell writes is what a client reads, and never more than that.
+// FuzzEventStreamFarewell: what AppendFarewell writes is what a client reads, and never more than
+// that.
 func FuzzEventStreamFarewell(f *testing.F) {
 	f.Add(int64(time.Second), "shutdown", `{"retry":1000}`)
 	f.Add(int64(0), "", "a\r\nb\rc\nd\n\r")

@@ -1,8 +1,9 @@
-// Package format knows what the bodies of streams look like on the wire: how a format is recognized, where in its bytes a
-// farewell can stand, and how the farewell is written. Each format has a file of its own.
+// Package format knows what the bodies of streams look like on the wire: how a format is
+// recognized, where in its bytes a farewell can stand, and how the farewell is written. Each format
+// has a file of its own.
 //
-// It follows bytes that somebody else writes. It does no I/O, starts no goroutine, and knows nothing of when a farewell is
-// due.
+// It follows bytes that somebody else writes. It does no I/O, starts no goroutine, and knows
+// nothing of when a farewell is due.
 package format
 
 import (
@@ -24,8 +25,8 @@ const (
 	Hijacked  = "hijacked" // a connection that carries something unknown
 )
 
-// A Body follows the bytes of one response body as they go out, and knows where its farewell can stand. It is not safe for
-// concurrent use.
+// A Body follows the bytes of one response body as they go out, and knows where its farewell can
+// stand. It is not safe for concurrent use.
 type Body interface {
 	// Write follows bytes that have gone out. It takes all of them and never fails.
 	io.Writer
@@ -36,27 +37,29 @@ type Body interface {
 	// AtBoundary reports whether a farewell may be put in here.
 	AtBoundary() bool
 
-	// Boundary returns the length of the shortest prefix of p after which AtBoundary holds, 0 if it holds now, and -1 if
-	// it doesn't come to hold in p. It follows nothing.
+	// Boundary returns the length of the shortest prefix of p after which AtBoundary holds, 0 if it
+	// holds now, and -1 if it doesn't come to hold in p. It follows nothing.
 	Boundary(p []byte) int
 
-	// AppendFarewell appends to b what is to be written at a boundary, as the last bytes of the body, and returns the
-	// longer slice. f has been expanded for the client whose reconnect slot is retry. Nothing is appended where the
-	// format has no place for what f says.
+	// AppendFarewell appends to b what is to be written at a boundary, as the last bytes of the
+	// body, and returns the longer slice. f has been expanded for the client whose reconnect slot
+	// is retry. Nothing is appended where the format has no place for what f says.
 	AppendFarewell(b []byte, f policy.Farewell, retry time.Duration) []byte
 }
 
-// recognizers has one function per format, in that format's file. Each is given the media type in lower case and the whole
-// header. It returns a new Body, nil if none can be made of this header, and whether the response is of its format.
+// recognizers has one function per format, in that format's file. Each is given the media type in
+// lower case and the whole header. It returns a new Body, nil if none can be made of this header,
+// and whether the response is of its format.
 var recognizers = []func(mediaType string, h http.Header) (body Body, recognized bool){
 	recognizeEventStream,
 	recognizeLines,
 	recognizeParts,
 }
 
-// Recognize returns a Body for a response with this header, and whether its media type is that of a body that goes on until
-// somebody ends it. The Body is nil where nothing can be put into the response: its format is unknown, its Content-Encoding
-// hides it, or the header says too little of it. Of several Content-Types the first counts, as for clients.
+// Recognize returns a Body for a response with this header, and whether its media type is that of a
+// body that goes on until somebody ends it. The Body is nil where nothing can be put into the
+// response: its format is unknown, its Content-Encoding hides it, or the header says too little of
+// it. Of several Content-Types the first counts, as for clients.
 func Recognize(h http.Header) (body Body, infinite bool) {
 	contentTypes := h["Content-Type"]
 	if len(contentTypes) == 0 {
@@ -77,8 +80,8 @@ func Recognize(h http.Header) (body Body, infinite bool) {
 	return nil, false
 }
 
-// Encoded reports whether a Content-Encoding other than identity hides the bytes of a response with this header
-// (RFC 9110, section 8.4).
+// Encoded reports whether a Content-Encoding other than identity hides the bytes of a response with
+// this header (RFC 9110, section 8.4).
 func Encoded(h http.Header) bool {
 	for _, coding := range h["Content-Encoding"] {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {

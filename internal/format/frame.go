@@ -15,12 +15,15 @@ const (
 	maxControl = 125 // RFC 6455, section 5.5: a control frame's payload
 )
 
-// A frame is how far we are in one WebSocket frame (RFC 6455, section 5.2), which may come cut anywhere. The zero frame
-// stands before its first byte.
+// A frame is how far we are in one WebSocket frame (RFC 6455, section 5.2), which may come cut
+// anywhere. The zero frame stands before its first byte.
 type frame struct {
 	first, second byte
-	have          uint8  // bytes of the header so far
-	left          uint64 // the payload's length as far as it is read; once the header is complete, what is to come of it
+	have          uint8 // bytes of the header so far
+
+	// left is the payload's length as far as the header is read. Once that is complete, it is what is
+	// still to come of the payload.
+	left uint64
 }
 
 // readHeader takes from p what belongs to the frame's header and returns how much that was.
@@ -75,8 +78,8 @@ func (f *frame) final() bool    { return f.first&finBit != 0 }
 func (f *frame) masked() bool   { return f.second&maskBit != 0 }
 func (f *frame) control() bool  { return f.opcode() >= opClose }
 
-// valid reports of a frame whose header is complete whether there can be one of its length and opcode. If not, the bytes
-// were misread, and whatever is made of the following ones is wrong.
+// valid reports of a frame whose header is complete whether there can be one of its length and
+// opcode. If not, the bytes were misread, and whatever is made of the following ones is wrong.
 func (f *frame) valid() bool {
 	switch f.opcode() {
 	case opContinuation, opText, opBinary:

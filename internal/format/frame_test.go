@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// A wire is one frame as these tests read it: from a whole buffer, by place, with nothing shared with the code under
-// test.
+// A wire is one frame as these tests read it: from a whole buffer, by place, with nothing shared
+// with the code under test.
 type wire struct {
 	fin     bool
 	rsv     byte

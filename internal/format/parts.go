@@ -9,10 +9,12 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// parts is a body of MIME parts, multipart/x-mixed-replace, in which each part replaces the one before.
+// parts is a body of MIME parts, multipart/x-mixed-replace, in which each part replaces the one
+// before.
 //
-// Where a part ends is known only when the next one's delimiter begins (RFC 2046, section 5.1.1), so that is where it can
-// be left: in front of a delimiter line that begins within one Write. Writers make theirs in one.
+// Where a part ends is known only when the next one's delimiter begins (RFC 2046, section 5.1.1),
+// so that is where it can be left: in front of a delimiter line that begins within one Write.
+// Writers make theirs in one.
 type parts struct {
 	delimiter string // "--" and the boundary parameter
 	inLine    bool
@@ -54,8 +56,8 @@ func (s *parts) Boundary(p []byte) int {
 	return -1
 }
 
-// AppendFarewell implements [Body]: the message, if there is one, is the last part (its header, an empty line, its body),
-// and the closing delimiter follows.
+// AppendFarewell implements [Body]: the message, if there is one, is the last part (its header, an
+// empty line, its body), and the closing delimiter follows.
 func (s *parts) AppendFarewell(b []byte, f policy.Farewell, _ time.Duration) []byte {
 	if f.Message != "" {
 		b = append(b, s.delimiter...)

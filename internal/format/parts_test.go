@@ -16,9 +16,9 @@ import (
 
 const mixed = `multipart/x-mixed-replace; boundary="frame"`
 
-// The body that ends where Boundary says, with the farewell, is one that the
-// standard library's reader takes for whole, both as cameras write parts (the
-// line break at the end) and as mime/multipart does (at the beginning).
+// The body that ends where Boundary says, with the farewell, is one that the standard library's
+// reader takes for whole, both as cameras write parts (the line break at the end) and as
+// mime/multipart does (at the beginning).
 func TestPartsEndWhole(t *testing.T) {
 	camera := func(i int) string {
 		return fmt.Sprintf("--frame\r\nContent-Type: text/plain\r\n\r\npart %d\r\n", i)

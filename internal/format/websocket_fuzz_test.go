@@ -19,7 +19,8 @@ func (t *script) next() int {
 	return int(b)
 }
 
-// frames makes a valid sequence of frames: fragments in order, control frames among them, nothing after a Close.
+// frames makes a valid sequence of frames: fragments in order, control frames among them, nothing
+// after a Close.
 func (t *script) frames(masked bool) (b []byte) {
 	within := false
 	for len(*t) > 0 {
@@ -72,7 +73,8 @@ func (t *script) slices(b []byte) (all [][]byte) {
 // A place is where a farewell may stand in a stream.
 type place struct{ frame, message bool }
 
-// places reads a whole stream and says where a farewell may stand in it; where it is nil, or has no entry, none may.
+// places reads a whole stream and says where a farewell may stand in it; where it is nil, or has no
+// entry, none may.
 func places(b []byte, at int) map[int]place {
 	all := map[int]place{at: {frame: true, message: true}}
 	within := false
@@ -90,7 +92,8 @@ func places(b []byte, at int) map[int]place {
 	return all
 }
 
-// seeds gives f so many scripts, the same each time, so that the targets mean something without fuzzing too.
+// seeds gives f so many scripts, the same each time, so that the targets mean something without
+// fuzzing too.
 func seeds(n int, add func(script, cuts []byte, r *rand.Rand)) {
 	r := rand.New(rand.NewPCG(1, 2))
 	draw := func(n int) []byte {
@@ -105,8 +108,8 @@ func seeds(n int, add func(script, cuts []byte, r *rand.Rand)) {
 	}
 }
 
-// FuzzServerFrames follows any bytes, cut anywhere, and compares where a farewell may stand among them with a reading of the
-// whole.
+// FuzzServerFrames follows any bytes, cut anywhere, and compares where a farewell may stand among
+// them with a reading of the whole.
 func FuzzServerFrames(f *testing.F) {
 	f.Add([]byte{5, 5, 3, 200, 1, 1, 6, 2, 5, 9}, []byte{1, 1, 3, 50, 2}, false)
 	f.Add([]byte("\x81\x02hi\x01\x01x\x80\x00\x88\x00\xff\xff"), []byte{3, 2, 1}, true)
@@ -141,7 +144,8 @@ func FuzzServerFrames(f *testing.F) {
 	})
 }
 
-// FuzzClientFrames follows any bytes, cut anywhere, and compares where the Close was seen with a reading of the whole.
+// FuzzClientFrames follows any bytes, cut anywhere, and compares where the Close was seen with a
+// reading of the whole.
 func FuzzClientFrames(f *testing.F) {
 	f.Add([]byte{5, 5, 3, 200, 1, 1, 6, 2, 0}, []byte{1, 1, 3, 50, 2}, false)
 	f.Add([]byte{0xFD, 0xFF, 0, 0}, []byte{250, 255, 1}, false)

@@ -44,7 +44,8 @@ func (r *replay) SetDeadline(time.Time) error      { return nil }
 func (r *replay) SetReadDeadline(time.Time) error  { return nil }
 func (r *replay) SetWriteDeadline(time.Time) error { return nil }
 
-// A server is a net.Conn on which a client finds a server that answers its upgrade, and then sends frames and EOF.
+// A server is a net.Conn on which a client finds a server that answers its upgrade, and then sends
+// frames and EOF.
 type server struct {
 	replay
 	frames []byte
@@ -94,8 +95,8 @@ func messages(c *websocket.Conn) (all []string, err error) {
 	}
 }
 
-// FuzzAgainstGorilla has gorilla/websocket read the frames that are followed: where frames and messages are seen to end, it
-// must have read the same, and a Close must be seen where it sees one.
+// FuzzAgainstGorilla has gorilla/websocket read the frames that are followed: where frames and
+// messages are seen to end, it must have read the same, and a Close must be seen where it sees one.
 func FuzzAgainstGorilla(f *testing.F) {
 	f.Add([]byte{5, 5, 3, 200, 1, 1, 6, 2, 5, 9, 0})
 	f.Add([]byte{0xFD, 0xFF, 4, 3, 2, 1, 6, 0})

@@ -6,12 +6,13 @@ import (
 	"sync/atomic"
 )
 
-// A Lock is a mutual exclusion lock that may be held for as long as a read or a write takes, which can be minutes. The
-// zero Lock is unlocked. It must not be copied after its first use.
+// A Lock is a mutual exclusion lock that may be held for as long as a read or a write takes, which
+// can be minutes. The zero Lock is unlocked. It must not be copied after its first use.
 //
-// A goroutine that waits for a [sync.Mutex] is not durably blocked for testing/synctest, so that a peer that doesn't read
-// would hang the tests of whoever uses one here. Those that wait for a Lock wait on a channel. It is made by the first
-// that has to wait: a Lock that nobody waits for allocates nothing. There is no order among those that wait.
+// A goroutine that waits for a [sync.Mutex] is not durably blocked for testing/synctest, so that a
+// peer that doesn't read would hang the tests of whoever uses one here. Those that wait for a Lock
+// wait on a channel. It is made by the first that has to wait: a Lock that nobody waits for
+// allocates nothing. There is no order among those that wait.
 type Lock struct {
 	state atomic.Int32
 
@@ -54,7 +55,8 @@ func (l *Lock) announce() <-chan struct{} {
 // TryLock locks l if nobody has it locked, and reports whether it did.
 func (l *Lock) TryLock() bool { return l.state.CompareAndSwap(free, locked) }
 
-// Unlock unlocks l, which must be locked. Any goroutine may do that, not only the one that locked it.
+// Unlock unlocks l, which must be locked. Any goroutine may do that, not only the one that locked
+// it.
 func (l *Lock) Unlock() {
 	if l.state.CompareAndSwap(locked, free) {
 		return

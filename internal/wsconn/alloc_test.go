@@ -42,8 +42,8 @@ func TestNoAllocations(t *testing.T) {
 	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = h.Write(small) }), "swallowed write")
 }
 
-// BenchmarkWrite compares writing a frame to a TCP connection with writing it through a Conn. "mem" is a connection
-// that costs nothing, and shows what we add.
+// BenchmarkWrite compares writing a frame to a TCP connection with writing it through a Conn. "mem"
+// is a connection that costs nothing, and shows what we add.
 func BenchmarkWrite(b *testing.B) {
 	for _, size := range []int{64, 4 << 10, 64 << 10} {
 		frame := encode(0x82, false, make([]byte, size))
@@ -66,8 +66,8 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
-// BenchmarkGorilla writes messages that are larger than gorilla's buffer, of which it makes one system call on a bare TCP
-// connection: so must we.
+// BenchmarkGorilla writes messages that are larger than gorilla's buffer, of which it makes one
+// system call on a bare TCP connection: so must we.
 func BenchmarkGorilla(b *testing.B) {
 	for _, size := range []int{4 << 10, 64 << 10, 1 << 20} {
 		for _, wrapped := range []bool{false, true} {

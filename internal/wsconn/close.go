@@ -4,12 +4,12 @@ import "time"
 
 type closeWriter interface{ CloseWrite() error }
 
-// A halfCloser is a Conn whose inner connection can be half-closed. It is one pointer, so that it costs nothing as a
-// net.Conn.
+// A halfCloser is a Conn whose inner connection can be half-closed. It is one pointer, so that it
+// costs nothing as a net.Conn.
 type halfCloser struct{ *Conn }
 
-// CloseWrite ends the handler's side. Before a farewell it is the inner connection's, and no farewell is written any more;
-// after one it is part of the closing that the Conn sees to.
+// CloseWrite ends the handler's side. Before a farewell it is the inner connection's, and no
+// farewell is written any more; after one it is part of the closing that the Conn sees to.
 func (h halfCloser) CloseWrite() error {
 	c := h.Conn
 	c.awaitTimer()
@@ -29,9 +29,10 @@ func (h halfCloser) CloseWrite() error {
 	return c.inner.(closeWriter).CloseWrite()
 }
 
-// Close is the handler's. Without a farewell it closes the connection. After one it returns nil at once: if the peer's
-// Close has arrived, the connection is closed; else it stays open, on a goroutine of ours that reads on, until the peer's
-// Close, its end, or Cut. A second Close returns an error that wraps net.ErrClosed.
+// Close is the handler's. Without a farewell it closes the connection. After one it returns nil at
+// once: if the peer's Close has arrived, the connection is closed; else it stays open, on a
+// goroutine of ours that reads on, until the peer's Close, its end, or Cut. A second Close returns
+// an error that wraps net.ErrClosed.
 func (c *Conn) Close() error {
 	c.awaitTimer()
 	c.mu.Lock() // as in beginFarewell: either that sees Closed, or Close sees farewellBegun
@@ -63,16 +64,18 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// Finish ends the handler's time: a farewell that waits for a message boundary is written as DropMessage would, and the
-// handler's Reads, a pending one too, return io.EOF. If the farewell was written (or the handler's own Close), Finish reads
-// in its place, throwing away what comes, until the peer's Close or its end, closes the connection, and returns then, or at
-// Cut: call it on a goroutine of its own. If nothing was written it returns at once; then only the handler's Close or Cut
-// ends the connection.
+// Finish ends the handler's time: a farewell that waits for a message boundary is written as
+// DropMessage would, and the handler's Reads, a pending one too, return io.EOF. If the farewell was
+// written (or the handler's own Close), Finish reads in its place, throwing away what comes, until
+// the peer's Close or its end, closes the connection, and returns then, or at Cut: call it on a
+// goroutine of its own. If nothing was written it returns at once; then only the handler's Close or
+// Cut ends the connection.
 func (c *Conn) Finish() {
 	c.DropMessage() // also writes what a Write that failed has left unwritten
 	if c.flushing.Load() > 0 {
-		// A Farewell or a DropMessage is under way: else the handler, whose Reads end next, could close the connection first.
-		// The handler's own Write, which may be stuck, isn't waited for, and calls flushPending by itself.
+		// A Farewell or a DropMessage is under way: else the handler, whose Reads end next, could
+		// close the connection first. The handler's own Write, which may be stuck, isn't waited
+		// for, and calls flushPending by itself.
 		c.waitAndFlush()
 	}
 	c.takeReading()
@@ -84,8 +87,8 @@ func (c *Conn) Finish() {
 	}
 }
 
-// Cut closes the connection now and frees whoever is blocked on it. It never blocks. Once the connection is closed it does
-// nothing.
+// Cut closes the connection now and frees whoever is blocked on it. It never blocks. Once the
+// connection is closed it does nothing.
 func (c *Conn) Cut() {
 	c.mu.Lock()
 	if c.innerClosed || c.state.CutOff {
@@ -102,9 +105,9 @@ func (c *Conn) Cut() {
 	c.noteInnerClosed()
 }
 
-// linger reads in the handler's place until the peer has answered or is gone, and closes the connection. To close it with
-// bytes of the peer unread would be a TCP reset, which can destroy our Close frame on its way. The reading must have been
-// taken from the handler.
+// linger reads in the handler's place until the peer has answered or is gone, and closes the
+// connection. To close it with bytes of the peer unread would be a TCP reset, which can destroy our
+// Close frame on its way. The reading must have been taken from the handler.
 func (c *Conn) linger() {
 	c.mu.Lock()
 	c.writingOver = true
@@ -115,12 +118,13 @@ func (c *Conn) linger() {
 	_ = c.closeInner()
 }
 
-// readToEnd reads until the peer's Close or its end, and throws away what comes. Called twice, the second call waits for the
-// first to end.
+// readToEnd reads until the peer's Close or its end, and throws away what comes. Called twice, the
+// second call waits for the first to end.
 func (c *Conn) readToEnd() {
 	c.lingering.Lock()
 	defer c.lingering.Unlock()
-	c.reading.Lock()                         // the handler's Read comes back, and since the reading is taken, none follows
+	// The handler's Read comes back, and since the reading is taken, none follows.
+	c.reading.Lock()
 	_ = c.inner.SetReadDeadline(time.Time{}) // was longAgo; an error shows in the read
 	c.reading.Unlock()
 	buf := make([]byte, 512)
@@ -133,7 +137,8 @@ func (c *Conn) readToEnd() {
 	}
 }
 
-// halfClose ends our side if nothing more will be written to it. It is called by each who may have made that so.
+// halfClose ends our side if nothing more will be written to it. It is called by each who may have
+// made that so.
 func (c *Conn) halfClose() {
 	c.mu.Lock()
 	first := c.writingOver && (c.state.Said || c.state.Sent) && !c.halfClosed

@@ -58,7 +58,7 @@ func TestClose(t *testing.T) {
 			p.returned(wrote, 0, io.ErrClosedPipe)
 			p.returned(p.reading(), 0, errClosed)
 			p.returned(p.writing(nil), 0, errClosed)
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 			assert.Equal(t, State{Following: true, Closed: true}, p.State())
 		}},
 		{"again is an error", func(t *testing.T, p *pair) {
@@ -89,7 +89,7 @@ func TestClose(t *testing.T) {
 			p.returned(read, 8, nil)
 			p.open()
 			require.NoError(t, p.Close())
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 			p.ended()
 			p.Cut()
 			assert.False(t, p.State().CutOff, "there was nothing to cut")
@@ -104,13 +104,13 @@ func TestClose(t *testing.T) {
 			for range 3 {
 				p.returned(p.says(encode(0x82, true, make([]byte, 5000))), 5008, nil)
 			}
-			assert.Zero(t, p.overs.Load())
+			assert.Zero(t, p.onCloses.Load())
 			assert.False(t, p.State().Answered)
 			p.returned(p.says(peerClose(1012)[:5]), 5, nil)
 			p.open()
 			p.returned(p.says(peerClose(1012)[5:]), 3, nil)
 			p.ended()
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 			assert.Equal(t, State{Following: true, Said: true, Answered: true, Closed: true}, p.State())
 		}},
 		{"after ours ends with the peer", func(t *testing.T, p *pair) {
@@ -118,7 +118,7 @@ func TestClose(t *testing.T) {
 			require.NoError(t, p.Close())
 			require.NoError(t, p.peer.Close())
 			synctest.Wait()
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 			assert.Equal(t, State{Following: true, Said: true, Closed: true}, p.State())
 		}},
 		{"after ours ends with Cut, whatever the peer does", func(t *testing.T, p *pair) {
@@ -127,17 +127,17 @@ func TestClose(t *testing.T) {
 			p.says([]byte{0xFF}) // nothing that could be a frame
 			flood := p.says(make([]byte, 5000))
 			p.returned(flood, 5000, nil)
-			assert.Zero(t, p.overs.Load())
+			assert.Zero(t, p.onCloses.Load())
 			p.returned(do(p.Cut), 0, nil)
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 			assert.Equal(t, State{Following: true, Said: true, Closed: true, CutOff: true}, p.State())
 		}},
 		{"after Cut is the end", func(t *testing.T, p *pair) {
 			p.said()
 			p.Cut()
-			assert.Zero(t, p.overs.Load())
+			assert.Zero(t, p.onCloses.Load())
 			require.NoError(t, p.Close())
-			assert.EqualValues(t, 1, p.overs.Load(), "no goroutine is left that could call it")
+			assert.EqualValues(t, 1, p.onCloses.Load(), "no goroutine is left that could call it")
 			assert.Equal(t, State{Following: true, Said: true, Closed: true, CutOff: true}, p.State())
 		}},
 		{"while ours is on its way lets it arrive", func(t *testing.T, p *pair) {
@@ -161,7 +161,7 @@ func TestClose(t *testing.T) {
 			p.returned(p.says(peerClose(1012)[3:]), 5, nil)
 			p.returned(finished, 0, nil)
 			assert.True(t, p.State().Answered)
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) { inBubble(t, test.run) })
@@ -195,9 +195,9 @@ func TestFinish(t *testing.T) {
 			p.blocked(wrote, "Write")
 			p.returned(do(p.Cut), 0, nil)
 			p.returned(wrote, 1, io.ErrClosedPipe)
-			assert.Zero(t, p.overs.Load(), "the handler hasn't closed")
+			assert.Zero(t, p.onCloses.Load(), "the handler hasn't closed")
 			require.NoError(t, p.Close())
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 			assert.Equal(t, State{Following: true, Closed: true, CutOff: true}, p.State())
 		}},
 		{"waits for a Farewell that is about to be written", func(t *testing.T, p *pair) {
@@ -232,9 +232,9 @@ func TestFinish(t *testing.T) {
 			p.ended()
 			p.returned(p.writing(text("x")), 0, errClosed)
 			p.returned(do(p.Finish), 0, nil)
-			assert.Zero(t, p.overs.Load(), "the handler hasn't closed")
+			assert.Zero(t, p.onCloses.Load(), "the handler hasn't closed")
 			require.NoError(t, p.Close())
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 			assert.Equal(t, State{Following: true, Said: true, Answered: true, Closed: true}, p.State())
 		}},
 		{"after an answer closes at once", func(t *testing.T, p *pair) {
@@ -270,10 +270,10 @@ func TestFinish(t *testing.T) {
 			finished := do(p.Finish)
 			require.NoError(t, p.Close())
 			p.blocked(finished, "Finish")
-			assert.Zero(t, p.overs.Load())
+			assert.Zero(t, p.onCloses.Load())
 			p.returned(p.says(peerClose(1012)), 8, nil)
 			p.returned(finished, 0, nil)
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) { inBubble(t, test.run) })
@@ -337,7 +337,8 @@ func TestLastByte(t *testing.T) {
 	})
 }
 
-// TestEndings runs all that may end a connection, in every order, and concurrently: it ends, once, in one State.
+// TestEndings runs all that may end a connection, in every order, and concurrently: it ends, once,
+// in one State.
 func TestEndings(t *testing.T) {
 	endings := map[string]func(*pair){
 		"farewell": func(p *pair) { p.Farewell(bye, 0) },
@@ -353,7 +354,7 @@ func TestEndings(t *testing.T) {
 			t.Run(fmt.Sprint(m, order), func(t *testing.T) {
 				inBubble(t, func(t *testing.T, p *pair) {
 					if m.held {
-						p.holding()
+						p.coalescing()
 						_, _ = p.Write(text("hello")[:3])
 					}
 					go func() { _, _ = io.Copy(io.Discard, p.peer) }()
@@ -367,7 +368,7 @@ func TestEndings(t *testing.T) {
 					synctest.Wait()
 					s := p.State()
 					assert.True(t, s.Closed)
-					assert.EqualValues(t, 1, p.overs.Load())
+					assert.EqualValues(t, 1, p.onCloses.Load())
 					_, err := p.peer.Write([]byte{0})
 					assert.ErrorIs(t, err, io.ErrClosedPipe)
 				})
@@ -376,7 +377,8 @@ func TestEndings(t *testing.T) {
 	}
 }
 
-// A laggard is a net.Conn whose first Close, and Reads that are freed by it, take until its gate opens.
+// A laggard is a net.Conn whose first Close, and Reads that are freed by it, take until its gate
+// opens.
 type laggard struct {
 	net.Conn
 	gate   chan struct{}
@@ -414,9 +416,9 @@ func TestOnCloseComesLast(t *testing.T) {
 			synctest.Wait()                  // it reads
 			p.inner.(*laggard).closes.Add(1) // and it is the Read that lags
 			p.returned(do(p.Cut), 0, nil)
-			assert.Zero(t, p.overs.Load())
+			assert.Zero(t, p.onCloses.Load())
 			open()
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 		})
 	})
 	t.Run("once, when Cut overtakes a slow closing", func(t *testing.T) {
@@ -428,9 +430,9 @@ func TestOnCloseComesLast(t *testing.T) {
 			finished := do(p.Finish)
 			p.blocked(finished, "the closing")
 			require.NoError(t, p.Close())
-			assert.Zero(t, p.overs.Load())
+			assert.Zero(t, p.onCloses.Load())
 			p.returned(do(p.Cut), 0, nil)
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 			open()
 			p.returned(finished, 0, nil)
 			assert.True(t, p.State().CutOff)
@@ -462,7 +464,8 @@ func TestStateIsFinal(t *testing.T) {
 	})
 }
 
-// TestAbort has a peer that reads nothing, not even TLS's own goodbye, which crypto/tls gives 5 seconds.
+// TestAbort has a peer that reads nothing, not even TLS's own goodbye, which crypto/tls gives 5
+// seconds.
 func TestAbort(t *testing.T) {
 	certified := httptest.NewTLSServer(nil)
 	certified.Close()

@@ -8,44 +8,53 @@ import (
 
 // Coalescing: two Writes of one frame go out as one packet.
 //
-// Some libraries write a frame in two Writes, its beginning (the header, and the part of the payload that their buffer has
-// room for) and its rest. gorilla/websocket, for one, writes so each message that is larger than its buffer, and leaves it to
-// net.Buffers to make one packet of the two. net.Buffers does that for net's own connections only. Over a Conn there would
-// be two packets, and a peer that wakes up twice: a quarter more time for a message of 4 KiB. So a Conn over such a
-// connection keeps the beginning of a frame back until its rest is written, and sends both with net.Buffers.
+// Some libraries write a frame in two Writes, its beginning (the header, and the part of the
+// payload that their buffer has room for) and its rest. gorilla/websocket, for one, writes so each
+// message that is larger than its buffer, and leaves it to net.Buffers to make one packet of the
+// two. net.Buffers does that for net's own connections only. Over a Conn there would be two
+// packets, and a peer that wakes up twice: a quarter more time for a message of 4 KiB. So a Conn
+// over such a connection keeps the beginning of a frame back until its rest is written, and sends
+// both with net.Buffers.
 //
-// A Write is kept back if it is the beginning of a frame, no less and no more, and small (see the constants below). To the
-// handler it counts as sent, and so it does for c.out: until the rest has come there is no boundary, and no farewell can come
-// in between. If sending it fails, it stays, and the next Write sends it first and returns the error if there still is one.
+// A Write is kept back if it is the beginning of a frame, no less and no more, and small (see the
+// constants below). To the handler it counts as sent, and so it does for c.out: until the rest has
+// come there is no boundary, and no farewell can come in between. If sending it fails, it stays,
+// and the next Write sends it first and returns the error if there still is one.
 //
-// Nobody but the handler knows whether the rest will come. So the beginning goes out alone in the end: after coalesceDelay,
-// by a timer, or when the handler closes or half-closes the connection. The timer is set when it doesn't run already. It is
-// not stopped when the rest comes, since to set it for each frame would cost more than a packet: it fires, finds nothing to
-// send, and gives the buffer back, so that an idle connection has neither buffer nor running timer.
+// Nobody but the handler knows whether the rest will come. So the beginning goes out alone in the
+// end: after coalesceDelay, by a timer, or when the handler closes or half-closes the connection.
+// The timer is set when it doesn't run already. It is not stopped when the rest comes, since to set
+// it for each frame would cost more than a packet: it fires, finds nothing to send, and gives the
+// buffer back, so that an idle connection has neither buffer nor running timer.
 //
 // The timer's goroutine (timerFired) meets the end of the connection in two places:
 //
-//   - Close sets Closed and stops the timer in one, under mu. A timer that could be stopped has given back its part of refs,
-//     and never fires; one that couldn't has a goroutine which holds its part until it returns, so that OnClose comes after
-//     it. From then on startTimer starts none.
-//   - A farewell that is asked for while the timer's goroutine holds writing is left to it (see flushPending), and that may be
-//     slow to get on. Farewell has returned then, and the handler may be told to end: if it called Close now, the farewell
-//     would never be written. So Close and CloseWrite first look whether such a goroutine is about, and if so, wait for
-//     writing and write the farewell themselves (awaitTimer). They do so for that goroutine only: a Write of the handler may
-//     be stuck, and its Close must free it.
+//   - Close sets Closed and stops the timer in one, under mu. A timer that could be stopped has
+//     given back its part of refs, and never fires; one that couldn't has a goroutine which holds
+//     its part until it returns, so that OnClose comes after it. From then on startTimer starts
+//     none.
+//   - A farewell that is asked for while the timer's goroutine holds writing is left to it (see
+//     flushPending), and that may be slow to get on. Farewell has returned then, and the handler
+//     may be told to end: if it called Close now, the farewell would never be written. So Close and
+//     CloseWrite first look whether such a goroutine is about, and if so, wait for writing and
+//     write the farewell themselves (awaitTimer). They do so for that goroutine only: a Write of
+//     the handler may be stuck, and its Close must free it.
 
 const (
-	// maxStart is the longest beginning that waits: gorilla's buffer, where it takes net/http's. After a longer one a
-	// second packet costs little.
+	// maxStart is the longest beginning that waits: gorilla's buffer, where it takes net/http's.
+	// After a longer one a second packet costs little.
 	maxStart = 4 << 10
-	// maxRest is the longest rest that a beginning waits for. A peer that gets a longer one does better to begin early.
+	// maxRest is the longest rest that a beginning waits for. A peer that gets a longer one does
+	// better to begin early.
 	maxRest = 32 << 10
-	// coalesceDelay is how long a beginning waits. Libraries write the rest at once; a proxy does when it has it, and until
-	// then its client can make little of a torn frame. Shorter, the timer would cost more than one packet saves.
+	// coalesceDelay is how long a beginning waits. Libraries write the rest at once; a proxy does
+	// when it has it, and until then its client can make little of a torn frame. Shorter, the timer
+	// would cost more than one packet saves.
 	coalesceDelay = 10 * time.Millisecond
 )
 
-// A frameStart is the beginning of a frame that waits for its rest. A Conn has one while its timer runs.
+// A frameStart is the beginning of a frame that waits for its rest. A Conn has one while its timer
+// runs.
 type frameStart struct {
 	unsent  []byte // of buf
 	buf     [maxStart + 512]byte
@@ -64,8 +73,8 @@ func coalesces(c net.Conn) bool {
 	return false
 }
 
-// keepStart keeps p for the next Write if p is the beginning of a frame, and reports whether it does. The caller holds
-// writing.
+// keepStart keeps p for the next Write if p is the beginning of a frame, and reports whether it
+// does. The caller holds writing.
 func (c *Conn) keepStart(p []byte) bool {
 	if !c.coalesces || len(p) > maxStart {
 		return false
@@ -82,7 +91,8 @@ func (c *Conn) keepStart(p []byte) bool {
 	return true
 }
 
-// send writes the beginning that waits and p, and returns what became of p. The caller holds writing.
+// send writes the beginning that waits and p, and returns what became of p. The caller holds
+// writing.
 func (c *Conn) send(p []byte) (int, error) {
 	s := c.start
 	if s == nil || len(s.unsent) == 0 {
@@ -151,13 +161,14 @@ func (c *Conn) timerFired() {
 	c.mu.Unlock()
 }
 
-// awaitTimer has a farewell written that was left to the timer's goroutine, before the handler's side ends. Where the peer
-// doesn't read, what that goroutine is sending delays it by coalesceDelay at most.
+// awaitTimer has a farewell written that was left to the timer's goroutine, before the handler's
+// side ends. Where the peer doesn't read, what that goroutine is sending delays it by coalesceDelay
+// at most.
 func (c *Conn) awaitTimer() {
 	c.mu.Lock()
 	wait := c.timersFiring > 0 && c.farewell != nil && !c.farewellBegun && !c.state.Closed
 	if wait {
-		_ = c.inner.SetWriteDeadline(time.Now().Add(coalesceDelay)) // nothing of the handler's comes after this
+		_ = c.inner.SetWriteDeadline(time.Now().Add(coalesceDelay)) // its last writes
 	}
 	c.mu.Unlock()
 	if wait {
@@ -165,7 +176,8 @@ func (c *Conn) awaitTimer() {
 	}
 }
 
-// sendStart sends the beginning that waits alone; an error is the next Write's. The caller holds writing.
+// sendStart sends the beginning that waits alone; an error is the next Write's. The caller holds
+// writing.
 func (c *Conn) sendStart() {
 	if s := c.start; s != nil && len(s.unsent) > 0 {
 		if _, err := c.send(nil); err == nil {
@@ -174,15 +186,15 @@ func (c *Conn) sendStart() {
 	}
 }
 
-// sendStartAtEnd sends the beginning that waits before the handler's side ends. A peer that doesn't read makes it wait for
-// coalesceDelay at most. If somebody holds writing, it is under way.
+// sendStartAtEnd sends the beginning that waits before the handler's side ends. A peer that doesn't
+// read makes it wait for coalesceDelay at most. If somebody holds writing, it is under way.
 func (c *Conn) sendStartAtEnd() {
 	if !c.coalesces || !c.writing.TryLock() {
 		return
 	}
 	defer c.writing.Unlock()
 	if s := c.start; s != nil && len(s.unsent) > 0 {
-		_ = c.inner.SetWriteDeadline(time.Now().Add(coalesceDelay)) // nothing of the handler's comes after this
+		_ = c.inner.SetWriteDeadline(time.Now().Add(coalesceDelay)) // its last writes
 		c.sendStart()
 	}
 }

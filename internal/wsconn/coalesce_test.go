@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Most of what follows has a pipe or a tape in the place of a TCP connection, where nothing would be held.
-func (c *Conn) holding() *Conn { c.coalesces = true; return c }
+// Most of what follows has a pipe or a tape in the place of a TCP connection, where nothing would
+// be held.
+func (c *Conn) coalescing() *Conn { c.coalesces = true; return c }
 
 // unread asserts that nothing has been sent that the peer could read.
 func (p *pair) unread() {
@@ -26,7 +27,7 @@ func (p *pair) unread() {
 	require.NoError(p.t, p.peer.SetReadDeadline(time.Time{}))
 }
 
-func TestHeld(t *testing.T) {
+func TestCoalescing(t *testing.T) {
 	hello := text("hello")
 	for _, test := range []struct {
 		name string
@@ -119,7 +120,7 @@ func TestHeld(t *testing.T) {
 			p.sees(hello[:3])
 			p.returned(shut, 0, nil)
 			p.ended()
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 		}},
 		{"and a peer that doesn't read delays the handler's Close by no more than coalesceDelay", func(t *testing.T, p *pair) {
 			p.returned(p.writing(hello[:3]), 3, nil)
@@ -136,7 +137,7 @@ func TestHeld(t *testing.T) {
 			require.NoError(t, p.Close())
 			assert.Zero(t, time.Since(began))
 			p.ended()
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 		}},
 		{"until Cut", func(t *testing.T, p *pair) {
 			p.returned(p.writing(hello[:3]), 3, nil)
@@ -159,7 +160,7 @@ func TestHeld(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, p *pair) {
-				p.holding()
+				p.coalescing()
 				test.run(t, p)
 			})
 		})
@@ -168,7 +169,7 @@ func TestHeld(t *testing.T) {
 
 func TestLastByteOfCoalesced(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
-		p.holding()
+		p.coalescing()
 		moved := func(ago time.Duration) {
 			t.Helper()
 			synctest.Wait()
@@ -196,7 +197,7 @@ func TestLastByteOfCoalesced(t *testing.T) {
 		require.NoError(t, err)
 		_, err = p.Write(text("hello")[:3])
 		require.NoError(t, err)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		require.NoError(t, p.Close())
 		moved(0) // alone, by the handler's Close
 	})
@@ -207,9 +208,9 @@ var (
 	long = make([]byte, maxRest+1)
 )
 
-func TestHeldUntilCloseWrite(t *testing.T) {
+func TestCoalescingUntilCloseWrite(t *testing.T) {
 	inner := &tape{}
-	c := New(inner, Options{Switched: true}).holding()
+	c := New(inner, Options{Switched: true}).coalescing()
 	_, err := c.Write(text("hello")[:3])
 	require.NoError(t, err)
 	require.Empty(t, inner.out)
@@ -219,11 +220,11 @@ func TestHeldUntilCloseWrite(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
-func TestHeldAndFailed(t *testing.T) {
+func TestCoalescingFails(t *testing.T) {
 	broken := errors.New("broken")
 	hello := text("hello")
 	inner := &tape{}
-	c := New(inner, Options{Switched: true}).holding()
+	c := New(inner, Options{Switched: true}).coalescing()
 	defer c.Close()
 	_, err := c.Write(hello[:6])
 	require.NoError(t, err)
@@ -243,17 +244,17 @@ func TestHeldAndFailed(t *testing.T) {
 // TestOnCloseAfterTheTimer has the timer's goroutine in a Write that lags when the handler closes.
 func TestOnCloseAfterTheTimer(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
-		p.holding()
+		p.coalescing()
 		gate := make(chan struct{})
 		p.inner = &slowWriter{p.inner, gate}
 		p.returned(p.writing(text("hello")[:3]), 3, nil)
 		time.Sleep(coalesceDelay)
 		synctest.Wait() // it writes
 		require.NoError(t, p.Close())
-		assert.Zero(t, p.overs.Load())
+		assert.Zero(t, p.onCloses.Load())
 		close(gate)
 		synctest.Wait()
-		assert.EqualValues(t, 1, p.overs.Load())
+		assert.EqualValues(t, 1, p.onCloses.Load())
 	})
 }
 
@@ -269,8 +270,8 @@ func (s *slowWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// TestOnePacket has a peer read what gorilla/websocket and a library of two Writes a frame send over TCP: each frame comes
-// at once, and costs no allocation more than bare.
+// TestOnePacket has a peer read what gorilla/websocket and a library of two Writes a frame send
+// over TCP: each frame comes at once, and costs no allocation more than bare.
 func TestOnePacket(t *testing.T) {
 	message, got := make([]byte, 4096), make([]byte, 8192) // more than gorilla's buffer, with its header
 	frame := encode(0x82, false, message)
@@ -316,12 +317,13 @@ func TestOnePacket(t *testing.T) {
 	}
 }
 
-// TestNotHeld: elsewhere two Writes are two, as they are bare, and what isn't followed is sent as it comes.
-func TestNotHeld(t *testing.T) {
+// TestNotCoalesced: elsewhere two Writes are two, as they are bare, and what isn't followed is sent as
+// it comes.
+func TestNotCoalesced(t *testing.T) {
 	tcp, _ := loopback(t)
 	for name, c := range map[string]*Conn{
 		"not net's own":  New(&tape{}, Options{Switched: true}),
-		"head":           New(&tape{}, Options{}).holding(),
+		"head":           New(&tape{}, Options{}).coalescing(),
 		"not followed":   lostConn(t),
 		"a bare TCPConn": New(struct{ net.Conn }{tcp}, Options{Switched: true}),
 	} {
@@ -333,15 +335,16 @@ func TestNotHeld(t *testing.T) {
 }
 
 func lostConn(t *testing.T) *Conn {
-	c := New(&tape{}, Options{Switched: true}).holding()
+	c := New(&tape{}, Options{Switched: true}).coalescing()
 	_, err := c.Write([]byte{0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
 	require.NoError(t, err)
 	require.False(t, c.State().Following)
 	return c
 }
 
-// timerAtWork returns with the timer's goroutine waiting for the write lock, as behind a Write that has it for a moment:
-// a frame was written in two Writes, and the timer, which fires for its beginning, has nothing to send. unlock lets it go on.
+// timerAtWork returns with the timer's goroutine waiting for the write lock, as behind a Write that
+// has it for a moment: a frame was written in two Writes, and the timer, which fires for its
+// beginning, has nothing to send. unlock lets it go on.
 func (p *pair) timerAtWork() (unlock func()) {
 	p.t.Helper()
 	p.returned(p.writing(text("hello")[:3]), 3, nil)
@@ -366,7 +369,7 @@ func TestTimerMeetsTheEnd(t *testing.T) {
 			closed := start(func() (int, error) { return 0, p.Close() })
 			p.sees(text("hello")[:3])
 			p.returned(closed, 0, nil)
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 			assert.False(t, p.timer.Stop(), "it is stopped")
 			time.Sleep(2 * coalesceDelay)
 			synctest.Wait()
@@ -376,10 +379,10 @@ func TestTimerMeetsTheEnd(t *testing.T) {
 			unlock := p.timerAtWork()
 			require.NoError(t, p.Close())
 			p.ended()
-			assert.Zero(t, p.overs.Load(), "the timer's goroutine is left")
+			assert.Zero(t, p.onCloses.Load(), "the timer's goroutine is left")
 			unlock()
 			synctest.Wait()
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 		}},
 		{"no timer is started once the handler has closed", func(t *testing.T, p *pair) {
 			require.NoError(t, p.Close())
@@ -431,23 +434,24 @@ func TestTimerMeetsTheEnd(t *testing.T) {
 			assert.Equal(t, 2*coalesceDelay, time.Since(began), "once for the Write, once for the beginning that it has left")
 			p.ended()
 			p.returned(wrote, 0, errTimeout)
-			assert.EqualValues(t, 1, p.overs.Load())
+			assert.EqualValues(t, 1, p.onCloses.Load())
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, p *pair) {
-				p.holding()
+				p.coalescing()
 				test.run(t, p)
 			})
 		})
 	}
 }
 
-// TestFarewellLeftToTheTimer: whether the timer's goroutine gets the lock first or Close does, the farewell is written.
+// TestFarewellLeftToTheTimer: whether the timer's goroutine gets the lock first or Close does, the
+// farewell is written.
 func TestFarewellLeftToTheTimer(t *testing.T) {
 	for range 300 {
 		inBubble(t, func(t *testing.T, p *pair) {
-			p.holding()
+			p.coalescing()
 			unlock := p.timerAtWork()
 			p.returned(p.farewell(), 0, nil)
 			closed := start(func() (int, error) { return 0, p.Close() })

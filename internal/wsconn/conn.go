@@ -1,15 +1,17 @@
-// Package wsconn tracks a WebSocket connection that another library owns, and can end it with a farewell that this library
-// knows nothing of.
+// Package wsconn tracks a WebSocket connection that another library owns, and can end it with a
+// farewell that this library knows nothing of.
 //
-// A [Conn] stands between the library and the connection. It passes every byte on, unchanged, and follows where frames and
-// messages begin and end. Asked for a farewell, it puts an optional last message at a message boundary and a Close frame at
-// a frame boundary into the outgoing bytes, never inside a frame, swallows what the handler writes afterwards, and sees the
-// closing handshake through. What it can't follow (a refused upgrade, another protocol, masked outgoing frames) it never
-// writes into.
+// A [Conn] stands between the library and the connection. It passes every byte on, unchanged, and
+// follows where frames and messages begin and end. Asked for a farewell, it puts an optional last
+// message at a message boundary and a Close frame at a frame boundary into the outgoing bytes,
+// never inside a frame, swallows what the handler writes afterwards, and sees the closing handshake
+// through. What it can't follow (a refused upgrade, another protocol, masked outgoing frames) it
+// never writes into.
 //
-// It keeps no time, but for the moment that the beginning of a frame may wait for its rest: how long a farewell waits, and
-// when to call [Conn.DropMessage], [Conn.Finish] and [Conn.Cut], is its caller's business. It doesn't negotiate, read or
-// check messages, and it doesn't check that the connection was asked to become a WebSocket: its caller must.
+// It keeps no time, but for the moment that the beginning of a frame may wait for its rest: how
+// long a farewell waits, and when to call [Conn.DropMessage], [Conn.Finish] and [Conn.Cut], is its
+// caller's business. It doesn't negotiate, read or check messages, and it doesn't check that the
+// connection was asked to become a WebSocket: its caller must.
 package wsconn
 
 import (
@@ -24,37 +26,41 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// Options say what was known of a connection when it was taken over. The zero Options are right for a library that writes
-// the 101 itself, with nothing read ahead.
+// Options say what was known of a connection when it was taken over. The zero Options are right for
+// a library that writes the 101 itself, with nothing read ahead.
 type Options struct {
-	// Switched tells that the response head has gone out, so that frames begin with the first byte written. Else the first
-	// bytes are an HTTP response head: a 101 is followed by frames, and after any other status, or a head over 64 KiB,
-	// nothing is followed.
+	// Switched tells that the response head has gone out, so that frames begin with the first byte
+	// written. Else the first bytes are an HTTP response head: a 101 is followed by frames, and
+	// after any other status, or a head over 64 KiB, nothing is followed.
 	Switched bool
 
-	// Early holds bytes of the peer that the HTTP server had read before. They are only looked at, for the peer's Close:
-	// Read doesn't return them. New doesn't keep the slice.
+	// Early holds bytes of the peer that the HTTP server had read before. They are only looked at,
+	// for the peer's Close: Read doesn't return them. New doesn't keep the slice.
 	Early []byte
 
-	// Abort closes the connection by force, and must not block; nil: the connection's Close does that. A TLS connection
-	// needs one, since its Close would first try, for up to 5 seconds, to write TLS's own goodbye.
+	// Abort closes the connection by force, and must not block; nil: the connection's Close does
+	// that. A TLS connection needs one, since its Close would first try, for up to 5 seconds, to
+	// write TLS's own goodbye.
 	Abort func()
 
-	// BeforeFarewell, if set, is called when a farewell is about to be written, and reports whether it still may be; else
-	// the farewell is forgotten, and can be asked for again. It must not block.
+	// BeforeFarewell, if set, is called when a farewell is about to be written, and reports whether
+	// it still may be; else the farewell is forgotten, and can be asked for again. It must not
+	// block.
 	BeforeFarewell func() bool
 
-	// OnClose, if set, is called exactly once, with no lock held, when the connection is closed and the handler has
-	// called Close: its State is final then, and no goroutine of the Conn is left but the caller. It must not block.
+	// OnClose, if set, is called exactly once, with no lock held, when the connection is closed and
+	// the handler has called Close: its State is final then, and no goroutine of the Conn is left
+	// but the caller. It must not block.
 	OnClose func()
 }
 
-// A Conn is the connection that a handler writes frames to. Make it with [New] and give the handler [Conn.Handle].
-// All methods may be called concurrently.
+// A Conn is the connection that a handler writes frames to. Make it with [New] and give the handler
+// [Conn.Handle]. All methods may be called concurrently.
 //
-// The methods of net.Conn are the handler's; Farewell, DropMessage, Finish and Cut are for whoever ends the connection.
-// Until one of these is called, a Conn is transparent: same bytes, same errors, same deadlines. It has no goroutine and no
-// timer that runs while it is idle, and allocates nothing in Read and Write.
+// The methods of net.Conn are the handler's; Farewell, DropMessage, Finish and Cut are for whoever
+// ends the connection. Until one of these is called, a Conn is transparent: same bytes, same
+// errors, same deadlines. It has no goroutine and no timer that runs while it is idle, and
+// allocates nothing in Read and Write.
 type Conn struct {
 	inner          net.Conn
 	abort          func()
@@ -66,7 +72,7 @@ type Conn struct {
 
 	// Locks are taken in this order: lingering, reading, writing, mu.
 
-	writing iolock.Lock         // held while writing to inner; whoever unlocks it calls flushPending next
+	writing iolock.Lock         // held while writing to inner; see flushPending
 	out     format.ServerFrames // guarded by writing
 	start   *frameStart         // guarded by writing; nil: none waits
 
@@ -74,30 +80,33 @@ type Conn struct {
 	lingering iolock.Lock         // held while somebody reads from inner in the handler's place
 	in        format.ClientFrames // guarded by reading, and once the reading is taken, by lingering
 
-	pending  atomic.Bool  // the farewell was asked for, or its message dropped, and perhaps nobody has tried to write it since
+	// pending is set when the farewell is asked for or its message dropped, until somebody tries to
+	// write it.
+	pending  atomic.Bool
 	flushing atomic.Int32 // goroutines in flushPending
 
-	mu sync.Mutex // guards following; held together with a change of inner's deadlines, but never across I/O
+	// mu guards what follows. It is held while inner's deadlines are changed, but never across I/O.
+	mu sync.Mutex
 
 	state         State
-	farewell      *policy.Farewell // as it is to be written, and not changed any more; nil: none is asked for
+	farewell      *policy.Farewell // as it is to be written; immutable; nil: none is asked for
 	dropMessage   bool             // the farewell goes without its message
-	farewellBegun bool             // it is being written, or was: the handler's writes are swallowed, its write deadlines ignored
+	farewellBegun bool             // the handler's writes are swallowed, its write deadlines ignored
 	noFarewell    bool             // the handler half-closed: nothing can be written any more
 	readingTaken  bool             // from the handler: its read deadlines are ignored
-	writingOver   bool             // nothing but the farewell will be written: a half-close may follow it
+	writingOver   bool             // nothing but the farewell will be written
 	halfClosed    bool             // by us
 	innerClosing  bool             // somebody closes inner
 	innerClosed   bool
-	refs          int // the handler until it has called Close, and each goroutine of ours; zero: none begins any more
+	refs          int // the handler until it has called Close, and each goroutine of ours
 
 	timer        *time.Timer // of coalescing; nil until it is first needed
 	timerRunning bool
 	timersFiring int // calls of timerFired that have not returned
 }
 
-// New returns a Conn over inner, which nobody else may write to or read from any more. What inner has beyond net.Conn is
-// hidden, but for CloseWrite: see [Conn.Handle].
+// New returns a Conn over inner, which nobody else may write to or read from any more. What inner
+// has beyond net.Conn is hidden, but for CloseWrite: see [Conn.Handle].
 func New(inner net.Conn, o Options) *Conn {
 	c := &Conn{
 		inner: inner,
@@ -114,8 +123,8 @@ func New(inner net.Conn, o Options) *Conn {
 	return c
 }
 
-// Handle returns what the handler gets: the Conn, with a method CloseWrite if the inner connection has one, since proxies
-// look for it to pass a half-close on.
+// Handle returns what the handler gets: the Conn, with a method CloseWrite if the inner connection
+// has one, since proxies look for it to pass a half-close on.
 func (c *Conn) Handle() net.Conn {
 	if _, ok := c.inner.(closeWriter); ok {
 		return halfCloser{c}
@@ -123,9 +132,9 @@ func (c *Conn) Handle() net.Conn {
 	return c
 }
 
-// NetConn returns the inner connection, as tls.Conn's does. What is written to it or read from it directly goes past the
-// Conn, which then misreads all that follows: a farewell would land inside a frame. It is there to look at (addresses,
-// TLS state, socket options).
+// NetConn returns the inner connection, as tls.Conn's does. What is written to it or read from it
+// directly goes past the Conn, which then misreads all that follows: a farewell would land inside a
+// frame. It is there to look at (addresses, TLS state, socket options).
 func (c *Conn) NetConn() net.Conn { return c.inner }
 
 // LocalAddr returns the inner connection's local address.
@@ -139,8 +148,9 @@ func (c *Conn) LastByte() time.Time { return c.born.Add(time.Duration(c.lastByte
 
 func (c *Conn) touch() { c.lastByte.Store(int64(time.Since(c.born))) }
 
-// Read reads from the peer. After a farewell it goes on until the peer's Close has been returned in full, and returns
-// io.EOF from then on; after Finish it returns io.EOF at once, a pending Read too.
+// Read reads from the peer. After a farewell it goes on until the peer's Close has been returned in
+// full, and returns io.EOF from then on; after Finish it returns io.EOF at once, a pending Read
+// too.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
@@ -192,16 +202,17 @@ func (c *Conn) received(p []byte) {
 	}
 }
 
-// Write writes to the peer. If a farewell is due and p reaches the boundary that it waits for, Write writes it before it
-// returns. Afterwards it writes nothing and reports success, so that the handler can unwind, until the connection is closed.
+// Write writes to the peer. If a farewell is due and p reaches the boundary that it waits for,
+// Write writes it before it returns. Afterwards it writes nothing and reports success, so that the
+// handler can unwind, until the connection is closed.
 //
-// On a TCP or Unix connection, a p of up to 4 KiB that is the beginning of a frame is kept and goes out with the Write of
-// the rest, in one packet, or alone after 10 ms, or when the handler closes or half-closes. An error that sending it
-// meets is the next Write's.
+// On a TCP or Unix connection, a p of up to 4 KiB that is the beginning of a frame is kept and goes
+// out with the Write of the rest, in one packet, or alone after 10 ms, or when the handler closes
+// or half-closes. An error that sending it meets is the next Write's.
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.write(p)
-	if err == nil { // else the farewell is left to the next one who looks: this caller wants its error, and not to wait for a peer
-		c.flushPending()
+	if err == nil {
+		c.flushPending() // else left to the next who looks: this caller is to hear of its error at once
 	}
 	return n, err
 }
@@ -225,7 +236,8 @@ func (c *Conn) write(p []byte) (int, error) {
 	return c.writeThrough(p)
 }
 
-// writeLast writes p's first n bytes and the farewell, and discards the rest of p. The caller holds writing.
+// writeLast writes p's first n bytes and the farewell, and discards the rest of p. The caller holds
+// writing.
 func (c *Conn) writeLast(p []byte, n int, f *policy.Farewell) (int, error) {
 	if n > 0 {
 		if wrote, err := c.writeThrough(p[:n]); err != nil || wrote < n {
@@ -250,7 +262,8 @@ func (c *Conn) discard(p []byte) (n int, err error, discarded bool) {
 	return 0, nil, false
 }
 
-// writeThrough writes p, or keeps it for the next, and follows what went out. The caller holds writing.
+// writeThrough writes p, or keeps it for the next, and follows what went out. The caller holds
+// writing.
 func (c *Conn) writeThrough(p []byte) (int, error) {
 	if c.keepStart(p) {
 		return len(p), nil

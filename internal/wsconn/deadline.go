@@ -20,7 +20,8 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return c.inner.SetDeadline(t)
 }
 
-// SetReadDeadline sets the inner connection's, until the reading is taken from the handler; then it is without effect.
+// SetReadDeadline sets the inner connection's, until the reading is taken from the handler; then it
+// is without effect.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -30,7 +31,8 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	return c.inner.SetReadDeadline(t)
 }
 
-// SetWriteDeadline sets the inner connection's, until a farewell is being written; then it is without effect.
+// SetWriteDeadline sets the inner connection's, until a farewell is being written; then it is
+// without effect.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -40,13 +42,14 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	return c.inner.SetWriteDeadline(t)
 }
 
-// takeReading takes the reading from the handler: a pending Read comes back, and later ones don't begin. Only the first
-// call has an effect, so that it can't wake whoever reads in the handler's place.
+// takeReading takes the reading from the handler: a pending Read comes back, and later ones don't
+// begin. Only the first call has an effect, so that it can't wake whoever reads in the handler's
+// place.
 func (c *Conn) takeReading() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.readingTaken {
 		c.readingTaken = true
-		_ = c.inner.SetReadDeadline(longAgo) // fails only on a connection that is closed, where no Read is pending
+		_ = c.inner.SetReadDeadline(longAgo) // fails only once it is closed, where no Read is pending
 	}
 }

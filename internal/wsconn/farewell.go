@@ -6,14 +6,15 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// Farewell asks for f to be written, expanded for a client whose reconnect slot is retry. A later call replaces it, as long
-// as it isn't written.
+// Farewell asks for f to be written, expanded for a client whose reconnect slot is retry. A later
+// call replaces it, as long as it isn't written.
 //
-// If no Write is under way and the outgoing bytes stand at a boundary, Farewell writes it, and may block on a peer that
-// doesn't read, until Cut: call it on a goroutine of its own. Else it returns at once, and the Write that reaches the
-// boundary writes it. The boundary is the end of a message if f has one, else of any frame; while the response head is
-// going out, it is the head's end. It is not written at all if the handler's own Close comes first, if the handler closes
-// or half-closes, or if the outgoing bytes can't be followed.
+// If no Write is under way and the outgoing bytes stand at a boundary, Farewell writes it, and may
+// block on a peer that doesn't read, until Cut: call it on a goroutine of its own. Else it returns
+// at once, and the Write that reaches the boundary writes it. The boundary is the end of a message
+// if f has one, else of any frame; while the response head is going out, it is the head's end. It
+// is not written at all if the handler's own Close comes first, if the handler closes or
+// half-closes, or if the outgoing bytes can't be followed.
 func (c *Conn) Farewell(f policy.Farewell, retry time.Duration) {
 	f = f.Expand(retry)
 	c.mu.Lock()
@@ -26,9 +27,9 @@ func (c *Conn) Farewell(f policy.Farewell, retry time.Duration) {
 	c.flushPending()
 }
 
-// DropMessage gives up waiting for a message boundary: the farewell's message is left out, and its Close frame goes alone
-// at the next frame boundary. It blocks as Farewell does. Without a farewell that is asked for and not written it has no
-// effect but to leave the message out of a later one.
+// DropMessage gives up waiting for a message boundary: the farewell's message is left out, and its
+// Close frame goes alone at the next frame boundary. It blocks as Farewell does. Without a farewell
+// that is asked for and not written it has no effect but to leave the message out of a later one.
 func (c *Conn) DropMessage() {
 	c.mu.Lock()
 	c.dropMessage = true
@@ -42,9 +43,9 @@ func (c *Conn) DropMessage() {
 	c.flushPending()
 }
 
-// flushPending writes the farewell if it is pending, and can be written where the outgoing bytes stand. If somebody else
-// holds writing it is left to them: they call flushPending once they have unlocked it, so that nothing is lost between their
-// last look and their unlocking.
+// flushPending writes the farewell if it is pending, and can be written where the outgoing bytes
+// stand. If somebody else holds writing it is left to them: they call flushPending once they have
+// unlocked it, so that nothing is lost between their last look and their unlocking.
 func (c *Conn) flushPending() {
 	if !c.pending.Load() {
 		return
@@ -65,7 +66,8 @@ func (c *Conn) waitAndFlush() {
 	c.flushPending()
 }
 
-// tryFarewell writes the farewell if one is due and can be written where the outgoing bytes stand. The caller holds writing.
+// tryFarewell writes the farewell if one is due and can be written where the outgoing bytes stand.
+// The caller holds writing.
 func (c *Conn) tryFarewell() {
 	c.pending.Store(false)
 	if f := c.dueFarewell(); f != nil && c.out.AtBoundary() {
@@ -73,8 +75,8 @@ func (c *Conn) tryFarewell() {
 	}
 }
 
-// dueFarewell returns the farewell that is still to be written, nil if there is none, and sets the boundary that it needs.
-// The caller holds writing.
+// dueFarewell returns the farewell that is still to be written, nil if there is none, and sets the
+// boundary that it needs. The caller holds writing.
 func (c *Conn) dueFarewell() *policy.Farewell {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,8 +87,8 @@ func (c *Conn) dueFarewell() *policy.Farewell {
 	return c.farewell
 }
 
-// writeFarewell writes f, unless the connection has ended meanwhile. The caller holds writing, and the outgoing bytes stand
-// at a boundary.
+// writeFarewell writes f, unless the connection has ended meanwhile. The caller holds writing, and
+// the outgoing bytes stand at a boundary.
 func (c *Conn) writeFarewell(f *policy.Farewell) {
 	if c.beforeFarewell != nil && !c.beforeFarewell() {
 		c.forgetFarewell(f)
@@ -108,7 +110,7 @@ func (c *Conn) writeFarewell(f *policy.Farewell) {
 	}
 }
 
-// forgetFarewell takes back that f was asked for, unless another one has been asked for since.
+// forgetFarewell takes back that f was asked for, unless another farewell has been asked for since.
 func (c *Conn) forgetFarewell(f *policy.Farewell) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,9 +119,9 @@ func (c *Conn) forgetFarewell(f *policy.Farewell) {
 	}
 }
 
-// beginFarewell claims the outgoing side for the farewell. The handler's write deadline, perhaps of a message long ago, must
-// not fail it, and gorilla/websocket clears the deadline on each write; so the farewell has none, Cut bounds it, and the
-// handler's are ignored from here on.
+// beginFarewell claims the outgoing side for the farewell. The handler's write deadline, perhaps of
+// a message long ago, must not fail it, and gorilla/websocket clears the deadline on each write; so
+// the farewell has none, Cut bounds it, and the handler's are ignored from here on.
 func (c *Conn) beginFarewell() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

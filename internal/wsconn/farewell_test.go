@@ -71,7 +71,8 @@ func TestFirstFarewellStands(t *testing.T) {
 	assert.Equal(t, join(text("hello"), byeText, byeClose), inner.out)
 }
 
-// TestFarewellIsExpanded: what a rule leaves out is filled in, and {retry} is the client's own slot.
+// TestFarewellIsExpanded: what a rule leaves out is filled in, and {retry} is the client's own
+// slot.
 func TestFarewellIsExpanded(t *testing.T) {
 	for _, test := range []struct {
 		farewell policy.Farewell
@@ -226,7 +227,8 @@ func TestHalfClosedIsNeverWrittenInto(t *testing.T) {
 	assert.Equal(t, []string{"CloseWrite"}, inner.calls)
 }
 
-// TestFarewellAfterTheEnd has the end come in between the look for a boundary and the farewell's first byte.
+// TestFarewellAfterTheEnd has the end come in between the look for a boundary and the farewell's
+// first byte.
 func TestFarewellAfterTheEnd(t *testing.T) {
 	for name, end := range map[string]func(*Conn){
 		"Close":      func(c *Conn) { c.state.Closed = true },
@@ -338,7 +340,8 @@ func TestWriteDeadlines(t *testing.T) {
 }
 
 func TestManyWriters(t *testing.T) {
-	// The second and the third wait for the first, which is stuck; the bubble would hang if they did so on a mutex.
+	// The second and the third wait for the first, which is stuck; the bubble would hang if they
+	// did so on a mutex.
 	inBubble(t, func(t *testing.T, p *pair) {
 		one, two, three := p.writing(text("1")), p.writing(text("2")), p.writing(text("3"))
 		p.sees(text("1")[:1])

@@ -25,7 +25,8 @@ func (t *script) next() int {
 	return int(b)
 }
 
-// frames makes a valid sequence of frames: fragments in order, control frames among them, nothing after a Close.
+// frames makes a valid sequence of frames: fragments in order, control frames among them, nothing
+// after a Close.
 func (t *script) frames(masked bool) (b []byte) {
 	within := false
 	for len(*t) > 0 {
@@ -78,8 +79,8 @@ func (t *script) slices(b []byte) (all [][]byte) {
 // A place is where a farewell may stand in a stream.
 type place struct{ frame, message bool }
 
-// places says where in a stream of frames, which begin at from, a farewell may stand. That is package format's to know,
-// and tested there.
+// places says where in a stream of frames, which begin at from, a farewell may stand. That is
+// package format's to know, and tested there.
 func places(stream []byte, from int) map[int]place {
 	all := map[int]place{}
 	for _, message := range []bool{false, true} {
@@ -102,7 +103,8 @@ func places(stream []byte, from int) map[int]place {
 	return all
 }
 
-// seeds gives f so many scripts, the same each time, so that the targets mean something without fuzzing too.
+// seeds gives f so many scripts, the same each time, so that the targets mean something without
+// fuzzing too.
 func seeds(n int, add func(bytes, cuts []byte, r *rand.Rand)) {
 	r := rand.New(rand.NewPCG(1, 2))
 	draw := func(n int) []byte {
@@ -135,9 +137,10 @@ func (m *model) look(from, to int) {
 	}
 }
 
-// FuzzWrite writes any bytes, cut anywhere, asks for the farewell and drops its message at any moment, between two writes or while
-// one is under way, with beginnings of frames sent at once, held, or held for too long, and compares what comes out with
-// where a reader of the whole stream would have put it.
+// FuzzWrite writes any bytes, cut anywhere, asks for the farewell and drops its message at any
+// moment, between two writes or while one is under way, with beginnings of frames sent at once,
+// held, or held for too long, and compares what comes out with where a reader of the whole stream
+// would have put it.
 func FuzzWrite(f *testing.F) {
 	f.Add([]byte{5, 5, 3, 200, 1, 1, 6, 2, 5, 9}, []byte{1, 1, 3, 50, 2}, uint8(4), uint8(9), true, false, uint8(0))
 	f.Add([]byte{3, 0, 1, 0, 3, 0, 5, 0}, []byte{2, 2, 0, 2}, uint8(2), uint8(5), true, false, uint8(0))
@@ -175,8 +178,8 @@ func FuzzWrite(f *testing.F) {
 			c.writing.Unlock()
 		}
 		m := &model{where: places(stream, len(head)), message: message, at: -1}
-		// Moments are numbered: 2k is before the k-th write, 2k+1 while it is under way. In one moment the
-		// farewell comes first.
+		// Moments are numbered: 2k is before the k-th write, 2k+1 while it is under way. In one
+		// moment the farewell comes first.
 		post := func(moment int) {
 			if moment == int(farewellAt) {
 				c.Farewell(farewell, 0)
@@ -185,7 +188,8 @@ func FuzzWrite(f *testing.F) {
 				c.DropMessage()
 			}
 		}
-		// expect does to the model what post does to the Conn, which looks by itself only while nobody is writing.
+		// expect does to the model what post does to the Conn, which looks by itself only while
+		// nobody is writing.
 		expect := func(moment, offset int) {
 			for _, one := range []struct {
 				at   uint8
@@ -250,7 +254,8 @@ func sizes(pieces [][]byte) (all []int) {
 	return all
 }
 
-// FuzzRead reads any bytes, cut anywhere, and compares what is returned, and whether the peer's Close was seen, with a reading of the whole.
+// FuzzRead reads any bytes, cut anywhere, and compares what is returned, and whether the peer's
+// Close was seen, with a reading of the whole.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte{5, 5, 3, 200, 1, 1, 6, 2, 0}, []byte{1, 1, 3, 50, 2}, false)
 	f.Add([]byte{0xFD, 0xFF, 0, 0}, []byte{250, 255, 1}, false)

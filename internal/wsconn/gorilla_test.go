@@ -38,8 +38,8 @@ func upgradeRequest() *http.Request {
 // A hijacker gives the handler a Conn, as a middleware would.
 type hijacker struct {
 	http.ResponseWriter
-	conns chan *Conn
-	overs chan State
+	conns    chan *Conn
+	onCloses chan State
 }
 
 func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -53,7 +53,7 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if secured, ok := inner.(*tls.Conn); ok {
 		bottom = secured.NetConn()
 	}
-	c = New(inner, Options{Early: early, Abort: func() { _ = bottom.Close() }, OnClose: func() { h.overs <- c.State() }})
+	c = New(inner, Options{Early: early, Abort: func() { _ = bottom.Close() }, OnClose: func() { h.onCloses <- c.State() }})
 	brw.Writer.Reset(c.Handle())
 	h.conns <- c
 	return c.Handle(), brw, nil
@@ -62,16 +62,16 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // A site is an HTTP server over TCP whose handler's connections are Conns.
 type site struct {
 	*httptest.Server
-	conns   chan *Conn
-	overs   chan State
-	handled chan error // what a handler ended with
+	conns    chan *Conn
+	onCloses chan State
+	handled  chan error // what a handler ended with
 }
 
 func newSite(t *testing.T, secure bool, handler func(http.ResponseWriter, *http.Request) error) *site {
 	t.Helper()
-	s := &site{conns: make(chan *Conn, 1), overs: make(chan State, 1), handled: make(chan error, 1)}
+	s := &site{conns: make(chan *Conn, 1), onCloses: make(chan State, 1), handled: make(chan error, 1)}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.handled <- handler(hijacker{w, s.conns, s.overs}, r)
+		s.handled <- handler(hijacker{w, s.conns, s.onCloses}, r)
 	}))
 	if secure {
 		s.StartTLS()
@@ -139,12 +139,13 @@ func TestGorilla(t *testing.T) {
 			assert.True(t, websocket.IsCloseError(<-s.handled, 1012), "the handler's own loop sees the peer's Close")
 			_, err = c.NetConn().Read(make([]byte, 1))
 			assert.Equal(t, io.EOF, err, "no reset")
-			assert.Equal(t, State{Following: true, Said: true, Answered: true, Closed: true}, <-s.overs)
+			assert.Equal(t, State{Following: true, Said: true, Answered: true, Closed: true}, <-s.onCloses)
 		})
 	}
 }
 
-// TestNoReset has a handler that closes with bytes of the peer unread: closing the socket then would reset it.
+// TestNoReset has a handler that closes with bytes of the peer unread: closing the socket then
+// would reset it.
 func TestNoReset(t *testing.T) {
 	for name, secure := range transports {
 		t.Run(name, func(t *testing.T) {
@@ -171,12 +172,13 @@ func TestNoReset(t *testing.T) {
 			assert.True(t, websocket.IsCloseError(err, 1012), "%v", err)
 			_, err = c.NetConn().Read(make([]byte, 1))
 			assert.Equal(t, io.EOF, err, "no reset")
-			assert.Equal(t, State{Following: true, Said: true, Answered: true, Closed: true}, <-s.overs)
+			assert.Equal(t, State{Following: true, Said: true, Answered: true, Closed: true}, <-s.onCloses)
 		})
 	}
 }
 
-// TestStuckPeer has a handler in the middle of a frame that its peer doesn't read: nobody waits for it, and Cut frees it.
+// TestStuckPeer has a handler in the middle of a frame that its peer doesn't read: nobody waits for
+// it, and Cut frees it.
 func TestStuckPeer(t *testing.T) {
 	for name, secure := range transports {
 		t.Run(name, func(t *testing.T) {
@@ -198,7 +200,7 @@ func TestStuckPeer(t *testing.T) {
 			assert.Empty(t, s.handled, "the handler is stuck")
 			conn.Cut()
 			assert.Error(t, <-s.handled)
-			assert.Equal(t, State{Following: true, Closed: true, CutOff: true}, <-s.overs)
+			assert.Equal(t, State{Following: true, Closed: true, CutOff: true}, <-s.onCloses)
 		})
 	}
 }
@@ -221,5 +223,5 @@ func TestRefusedUpgrade(t *testing.T) {
 	require.NoError(t, r.Body.Close())
 	assert.Equal(t, "bad", string(body))
 	require.NoError(t, <-s.handled)
-	assert.Equal(t, State{Closed: true}, <-s.overs)
+	assert.Equal(t, State{Closed: true}, <-s.onCloses)
 }

@@ -21,12 +21,13 @@ var (
 	byeClose = closeFrame(1012, "service restart")
 )
 
-// A pair is a Conn over a net.Pipe, and its peer, in a synctest bubble: nothing is written that the peer hasn't read.
+// A pair is a Conn over a net.Pipe, and its peer, in a synctest bubble: nothing is written that the
+// peer hasn't read.
 type pair struct {
 	*Conn
-	t     *testing.T
-	peer  net.Conn
-	overs atomic.Int32
+	t        *testing.T
+	peer     net.Conn
+	onCloses atomic.Int32
 }
 
 // inBubble runs f with a pair that is in frames, and afterwards ends what f has left open.
@@ -35,13 +36,13 @@ func inBubble(t *testing.T, f func(t *testing.T, p *pair)) {
 	synctest.Test(t, func(t *testing.T) {
 		inner, peer := net.Pipe()
 		p := &pair{t: t, peer: peer}
-		p.Conn = New(inner, Options{Switched: true, OnClose: func() { p.overs.Add(1) }})
+		p.Conn = New(inner, Options{Switched: true, OnClose: func() { p.onCloses.Add(1) }})
 		f(t, p)
 		p.Cut()
 		_ = p.Close()
 		_ = peer.Close()
 		synctest.Wait()
-		assert.EqualValues(t, 1, p.overs.Load(), "OnClose is called once")
+		assert.EqualValues(t, 1, p.onCloses.Load(), "OnClose is called once")
 	})
 }
 

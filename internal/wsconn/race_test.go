@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestConcurrentWriters has writers that write each frame in two, header and payload, and farewells at random moments:
-// nothing is torn, and every writer ends.
+// TestConcurrentWriters has writers that write each frame in two, header and payload, and farewells
+// at random moments: nothing is torn, and every writer ends.
 func TestConcurrentWriters(t *testing.T) {
 	const conns, writers, frames = 200, 3, 60
 	kinds := map[string]func(testing.TB) (net.Conn, net.Conn){
@@ -103,7 +103,8 @@ type wire struct {
 	payload []byte
 }
 
-// readUntilClose reads short, unmasked and unfragmented frames until a Close, and returns them with what came behind it.
+// readUntilClose reads short, unmasked and unfragmented frames until a Close, and returns them with
+// what came behind it.
 func readUntilClose(r io.Reader) (all []wire, left []byte, err error) {
 	b := bufio.NewReader(r)
 	for {

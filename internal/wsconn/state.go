@@ -1,13 +1,17 @@
 package wsconn
 
-// State is what is known of a connection at one moment. Nothing of it but Following is ever taken back.
+// State is what is known of a connection at one moment. Nothing of it but Following is ever taken
+// back.
 type State struct {
-	Following bool // its frames were understood so far; false: a refused upgrade, another protocol, masked outgoing frames... It is never written into then
-	Said      bool // our Close frame was written whole
-	Sent      bool // the handler itself had sent a Close before ours
-	Answered  bool // the peer's Close frame has arrived, before ours or after it
-	Closed    bool // the handler has called Close
-	CutOff    bool // Cut closed the connection
+	// Following: its frames were understood so far. They are not those of a refused upgrade, of
+	// another protocol, or masked ones that go out. Without it the connection is never written into.
+	Following bool
+
+	Said     bool // our Close frame was written whole
+	Sent     bool // the handler itself had sent a Close before ours
+	Answered bool // the peer's Close frame has arrived, before ours or after it
+	Closed   bool // the handler has called Close
+	CutOff   bool // Cut closed the connection
 }
 
 // State returns what is known now. It never waits for I/O.
@@ -26,7 +30,8 @@ func (c *Conn) update(change func(*State)) {
 	}
 }
 
-// done reports whether the connection is closed, by the handler too, and nothing of ours goes on. The caller holds mu.
+// done reports whether the connection is closed, by the handler too, and nothing of ours goes on.
+// The caller holds mu.
 func (c *Conn) done() bool { return c.innerClosed && c.refs == 0 }
 
 // release gives up one of refs.

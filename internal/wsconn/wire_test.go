@@ -44,7 +44,8 @@ func peerClose(code int) []byte {
 	return encode(0x88, true, binary.BigEndian.AppendUint16(nil, uint16(code)))
 }
 
-// A tape is a net.Conn in memory that never blocks: it keeps what is written, and reads what it was given and then EOF.
+// A tape is a net.Conn in memory that never blocks: it keeps what is written, and reads what it was
+// given and then EOF.
 type tape struct {
 	mu      sync.Mutex
 	in, out []byte
