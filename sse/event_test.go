@@ -2,12 +2,10 @@ package sse_test
 
 import (
 	"math"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/lastcall-go/lastcall/sse"
 )
@@ -50,44 +48,6 @@ func TestAppendAllocatesNothing(t *testing.T) {
 	b := make([]byte, 0, 256)
 	e := sse.Event{Retry: time.Second, Name: "shutdown", Data: "line\r\nline\nline"}
 	assert.Zero(t, testing.AllocsPerRun(1000, func() { b = e.Append(b[:0]) }))
-}
-
-// FuzzAppend: what Append writes is what a client reads, and never more than that.
-func FuzzAppend(f *testing.F) {
-	f.Add(int64(time.Second), "shutdown", `{"retry":1000}`)
-	f.Add(int64(0), "", "a\r\nb\rc\nd\n\r")
-	f.Add(int64(-1), "x\nid: 1", "x\n\nid: 1\n\n")
-	f.Add(int64(1), "\x00\r", "")
-	f.Add(int64(math.MaxInt64), "\uFEFF", "\uFEFF\n \n:")
-	f.Fuzz(func(t *testing.T, retry int64, name, data string) {
-		const before = "id: 41\ndata: theirs\n\n"
-		out := string(sse.Event{Retry: time.Duration(retry), Name: name, Data: data}.Append([]byte(before)))
-		got := read(out)
-
-		name = strings.NewReplacer("\r", "", "\n", "", "\x00", "").Replace(name)
-		want := []received{{"message", "theirs", "41"}}
-		if name != "" || data != "" {
-			ours := received{name, lineEnds.Replace(data), "41"}
-			if name == "" {
-				ours.name = "message"
-			}
-			want = append(want, ours)
-		}
-		require.Equal(t, want, got.events, "%q", out)
-		require.Equal(t, "41", got.lastID, "%q", out)
-
-		var wantRetry int64
-		if retry > 0 {
-			wantRetry = max(1, retry/int64(time.Millisecond))
-		}
-		require.Equal(t, wantRetry, got.retryMillis(), "%q", out)
-
-		if looksLikeStream(out) {
-			var s sse.Scanner
-			_, _ = s.Write([]byte(out))
-			require.True(t, s.AtBoundary(), "%q", out)
-		}
-	})
 }
 
 func BenchmarkAppend(b *testing.B) {

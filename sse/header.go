@@ -8,27 +8,10 @@ import (
 
 const mediaType = "text/event-stream"
 
-// Is reports whether a response with these headers is an event stream whose bytes can be read and added to: its
-// Content-Type is text/event-stream, in any case and with any parameters, and no Content-Encoding other than identity
-// hides it. Of several Content-Types the first counts, as for clients. Is doesn't look at status or method.
-func Is(h http.Header) bool {
-	return names(h.Get("Content-Type")) && !Encoded(h)
-}
-
-// Encoded reports whether a Content-Encoding other than identity hides the bytes of a response with these headers
-// (RFC 9110 8.4).
-func Encoded(h http.Header) bool {
-	for _, coding := range h["Content-Encoding"] {
-		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-			return true
-		}
-	}
-	return false
-}
-
-// Accepts reports whether r comes from an EventSource, or from something like it: a GET whose Accept names
-// text/event-stream and doesn't give it the weight 0 (RFC 9110 12.4.2, 12.5.1). Wildcards don't count: every browser's
-// navigation sends one. A POST doesn't either; an EventSource makes none, and who does can take a 503.
+// Accepts reports whether r comes from an EventSource, or from something like it: a GET whose
+// Accept names text/event-stream and doesn't give it the weight 0 (RFC 9110 12.4.2, 12.5.1).
+// Wildcards don't count: every browser's navigation sends one. A POST doesn't either; an
+// EventSource makes none, and who does can take a 503.
 func Accepts(r *http.Request) bool {
 	if r.Method != http.MethodGet {
 		return false
@@ -37,7 +20,7 @@ func Accepts(r *http.Request) bool {
 		for accept != "" {
 			var one string
 			one, accept = cut(accept, ',')
-			if names(one) && !refused(one) {
+			if isEventStream(one) && !refused(one) {
 				return true
 			}
 		}
@@ -45,14 +28,16 @@ func Accepts(r *http.Request) bool {
 	return false
 }
 
-// Refuse answers an EventSource that comes while the server goes away: status 200, an event stream that says when to
-// come back, and its end. A retry of zero or less leaves out that field, and the client keeps the time it has. Nothing
-// may have been written to w before. A write error is not reported: there is nobody left to refuse. A Content-Encoding
-// stays as it is: who has set it encodes what is written here.
+// Refuse answers an EventSource that comes while the server goes away: status 200, an event stream
+// that says when to come back, and its end. A retry of zero or less leaves out that field, and the
+// client keeps the time it has. Nothing may have been written to w before. A write error is not
+// reported: there is nobody left to refuse. A Content-Encoding stays as it is: who has set it
+// encodes what is written here.
 //
-// It is never a 503, nor any other status: an EventSource takes all but 200 with this media type for final and doesn't
-// come back at all, Retry-After or not (WHATWG HTML 9.2.3). One of another origin can't read this answer either without
-// Access-Control-Allow-Origin: what sets that has to stand in front of the refusal.
+// It is never a 503, nor any other status: an EventSource takes all but 200 with this media type
+// for final and doesn't come back at all, Retry-After or not (WHATWG HTML 9.2.3). One of another
+// origin can't read this answer either without Access-Control-Allow-Origin: what sets that has to
+// stand in front of the refusal.
 func Refuse(w http.ResponseWriter, retry time.Duration) {
 	h := w.Header()
 	h.Del("Content-Length")
@@ -64,8 +49,9 @@ func Refuse(w http.ResponseWriter, retry time.Duration) {
 	}
 }
 
-// names reports whether a media type, with or without parameters, is that of an event stream.
-func names(v string) bool {
+// isEventStream reports whether a media type, with or without parameters, is that of an event
+// stream.
+func isEventStream(v string) bool {
 	t, _, _ := strings.Cut(v, ";")
 	return strings.EqualFold(strings.TrimSpace(t), mediaType)
 }

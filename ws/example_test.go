@@ -1,32 +1,39 @@
 package ws_test
 
 import (
+	"errors"
 	"fmt"
-	"io"
-	"net"
+	"net/http/httptest"
+	"time"
+
+	"github.com/gorilla/websocket"
 
 	"github.com/lastcall-go/lastcall/ws"
 )
 
-// A farewell asked for in the middle of a frame comes after it.
-func ExampleConn_Farewell() {
-	inner, peer := net.Pipe()
-	conn := ws.New(inner, ws.Options{Switched: true})
-	wire := make(chan []byte)
-	go func() {
-		b, _ := io.ReadAll(peer)
-		wire <- b
-	}()
-
-	handler := conn.Handle()
-	_, _ = handler.Write([]byte("\x81\x05he")) // a text frame of 5 bytes, cut
-	conn.Farewell(ws.Farewell{Code: 1012, Reason: "service restart"})
-	_, _ = handler.Write([]byte("llo"))
-	_, _ = handler.Write([]byte("\x81\x05again")) // swallowed
-	fmt.Printf("%+v\n", conn.State())
-	conn.Cut()
-	fmt.Printf("%q\n", <-wire)
+// A middleware that compresses, logs bodies or sets a timeout lets WebSockets pass.
+func ExampleRequested() {
+	r := httptest.NewRequest("GET", "/chat", nil)
+	fmt.Println(ws.Requested(r))
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "websocket")
+	fmt.Println(ws.Requested(r))
 	// Output:
-	// {Following:true Said:true Sent:false Answered:false Closed:false CutOff:false}
-	// "\x81\x05hello\x88\x11\x03\xf4service restart"
+	// false
+	// true
+}
+
+// A client of gorilla/websocket has read its last message. With coder/websocket the reason is
+// CloseError.Reason.
+func ExampleRetry() {
+	var err error = &websocket.CloseError{Code: websocket.CloseServiceRestart, Text: "service restart; retry=1234"}
+
+	delay := 5 * time.Second // what it waits for after any other end
+	if closed := (*websocket.CloseError)(nil); errors.As(err, &closed) {
+		if slot, ok := ws.Retry(closed.Text); ok {
+			delay = slot
+		}
+	}
+	fmt.Println("back in", delay)
+	// Output: back in 1.234s
 }

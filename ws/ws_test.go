@@ -73,7 +73,8 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// FuzzRetry: any reason gives a delay that a client can wait for, and the one that a server writes comes back.
+// FuzzRetry: any reason gives a delay that a client can wait for, and the one that a server writes
+// comes back.
 func FuzzRetry(f *testing.F) {
 	f.Add("service restart; retry=1234", int64(1234))
 	f.Add("retry=99999999999999999999", int64(0))
