@@ -61,14 +61,44 @@ func TestFarewellWaitsForTheRestOfAFrame(t *testing.T) {
 	})
 }
 
-func TestFirstFarewellStands(t *testing.T) {
+// TestFarewellReplacesOneThatWaits: only what was asked for last is written.
+func TestFarewellReplacesOneThatWaits(t *testing.T) {
 	inner := &tape{}
 	c := New(inner, Options{Switched: true})
 	_, _ = c.Write(text("hello")[:3])
-	c.Farewell(bye, 0)
 	c.Farewell(policy.Farewell{Code: 1001}, 0)
+	c.Farewell(bye, 0)
 	_, _ = c.Write(text("hello")[3:])
+	c.Farewell(policy.Farewell{Code: 1001}, 0)
 	assert.Equal(t, join(text("hello"), byeText, byeClose), inner.out)
+}
+
+// TestFarewellThatIsTakenBack: it is not written, the handler goes on, and another can be asked
+// for.
+func TestFarewellThatIsTakenBack(t *testing.T) {
+	for name, late := range map[string]bool{"at the boundary": false, "while it waits for one": true} {
+		t.Run(name, func(t *testing.T) {
+			allowed := false
+			inner := &tape{}
+			c := New(inner, Options{Switched: true, BeforeFarewell: func() bool { return allowed }})
+			if late {
+				_, _ = c.Write(text("hello")[:3])
+			}
+			c.Farewell(policy.Farewell{Code: 1001}, 0)
+			if late {
+				_, _ = c.Write(text("hello")[3:])
+			} else {
+				_, _ = c.Write(text("hello"))
+			}
+			_, _ = c.Write(text("more"))
+			assert.Equal(t, join(text("hello"), text("more")), inner.out)
+			allowed = true
+			c.DropMessage()
+			assert.Equal(t, join(text("hello"), text("more")), inner.out, "it was forgotten")
+			c.Farewell(policy.Farewell{Code: 1001, Reason: "bye"}, 0)
+			assert.Equal(t, join(text("hello"), text("more"), closeFrame(1001, "bye")), inner.out)
+		})
+	}
 }
 
 // TestFarewellIsExpanded: what a rule leaves out is filled in, and {retry} is the client's own
