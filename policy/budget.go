@@ -6,18 +6,21 @@ import (
 	"time"
 )
 
-// A Budget is the time that a whole drain may take. It has to end before the platform's own deadline, which cuts
-// everything (Kubernetes: terminationGracePeriodSeconds less the preStop hook; systemd: TimeoutStopSec). The zero Budget
-// is 25 s in all, under Kubernetes' default of 30 s.
+// A Budget is the time that a whole drain may take. It has to end before the platform's own
+// deadline does (Kubernetes: terminationGracePeriodSeconds less the preStop hook; systemd:
+// TimeoutStopSec), since that cuts everything. The zero Budget is 25 s in all, under Kubernetes'
+// default of 30 s.
 type Budget struct {
-	// Total is the time from the drain's start to its end; zero: 25 s.
+	// Total is the time from the drain's start to its end. Zero: 25 s.
 	Total time.Duration
-	// Announce is the first part of it, in which the server is not ready any more but still serves; zero: none.
+	// Announce is the first part of Total, in which the server reports that it is not ready but
+	// still serves everything. Zero: none.
 	Announce time.Duration
-	// Reserve is the last part of it, kept for what comes after the last cut: in its first half the handlers that were cut
-	// have to return, before they are given up and reported as running, and the rest is for the connections that are left.
-	// What main does when the drain is over, databases to close and logs to flush, is outside of Total. Zero: 10 % of Total,
-	// but at least 1 s, at most 2 s, and never over half of Total.
+	// Reserve is the last part of Total, kept for what comes after the last cut. In its first half
+	// the handlers that were cut have to return, before they are given up and reported as running;
+	// the rest is for closing the connections that are left. Zero: 10 % of Total, but at least 1 s,
+	// at most 2 s, and never over half of Total. It is not for what main does after the drain, such
+	// as closing databases and flushing logs: that comes on top of Total.
 	Reserve time.Duration
 }
 
@@ -27,20 +30,21 @@ const (
 	maxReserve   = 2 * time.Second
 )
 
-// WithDefaults returns b with Total and Reserve filled in and all three clamped, so that none is
-// negative and Announce and Reserve add up to no more than Total. What is left of Total,
+// WithDefaults returns b with Total and Reserve filled in, and clamped so that no field is negative
+// and Announce and Reserve add up to no more than Total. What they leave of Total is the time that
+// the responses have between them, from the first farewell to the last cut:
 //
 //	b = b.WithDefaults()
 //	work := b.Total - b.Announce - b.Reserve
 //
-// is the time that the responses have between them, from the first farewell to the last cut.
+// Only a Budget that [Budget.Validate] finds fault with is changed by the clamping.
 func (b Budget) WithDefaults() Budget {
 	total := max(0, b.total())
 	announce := min(max(0, b.Announce), total)
 	return Budget{Total: total, Announce: announce, Reserve: min(max(0, b.reserve()), total-announce)}
 }
 
-// work returns the time that the responses have between them.
+// work returns the time that the responses have between them. It is never negative.
 func (b Budget) work() time.Duration {
 	b = b.WithDefaults()
 	return b.Total - b.Announce - b.Reserve
@@ -55,8 +59,8 @@ func (b Budget) reserve() time.Duration {
 	return cmp.Or(b.Reserve, min(max(total/10, minReserve), maxReserve, total/2))
 }
 
-// Over returns b where it says something, and base where b is zero, field by field: what the environment says over what
-// is in a file, say.
+// Over returns b with its zero fields taken from base: a budget from the environment, say, over one
+// from a file.
 func (b Budget) Over(base Budget) Budget {
 	return Budget{
 		Total:    cmp.Or(b.Total, base.Total),
@@ -65,9 +69,9 @@ func (b Budget) Over(base Budget) Budget {
 	}
 }
 
-// Validate reports all that is wrong with b, joined: a time that is negative or has lost its unit, or parts that leave no
-// time for the responses.
-func (b Budget) Validate() error { return joined("policy: ", b.faults()) }
+// Validate returns all that is wrong with b as one error, or nil: a time that is negative or so
+// short that its unit must be missing, or parts that leave no time for the responses.
+func (b Budget) Validate() error { return joinFaults("policy: ", b.faults()) }
 
 func (b Budget) faults() (faults []string) {
 	for _, part := range []struct {
@@ -84,13 +88,14 @@ func (b Budget) faults() (faults []string) {
 	return faults
 }
 
-// totalFor returns the least Total, rounded up to a millisecond, under which the responses have at least work. A Reserve that is
-// left to its default grows with Total, so it is solved for rather than added.
+// totalFor returns the least Total, rounded up to a millisecond, that leaves at least work for the
+// responses. A zero Reserve depends on Total, so Total is solved for.
 func (b Budget) totalFor(work time.Duration) time.Duration {
-	rest := forever(work) + forever(b.Announce)
-	reserve := forever(b.Reserve)
+	rest := clamp(work) + clamp(b.Announce)
+	reserve := clamp(b.Reserve)
 	if reserve == 0 {
-		// What is a tenth of the whole is a ninth of the rest, and half of the whole is as much as the rest.
+		// Total is rest plus reserve: a tenth of Total is a ninth of rest, half of Total equals
+		// rest.
 		reserve = min(max((rest+8)/9, minReserve), maxReserve, rest)
 	}
 	return (rest + reserve + time.Millisecond - 1).Truncate(time.Millisecond)

@@ -50,7 +50,8 @@ func ExampleTellComeBack() {
 	// infinite 15s 1012
 }
 
-// A rule that can't keep its word under the platform's deadline is found out before the first request.
+// A rule that can't keep its word under the platform's deadline is found out before the first
+// request.
 func ExampleBudget_Fit() {
 	budget := policy.Budget{Total: 25 * time.Second, Announce: 5 * time.Second}
 	fmt.Println(budget.Fit("GET /ticker", policy.Rule{Spread: 15 * time.Second}))

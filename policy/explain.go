@@ -10,8 +10,8 @@ import (
 )
 
 // An Explanation says which rule each route has and where each field of it comes from. [Explain]
-// makes one, and String prints it as a table. It is for people at start-up: its texts may change from
-// one release to the next. The zero Explanation has no route.
+// makes one, and String prints it as a table. It is for people at start-up: its texts may change
+// from one release to the next. The zero Explanation has no route.
 type Explanation struct{ routes []explainedRoute }
 
 // An explainedRoute is the part of an Explanation that is about one route.
@@ -136,8 +136,8 @@ func explainRoute(pattern string, layers ...layer) explainedRoute {
 	return route
 }
 
-// A fieldText is one field of a rule in words: what the rule specifies, "" if it is zero, and what a
-// zero value stands for.
+// A fieldText is one field of a rule in words: what the rule specifies, "" if it is zero, and what
+// a zero value stands for.
 type fieldText struct{ name, specified, usual string }
 
 func (r Rule) fieldTexts() []fieldText {
@@ -148,13 +148,13 @@ func (r Rule) fieldTexts() []fieldText {
 	}
 	return []fieldText{
 		{"kind", unlessZero(r.Kind, r.Kind.String()), Auto.String()},
-		{"grace", unlessZero(r.Grace, span(r.Grace).String()), usualGrace(r.Kind)},
-		{"spread", unlessZero(r.Spread, span(r.Spread).String()), "0s"},
+		{"grace", unlessZero(r.Grace, ruleTime(r.Grace).String()), usualGrace(r.Kind)},
+		{"spread", unlessZero(r.Spread, ruleTime(r.Spread).String()), "0s"},
 		{"order", unlessZero(r.Order, r.Order.String()), Random.String()},
 		{"priority", unlessZero(r.Priority, strconv.Itoa(r.Priority)), "0"},
-		{"timeout", unlessZero(r.Timeout, span(r.Timeout).String()), span(defaultTimeout).String()},
-		{"mercy", unlessZero(r.Mercy, span(r.Mercy).String()), span(defaultMercy).String()},
-		{"maxage", unlessZero(r.MaxAge, span(r.MaxAge).String()), ""},
+		{"timeout", unlessZero(r.Timeout, ruleTime(r.Timeout).String()), ruleTime(defaultTimeout).String()},
+		{"mercy", unlessZero(r.Mercy, ruleTime(r.Mercy).String()), ruleTime(defaultMercy).String()},
+		{"maxage", unlessZero(r.MaxAge, ruleTime(r.MaxAge).String()), ""},
 		{"reconnect", unlessZero(r.Reconnect, r.Reconnect.text()), defaultWindow.text()},
 		{"code", unlessZero(f.Code, strconv.Itoa(f.Code)), strconv.Itoa(usual.Code)},
 		{"reason", quoted(f.Reason), quoted(usual.Reason)},

@@ -9,25 +9,31 @@ import (
 	"unicode/utf8"
 )
 
-// A Farewell is what a stream is told, in its own protocol. The zero Farewell is close code 1012 with the reason
-// "service restart; retry=" and the client's slot, and the SSE event "shutdown" with {"retry":…} as its data.
+// A Farewell is the last thing that a draining server sends on a stream, in the stream's own
+// format. The zero Farewell is that of [ComeBack]: close code 1012 with the reason "service
+// restart; retry=" and the client's slot, and the SSE event "shutdown" with {"retry":…} as its
+// data.
 //
-// In Reason, Message and Data, "{retry}" stands for the client's own reconnect slot in whole milliseconds.
+// In Reason, Message and Data, "{retry}" stands for the client's own reconnect slot in whole
+// milliseconds.
 type Farewell struct {
-	// Code is the WebSocket close code; zero: 1012, service restart.
+	// Code is the WebSocket close code. Zero: 1012, service restart.
 	Code int
-	// Reason is the WebSocket close reason, at most 123 bytes of UTF-8 after expansion (RFC 6455 section 5.5: a control
-	// frame carries 125 bytes, two of which are the code); zero: "service restart; retry={retry}".
+	// Reason is the WebSocket close reason, at most 123 bytes of UTF-8 after expansion: a control
+	// frame carries 125 bytes (RFC 6455 section 5.5), two of which are the code. Zero: "service
+	// restart; retry={retry}".
 	Reason string
-	// Message is what goes out in-band before the end, where the protocol has a place for it; zero: none. For a
-	// WebSocket it is a last message before the close frame, for a stream of JSON lines the last line, without its line
-	// break, and for multipart/x-mixed-replace the last part: its header, an empty line, its body.
+	// Message is sent before the end where the format has a place for it: on a WebSocket as a last
+	// message before the close frame, in a stream of JSON lines as the last line, without its line
+	// break, in multipart/x-mixed-replace as the last part with its header, an empty line and its
+	// body. Zero: none.
 	Message string
-	// Binary makes the WebSocket message a binary one; zero: text, which must be UTF-8.
+	// Binary sends Message as a binary WebSocket message. Zero: as a text message, which must be
+	// UTF-8.
 	Binary bool
-	// Event is the name of the last SSE event, without line breaks; zero: "shutdown".
+	// Event is the name of the last SSE event, without line breaks. Zero: "shutdown".
 	Event string
-	// Data is the data of the last SSE event, of any number of lines; zero: {"retry":{retry}}.
+	// Data is the data of the last SSE event; it may have several lines. Zero: {"retry":{retry}}.
 	Data string
 }
 
@@ -37,16 +43,18 @@ func ComeBack() Farewell {
 	return Farewell{Code: 1012, Reason: "service restart; retry={retry}", Event: "shutdown", Data: `{"retry":{retry}}`}
 }
 
-// StayAway returns the farewell that tells clients not to come back: close code 1000, normal closure.
-// An EventSource comes back by itself all the same, unless its page hears the event and closes it.
+// StayAway returns the farewell that tells clients not to come back: close code 1000, normal
+// closure. An EventSource comes back by itself all the same, unless its page hears the event and
+// closes it.
 func StayAway() Farewell {
 	return Farewell{Code: 1000, Reason: "closed; do not reconnect", Event: "shutdown", Data: `{"retry":null}`}
 }
 
-const maxReason = 125 - 2
+const maxReason = 125 - 2 // bytes; see Farewell.Reason
 
-// Expand returns f as it is sent to the client whose reconnect slot is retry: with its defaults filled in and {retry}
-// replaced, in whole milliseconds, rounded down. It checks nothing; see [Farewell.Validate].
+// Expand returns f as it is sent to the client whose reconnect slot is retry: with its defaults
+// filled in and {retry} replaced by whole milliseconds, rounded down. A negative slot counts as
+// zero. Expand checks nothing; see [Farewell.Validate].
 func (f Farewell) Expand(retry time.Duration) Farewell {
 	f = f.over(ComeBack())
 	ms := strconv.FormatInt(max(0, retry.Milliseconds()), 10)
@@ -56,11 +64,12 @@ func (f Farewell) Expand(retry time.Duration) Farewell {
 	return f
 }
 
-// Validate reports all that keeps f from being sent as it stands, joined: a close code that RFC 6455 section 7.4 keeps
-// off the wire, a reason that outgrows its frame, text that is not UTF-8, an event name that breaks its line. It takes
-// {retry} to be as long as the zero Window can make it; [Rule.Validate] knows the rule's own.
+// Validate returns all that keeps f from being sent as one error, or nil: a close code that RFC
+// 6455 section 7.4 doesn't allow in a frame, a reason that is too long for its frame, text that is
+// not UTF-8, an event name with a line break. It assumes the zero Window for the length of {retry};
+// [Rule.Validate] uses the rule's own.
 func (f Farewell) Validate() error {
-	return joined("policy: ", f.faults(Window{}))
+	return joinFaults("policy: ", f.faults(Window{}))
 }
 
 func (f Farewell) over(base Farewell) Farewell {
@@ -68,7 +77,7 @@ func (f Farewell) over(base Farewell) Farewell {
 		Code:    cmp.Or(f.Code, base.Code),
 		Reason:  cmp.Or(f.Reason, base.Reason),
 		Message: cmp.Or(f.Message, base.Message),
-		Binary:  f.Binary || f.Message == "" && base.Binary, // it goes with its message
+		Binary:  f.Binary || f.Message == "" && base.Binary, // Binary belongs to Message
 		Event:   cmp.Or(f.Event, base.Event),
 		Data:    cmp.Or(f.Data, base.Data),
 	}
@@ -77,7 +86,7 @@ func (f Farewell) over(base Farewell) Farewell {
 func (f Farewell) faults(w Window) (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 
-	// No slot of w is written longer than its end.
+	// No slot of w has more digits than its end.
 	f = f.Expand(w.orDefault().Max)
 	if section := unsendable(f.Code); section != "" {
 		fault("close code %d may not be sent (RFC 6455 %s); use 1000-1003, 1007-1014 or 3000-4999", f.Code, section)
@@ -102,8 +111,8 @@ func (f Farewell) faults(w Window) (faults []string) {
 	return faults
 }
 
-// unsendable returns the section of RFC 6455 that keeps code out of a close frame, or "". 1012 to 1014 came later,
-// through the registry that section 11.7 set up.
+// unsendable returns the section of RFC 6455 that keeps code out of a close frame, or "". Codes
+// 1012 to 1014 were registered later, in the registry that section 11.7 set up.
 func unsendable(code int) (section string) {
 	switch {
 	case code == 1004, code == 1005, code == 1006, code == 1015:

@@ -5,13 +5,13 @@ import (
 	"fmt"
 )
 
-// A place is where something is written: a line of a file. The zero place is in the program.
-type place struct {
+// A position is a line of a policy file. The zero position stands for what the program has set.
+type position struct {
 	file string // may be unknown
 	line int
 }
 
-func (p place) String() string {
+func (p position) String() string {
 	switch {
 	case p.line == 0:
 		return ""
@@ -22,13 +22,13 @@ func (p place) String() string {
 	}
 }
 
-// A fault is one thing that is wrong, in a sentence for people.
+// A fault is one thing that is wrong with a policy, in a sentence for people.
 type fault struct {
-	at   place
+	at   position
 	text string
 }
 
-func faultsAt(at place, prefix string, texts []string) []fault {
+func faultsAt(at position, prefix string, texts []string) []fault {
 	faults := make([]fault, len(texts))
 	for i, text := range texts {
 		faults[i] = fault{at, prefix + text}
@@ -36,12 +36,12 @@ func faultsAt(at place, prefix string, texts []string) []fault {
 	return faults
 }
 
-// joinedAt makes one error of many faults, one line each, and nil of none.
-func joinedAt(faults []fault) error {
+// joinFaultsAt returns one error with a line for each fault, nil for none.
+func joinFaultsAt(faults []fault) error {
 	errs := make([]error, len(faults))
 	for i, f := range faults {
 		where := "policy: "
-		if f.at != (place{}) {
+		if f.at != (position{}) {
 			where += f.at.String() + ": "
 		}
 		errs[i] = errors.New(where + f.text)
@@ -49,8 +49,8 @@ func joinedAt(faults []fault) error {
 	return errors.Join(errs...)
 }
 
-// joined is joinedAt for what is written in the program.
-func joined(prefix string, faults []string) error {
+// joinFaults returns one error with a line for each fault, nil for none. prefix begins each line.
+func joinFaults(prefix string, faults []string) error {
 	errs := make([]error, len(faults))
 	for i, fault := range faults {
 		errs[i] = errors.New(prefix + fault)

@@ -13,8 +13,9 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// FuzzParse reads whatever there is. It must never panic, find fault only on lines that exist, and agree with a plain
-// decoding by encoding/json; and what it has read and writes, it reads again as the same.
+// FuzzParse reads whatever there is. It must never panic, find fault only on lines that exist, and
+// agree with a plain decoding by encoding/json; and what it has read and writes, it reads again as
+// the same.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		goodFile, "", "null", "{}", `{"routes": {"/a/{x}": {}, "/{y}/b": "let-finish", "GET /{$}": {"use": "leave-alone", "grace": "1h"}}}`,

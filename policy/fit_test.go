@@ -56,7 +56,8 @@ func TestFit(t *testing.T) {
 	}
 }
 
-// Whoever does what the error says must be done: it fits then, and did not with two milliseconds less.
+// Whoever does what the error says must be done: it fits then, and did not with two milliseconds
+// less.
 func TestFitAdviceIsRight(t *testing.T) {
 	advice := regexp.MustCompile(`shorten the rule by (\S+) or raise Budget.Total to (\S+)$`)
 	random := rand.New(rand.NewPCG(1, 2))

@@ -10,70 +10,77 @@ import (
 	"unicode/utf8"
 )
 
-// byName are the named rules as a file may use them.
-var byName = map[string]func() Rule{
+// namedRules are the named rules by the names that a file uses.
+var namedRules = map[string]func() Rule{
 	"let-finish": LetFinish, "tell-come-back": TellComeBack, "tell-stay-away": TellStayAway,
 	"cut-at-once": CutAtOnce, "leave-alone": LeaveAlone,
 }
 
-// A name is the name of a named rule, read into that.
-type name struct{ rule *Rule }
+// A ruleName reads the name of a named rule and stores that rule.
+type ruleName struct{ rule *Rule }
 
-func (n name) UnmarshalText(text []byte) error {
-	named, ok := byName[string(text)]
+func (n ruleName) UnmarshalText(text []byte) error {
+	named, ok := namedRules[string(text)]
 	if !ok {
-		return fmt.Errorf("policy: no rule has the name %.40q; use %s", text, strings.Join(slices.Sorted(maps.Keys(byName)), ", "))
+		return fmt.Errorf("policy: no rule has the name %.40q; use %s", text,
+			strings.Join(slices.Sorted(maps.Keys(namedRules)), ", "))
 	}
 	*n.rule = named()
 	return nil
 }
 
-// MarshalJSON implements [json.Marshaler]. What is zero is left out; times are strings such as "1.5s".
+// MarshalJSON implements [json.Marshaler]. It leaves out zero fields; times are strings such as
+// "1.5s".
 func (r Rule) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Kind      Kind     `json:"kind,omitzero"`
-		Grace     span     `json:"grace,omitzero"`
-		Spread    span     `json:"spread,omitzero"`
+		Grace     ruleTime `json:"grace,omitzero"`
+		Spread    ruleTime `json:"spread,omitzero"`
 		Order     Order    `json:"order,omitzero"`
 		Priority  int      `json:"priority,omitzero"`
-		Timeout   span     `json:"timeout,omitzero"`
-		Mercy     span     `json:"mercy,omitzero"`
-		MaxAge    span     `json:"maxage,omitzero"`
+		Timeout   ruleTime `json:"timeout,omitzero"`
+		Mercy     ruleTime `json:"mercy,omitzero"`
+		MaxAge    ruleTime `json:"maxage,omitzero"`
 		Reconnect Window   `json:"reconnect,omitzero"`
 		Farewell  Farewell `json:"farewell,omitzero"`
-	}{r.Kind, span(r.Grace), span(r.Spread), r.Order, r.Priority, span(r.Timeout), span(r.Mercy),
-		span(r.MaxAge), r.Reconnect, r.Farewell})
+	}{r.Kind, ruleTime(r.Grace), ruleTime(r.Spread), r.Order, r.Priority, ruleTime(r.Timeout), ruleTime(r.Mercy),
+		ruleTime(r.MaxAge), r.Reconnect, r.Farewell})
 }
 
-// UnmarshalJSON implements [json.Unmarshaler], for an object or the name of a named rule, as a [File] has it. It refuses
-// what it doesn't know, and leaves the validity of what it does to [Rule.Validate]. On an error r is unchanged.
+// UnmarshalJSON implements [json.Unmarshaler] for an object or the name of a named rule, as in a
+// [File]. Fields that the text doesn't mention keep their values. Unknown keys are errors, invalid
+// values are for [Rule.Validate] to find. On an error r is unchanged.
 func (r *Rule) UnmarshalJSON(text []byte) error { return unmarshal(text, r, (*reader).rule) }
 
-// MarshalJSON implements [json.Marshaler]. What is zero is left out; times are strings such as "25s".
+// MarshalJSON implements [json.Marshaler]. It leaves out zero fields; times are strings such as
+// "25s".
 func (b Budget) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Total    length `json:"total,omitzero"`
-		Announce length `json:"announce,omitzero"`
-		Reserve  length `json:"reserve,omitzero"`
-	}{length(b.Total), length(b.Announce), length(b.Reserve)})
+		Total    fileTime `json:"total,omitzero"`
+		Announce fileTime `json:"announce,omitzero"`
+		Reserve  fileTime `json:"reserve,omitzero"`
+	}{fileTime(b.Total), fileTime(b.Announce), fileTime(b.Reserve)})
 }
 
-// UnmarshalJSON implements [json.Unmarshaler]. It refuses what it doesn't know. On an error b is unchanged.
+// UnmarshalJSON implements [json.Unmarshaler]. Fields that the text doesn't mention keep their
+// values. Unknown keys are errors. On an error b is unchanged.
 func (b *Budget) UnmarshalJSON(text []byte) error { return unmarshal(text, b, (*reader).budget) }
 
-// MarshalJSON implements [json.Marshaler]. What is zero is left out; times are strings such as "5s".
+// MarshalJSON implements [json.Marshaler]. It leaves out zero fields; times are strings such as
+// "5s".
 func (w Window) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Min length `json:"min,omitzero"`
-		Max length `json:"max,omitzero"`
-	}{length(w.Min), length(w.Max)})
+		Min fileTime `json:"min,omitzero"`
+		Max fileTime `json:"max,omitzero"`
+	}{fileTime(w.Min), fileTime(w.Max)})
 }
 
-// UnmarshalJSON implements [json.Unmarshaler]. It refuses what it doesn't know. On an error w is unchanged.
+// UnmarshalJSON implements [json.Unmarshaler]. Fields that the text doesn't mention keep their
+// values. Unknown keys are errors. On an error w is unchanged.
 func (w *Window) UnmarshalJSON(text []byte) error { return unmarshal(text, w, (*reader).window) }
 
-// MarshalJSON implements [json.Marshaler]. What is zero is left out. It fails on text that is not UTF-8, such as a binary
-// Message may be, which JSON can't hold.
+// MarshalJSON implements [json.Marshaler]. It leaves out zero fields. It fails on text that is not
+// UTF-8, which JSON can't hold; a binary Message may be such text.
 func (f Farewell) MarshalJSON() ([]byte, error) {
 	for _, s := range []string{f.Reason, f.Message, f.Event, f.Data} {
 		if !utf8.ValidString(s) {
@@ -90,94 +97,96 @@ func (f Farewell) MarshalJSON() ([]byte, error) {
 	}(f))
 }
 
-// UnmarshalJSON implements [json.Unmarshaler]. It refuses what it doesn't know. On an error f is unchanged.
+// UnmarshalJSON implements [json.Unmarshaler]. Fields that the text doesn't mention keep their
+// values. Unknown keys are errors. On an error f is unchanged.
 func (f *Farewell) UnmarshalJSON(text []byte) error { return unmarshal(text, f, (*reader).farewell) }
 
-func unmarshal[T any](text []byte, to *T, read func(r *reader, t json.Token, key string, to *T)) error {
-	if string(bytes.TrimSpace(text)) == "null" { // which by convention changes nothing
+// unmarshal reads text into to with one of the reader's methods. On an error to is unchanged.
+func unmarshal[T any](text []byte, to *T, read func(r *reader, t json.Token, name string, to *T)) error {
+	if string(bytes.TrimSpace(text)) == "null" { // by convention no change
 		return nil
 	}
 	r, faults := newReader(text, "")
 	if r == nil {
-		return joinedAt(faults)
+		return joinFaultsAt(faults)
 	}
 	value := *to
 	read(r, r.next(), "the value", &value)
 	if len(r.faults) > 0 {
-		return joinedAt(r.faults)
+		return joinFaultsAt(r.faults)
 	}
 	*to = value
 	return nil
 }
 
-func (r *reader) top(f *File) {
-	r.object(r.next(), "the file", "the file", []field{
-		{"budget", func(key string) {
+func (r *reader) file(f *File) {
+	r.object(r.next(), "the file", "the file", []key{
+		{"budget", func(name string) {
 			before := len(r.faults)
-			f.budgetAt = r.here()
-			r.budget(r.next(), key, &f.Budget)
-			r.halfBudget = len(r.faults) > before
+			f.budgetAt = r.position()
+			r.budget(r.next(), name, &f.Budget)
+			r.brokenBudget = len(r.faults) > before
 		}},
-		{"default", func(key string) { f.defaultAt = r.here(); r.rule(r.next(), key, &f.Default) }},
-		{"routes", func(key string) { r.routes(r.next(), key, f) }},
+		{"default", func(name string) { f.defaultAt = r.position(); r.rule(r.next(), name, &f.Default) }},
+		{"routes", func(name string) { r.routes(r.next(), name, f) }},
 	})
 }
 
-func (r *reader) routes(t json.Token, key string, f *File) {
+func (r *reader) routes(t json.Token, name string, f *File) {
 	if t != json.Delim('{') {
-		r.wrong(t, key, "an object with a rule for each pattern")
+		r.wrongType(t, name, "an object with a rule for each pattern")
 		return
 	}
-	f.Routes, f.routesAt = map[string]Rule{}, map[string]place{}
+	f.Routes, f.routesAt = map[string]Rule{}, map[string]position{}
 	r.members(func(pattern string) {
 		var rule Rule
-		f.routesAt[pattern] = r.here()
+		f.routesAt[pattern] = r.position()
 		r.rule(r.next(), "the rule", &rule)
 		f.Routes[pattern] = rule
 	})
 }
 
-func (r *reader) budget(t json.Token, key string, to *Budget) {
-	r.object(t, key, "a budget", []field{
-		{"total", r.length(&to.Total)}, {"announce", r.length(&to.Announce)}, {"reserve", r.length(&to.Reserve)},
+func (r *reader) budget(t json.Token, name string, to *Budget) {
+	r.object(t, name, "a budget", []key{
+		{"total", r.timeField(&to.Total)}, {"announce", r.timeField(&to.Announce)}, {"reserve", r.timeField(&to.Reserve)},
 	})
 }
 
-func (r *reader) rule(t json.Token, key string, to *Rule) {
-	if word, ok := t.(string); ok {
-		if err := (name{to}).UnmarshalText([]byte(word)); err != nil {
+func (r *reader) rule(t json.Token, name string, to *Rule) {
+	if named, ok := t.(string); ok {
+		if err := (ruleName{to}).UnmarshalText([]byte(named)); err != nil {
 			r.fault("%s", strings.TrimPrefix(err.Error(), "policy: "))
 		}
 		return
 	}
 	var base Rule
-	r.object(t, key, "a rule", []field{
-		{"use", r.words(name{&base}, "the name of a rule")},
-		{"kind", r.words(&to.Kind, `"auto", "finite" or "infinite"`)},
-		{"grace", r.span(&to.Grace)},
-		{"spread", r.span(&to.Spread)},
-		{"order", r.words(&to.Order, `"random", "oldest-first", "youngest-first" or "idle-first"`)},
-		{"priority", r.number(&to.Priority)},
-		{"timeout", r.span(&to.Timeout)},
-		{"mercy", r.span(&to.Mercy)},
-		{"maxage", r.span(&to.MaxAge)},
-		{"reconnect", func(key string) { r.window(r.next(), key, &to.Reconnect) }},
-		{"farewell", func(key string) { r.farewell(r.next(), key, &to.Farewell) }},
+	r.object(t, name, "a rule", []key{
+		{"use", r.textField(ruleName{&base}, "the name of a rule")},
+		{"kind", r.textField(&to.Kind, `"auto", "finite" or "infinite"`)},
+		{"grace", r.ruleTimeField(&to.Grace)},
+		{"spread", r.ruleTimeField(&to.Spread)},
+		{"order", r.textField(&to.Order, `"random", "oldest-first", "youngest-first" or "idle-first"`)},
+		{"priority", r.intField(&to.Priority)},
+		{"timeout", r.ruleTimeField(&to.Timeout)},
+		{"mercy", r.ruleTimeField(&to.Mercy)},
+		{"maxage", r.ruleTimeField(&to.MaxAge)},
+		{"reconnect", func(name string) { r.window(r.next(), name, &to.Reconnect) }},
+		{"farewell", func(name string) { r.farewell(r.next(), name, &to.Farewell) }},
 	})
 	*to = to.Over(base)
 }
 
-func (r *reader) window(t json.Token, key string, to *Window) {
-	r.object(t, key, "a window", []field{{"min", r.length(&to.Min)}, {"max", r.length(&to.Max)}})
+func (r *reader) window(t json.Token, name string, to *Window) {
+	r.object(t, name, "a window", []key{{"min", r.timeField(&to.Min)}, {"max", r.timeField(&to.Max)}})
 }
 
-func (r *reader) farewell(t json.Token, key string, to *Farewell) {
-	r.object(t, key, "a farewell", []field{
-		{"code", r.number(&to.Code)},
-		{"reason", r.text(&to.Reason)},
-		{"message", r.text(&to.Message)},
-		{"binary", r.flag(&to.Binary)},
-		{"event", r.text(&to.Event)},
-		{"data", r.text(&to.Data)},
+func (r *reader) farewell(t json.Token, name string, to *Farewell) {
+	r.object(t, name, "a farewell", []key{
+		{"code", r.intField(&to.Code)},
+		{"reason", r.stringField(&to.Reason)},
+		{"message", r.stringField(&to.Message)},
+		{"binary", r.boolField(&to.Binary)},
+		{"event", r.stringField(&to.Event)},
+		{"data", r.stringField(&to.Data)},
 	})
 }

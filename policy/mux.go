@@ -1,117 +1,159 @@
 package policy
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 )
 
-// A Mux is a [Policy] by route: it finds a request's rule by the patterns and the precedence of [http.ServeMux]. It only
-// looks requests up and serves none, so the application's own router may be any. The zero Mux is ready to use and gives
-// every request the zero Rule.
+// A Mux is a [Policy] by route: it finds a request's rule by the patterns and the precedence of
+// [http.ServeMux]. It serves nothing, so the application may use any router. The zero Mux is ready
+// to use and gives every request the zero Rule, and so does a nil one.
 //
-// A Mux must not be copied after first use.
+// Handle and changes of Default are for start-up, before the first request, and not safe for
+// concurrent use; Rule, Check and Explain may be called concurrently after that. A Mux must not be
+// copied after first use.
 type Mux struct {
-	// Default lies under the rule of every route, field by field, and is the whole rule of what no pattern matches. It
-	// must not change once requests are looked up.
+	// Default lies under the rule of every route, field by field, and is the whole rule of requests
+	// that no pattern matches. It must not change once Rule has been called.
 	Default Rule
 
 	mux       http.ServeMux
 	routes    []*route // in the order of Handle
-	defaultAt place
-	sealed    sync.Once
-	inUse     bool // since then
+	defaultAt position // where Default is written
+	seal      sync.Once
+	sealed    bool // Rule has been called
 }
 
-// A route is the handler that carries a rule through http.ServeMux.
+// A route is a handler that never serves: it carries a rule through http.ServeMux.
 type route struct {
 	pattern string
 	rule    Rule
-	at      place
-	whole   Rule // rule over the table's Default, once sealed
+	at      position
+	whole   Rule // rule over the Mux's Default; set once the Mux is sealed
 }
 
 func (*route) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
-// Handle gives the requests that match pattern the rule r. It panics where [http.ServeMux.Handle] does, on a pattern that
-// can't be parsed or that conflicts with an earlier one, and on a rule that is not valid. It is for start-up, and panics
-// once a request has been looked up: a table that is to change while it is in use is replaced as a whole, by a [Swap].
+// Handle sets the rule of the requests that match pattern. It panics where [http.ServeMux.Handle]
+// does, on a pattern that can't be parsed or that conflicts with an earlier one, on a rule that is
+// not valid, and once Rule has been called: to change a table that is in use, replace it as a whole
+// in a [Swap].
 func (m *Mux) Handle(pattern string, r Rule) {
-	if err := joined(fmt.Sprintf("policy: route %q: ", pattern), r.faults()); err != nil {
+	if err := joinFaults(fmt.Sprintf("policy: route %q: ", pattern), r.faults()); err != nil {
 		panic(err)
 	}
-	if m.inUse {
+	if m.sealed {
 		panic(fmt.Errorf("policy: route %q comes after the first request; give it before, or store a new Mux in a Swap", pattern))
 	}
-	// ServeMux would say that both patterns were registered here, in this file.
-	if problem := m.try(&route{pattern: pattern, rule: r}); problem != "" {
+	// ServeMux's own panic would say that both patterns were registered here, in this file.
+	if problem := m.tryHandle(&route{pattern: pattern, rule: r}); problem != "" {
 		panic(errors.New("policy: " + problem))
 	}
 }
 
-func (m *Mux) handle(at *route) {
-	m.mux.Handle(at.pattern, at)
-	m.routes = append(m.routes, at)
+func (m *Mux) handle(r *route) {
+	m.mux.Handle(r.pattern, r)
+	m.routes = append(m.routes, r)
 }
 
-// Rule returns the rule of the pattern that req matches best, over m.Default, and m.Default alone
-// where none matches or ServeMux would redirect. It does not change req, so it may be called before
-// the application's own router sees the request. Many goroutines may call it at once.
+// tryHandle is handle but returns a description of what is wrong instead of panicking.
+func (m *Mux) tryHandle(r *route) (problem string) {
+	if panicOf(func() { m.handle(r) }) == nil {
+		return ""
+	}
+	if invalid := panicOf(func() { new(http.ServeMux).Handle(r.pattern, r) }); invalid != nil {
+		return fmt.Sprintf("route %q: %v", r.pattern, invalid)
+	}
+	other := m.routes[slices.IndexFunc(m.routes, func(other *route) bool {
+		var both http.ServeMux
+		both.Handle(other.pattern, other)
+		return panicOf(func() { both.Handle(r.pattern, r) }) != nil
+	})]
+	where := unlessZero(other.at, fmt.Sprintf(" on line %d", other.at.line))
+	return fmt.Sprintf("route %q conflicts with %q%s: they match some of the same requests, and neither is the more specific; change one",
+		r.pattern, other.pattern, where)
+}
+
+func panicOf(f func()) (value any) {
+	defer func() { value = recover() }()
+	f()
+	return nil
+}
+
+// Rule returns the rule of the pattern that matches req best, put over m.Default, and m.Default
+// alone where no pattern matches or ServeMux would redirect. It doesn't change req, so it may be
+// called before the application's own router sees the request.
 func (m *Mux) Rule(req *http.Request) Rule {
 	if m == nil {
 		return Rule{}
 	}
-	m.sealed.Do(m.seal)
+	m.seal.Do(m.close)
 	h, _ := m.mux.Handler(req)
-	if at, ok := h.(*route); ok {
-		return at.whole
+	if r, ok := h.(*route); ok {
+		return r.whole
 	}
-	return m.Default // ServeMux would redirect, or answer that there is nothing or not with this method
+	return m.Default // ServeMux would redirect, or reply 404 or 405
 }
 
-// seal works out the rules as they are handed out.
-func (m *Mux) seal() {
-	m.inUse = true
-	for _, at := range m.routes {
-		at.whole = at.rule.Over(m.Default)
+// close ends the time for Handle and computes the rules that Rule returns.
+func (m *Mux) close() {
+	m.sealed = true
+	for _, r := range m.routes {
+		r.whole = r.rule.Over(m.Default)
 	}
-	// What no pattern matches is found sooner than ServeMux makes out whether another method would
-	// match. Where the application has such a pattern of its own this one conflicts, and isn't needed.
-	rest := &route{pattern: "/", whole: m.Default}
-	_ = panicOf(func() { m.mux.Handle(rest.pattern, rest) })
+	// Without a catch-all, ServeMux would look at all other methods for each request that matches
+	// nothing. It conflicts where the application has a catch-all of its own, and isn't needed
+	// then.
+	catchAll := &route{pattern: "/", whole: m.Default}
+	_ = panicOf(func() { m.mux.Handle(catchAll.pattern, catchAll) })
 }
 
-// Check reports what is wrong with m.Default, and every route whose rule over it isn't valid or doesn't fit b, in the
-// order of Handle, joined. See [Budget.Fit]; here the time counts too that rules with a higher Priority may take first.
+// Check returns what is wrong with the rules as one error, or nil: what is not valid, and what
+// doesn't fit b. It names the routes in the order of Handle. See [Budget.Fit]; a route's need
+// includes the time that rules with a higher Priority take first.
 func (m *Mux) Check(b Budget) error {
 	if m == nil {
 		return nil
 	}
-	return joinedAt(append(m.faults(), m.misfits(b)...))
+	return joinFaultsAt(append(m.faults(), m.unfit(b)...))
 }
 
-// faults are what is wrong with the rules in themselves.
+// faults returns what is wrong with the rules whatever the budget.
 func (m *Mux) faults() []fault {
 	if own := m.Default.faults(); len(own) > 0 {
-		return faultsAt(m.defaultAt, "the rule for every route: ", own) // and not once more for each route
+		// Each route would repeat it.
+		return faultsAt(m.defaultAt, "the rule for every route: ", own)
 	}
 	var all []fault
-	for _, at := range m.routes {
-		all = append(all, faultsAt(at.at, fmt.Sprintf("route %q: ", at.pattern), at.rule.Over(m.Default).faults())...)
+	for _, r := range m.routes {
+		all = append(all, faultsAt(r.at, fmt.Sprintf("route %q: ", r.pattern), r.rule.Over(m.Default).faults())...)
 	}
 	return all
 }
 
-func (m *Mux) misfits(b Budget) []fault {
+// unfit returns which rules don't fit the budget.
+func (m *Mux) unfit(b Budget) []fault {
 	rules := []Rule{m.Default}
-	for _, at := range m.routes {
-		rules = append(rules, at.rule.Over(m.Default))
+	for _, r := range m.routes {
+		rules = append(rules, r.rule.Over(m.Default))
 	}
-	lead := leads(rules)
+	wait := waits(rules)
 	var all []fault
-	for i, at := range m.routes {
-		all = append(all, faultsAt(at.at, "", b.misfits(at.pattern, rules[i+1], lead[i+1]))...)
+	for i, r := range m.routes {
+		all = append(all, faultsAt(r.at, "", b.unfit(r.pattern, rules[i+1], wait[i+1]))...)
 	}
-	return append(all, faultsAt(m.defaultAt, "", b.misfits("", m.Default, lead[0]))...)
+	return append(all, faultsAt(m.defaultAt, "", b.unfit("", m.Default, wait[0]))...)
+}
+
+// MarshalJSON implements [json.Marshaler]: it writes the table as a [File] without a budget.
+func (m *Mux) MarshalJSON() ([]byte, error) {
+	f := File{Default: m.Default, Routes: map[string]Rule{}}
+	for _, r := range m.routes {
+		f.Routes[r.pattern] = r.rule
+	}
+	return json.Marshal(f)
 }

@@ -136,7 +136,8 @@ var routes = []string{
 	"GET /api/v1/users/{id}/posts/{post}", "GET /api/v1/search", "api.example.net/", "/healthz",
 }
 
-// The lookup must not cost a request more than the one in ServeMux that it is, and what no pattern matches not as much.
+// The lookup must not cost a request more than the one in ServeMux that it is, and what no pattern
+// matches not as much.
 func TestMuxAllocatesNoMoreThanServeMux(t *testing.T) {
 	var m policy.Mux
 	var plain http.ServeMux

@@ -18,7 +18,8 @@ var named = map[string]policy.Rule{
 	"leave-alone":    policy.LeaveAlone(),
 }
 
-// What the names promise, as moments: of a lone response, under a base that says the contrary of everything.
+// What the names promise, as moments: of a lone response, under a base that says the contrary of
+// everything.
 func TestNamedRulesKeepTheirWord(t *testing.T) {
 	const work = 20 * sec
 	contrary := policy.Rule{Grace: 7 * sec, Spread: 7 * sec, Timeout: 2 * sec, Mercy: 2 * sec, Farewell: policy.Farewell{Code: 4000}}
@@ -82,7 +83,8 @@ func TestGraceToTheEnd(t *testing.T) {
 			tt.rule.Grace = policy.ToTheEnd
 			s := policy.Subject{Rule: &tt.rule, Kind: tt.kind}
 			p := policy.NewPlan(work, 1)
-			// Who becomes known late is left alone as well: a WebSocket that was a plain request when the drain began.
+			// Who becomes known late is left alone as well: a WebSocket that was a plain request
+			// when the drain began.
 			for _, got := range append(p.Begin([]policy.Subject{s}), p.Late(s, 0)) {
 				got.Retry = 0
 				assert.Equal(t, tt.want, got)

@@ -6,44 +6,48 @@ import (
 	"slices"
 )
 
-// An Order says which of a rule's streams are told first. The zero Order is Random. Without a Spread all are told at once,
-// and their order says nothing.
+// An Order is the order in which the streams of a rule get their farewells. The zero Order is
+// Random. Under a rule without a Spread all get them at once, and the order has no effect.
 type Order uint8
 
 const (
-	// Random is in no order, so that nobody is always the first to have to come back.
+	// Random is a new order in each drain, so that no client is always the first.
 	Random Order = iota
-	// OldestFirst is by Subject.Age: those that have been open the longest are told first.
+	// OldestFirst begins with the streams that have been open the longest (Subject.Age).
 	OldestFirst
-	// YoungestFirst is the other way round.
+	// YoungestFirst begins with the streams that were opened last.
 	YoungestFirst
-	// IdleFirst is by Subject.Idle: those that nothing has moved on for the longest are told first, and whoever is in the
-	// middle of something has the longest to end it.
+	// IdleFirst begins with the streams on which no byte has moved for the longest (Subject.Idle),
+	// so that busy ones have the longest to finish.
 	IdleFirst
 )
 
-var orders = []string{Random: "random", OldestFirst: "oldest-first", YoungestFirst: "youngest-first", IdleFirst: "idle-first"}
+var orderNames = []string{
+	Random: "random", OldestFirst: "oldest-first", YoungestFirst: "youngest-first", IdleFirst: "idle-first",
+}
 
-// String returns "random", "oldest-first", "youngest-first" or "idle-first", and "Order(n)" for a value that is none of
-// them.
+// String returns "random", "oldest-first", "youngest-first" or "idle-first", and "Order(n)" for any
+// other value.
 func (o Order) String() string {
-	if int(o) < len(orders) {
-		return orders[o]
+	if int(o) < len(orderNames) {
+		return orderNames[o]
 	}
 	return fmt.Sprintf("Order(%d)", uint8(o))
 }
 
-// MarshalText implements [encoding.TextMarshaler] with the words of String. It fails on an unknown value.
+// MarshalText implements [encoding.TextMarshaler] with the words of String. It fails on an unknown
+// value.
 func (o Order) MarshalText() ([]byte, error) {
-	if int(o) < len(orders) {
-		return []byte(orders[o]), nil
+	if int(o) < len(orderNames) {
+		return []byte(orderNames[o]), nil
 	}
 	return nil, fmt.Errorf("policy: order %d is unknown; use Random, OldestFirst, YoungestFirst or IdleFirst", uint8(o))
 }
 
-// UnmarshalText implements [encoding.TextUnmarshaler] for the words of String. On an error o is unchanged.
+// UnmarshalText implements [encoding.TextUnmarshaler] for the words of String. On an error o is
+// unchanged.
 func (o *Order) UnmarshalText(text []byte) error {
-	i := slices.Index(orders, string(text))
+	i := slices.Index(orderNames, string(text))
 	if i < 0 {
 		return fmt.Errorf(`policy: order %.40q is unknown; use "random", "oldest-first", "youngest-first" or "idle-first"`, text)
 	}
@@ -51,7 +55,8 @@ func (o *Order) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// compare is negative where a is to be told before b.
+// compare returns a negative number where a's farewell comes before b's, zero where the order
+// doesn't say.
 func (o Order) compare(a, b *Subject) int {
 	switch o {
 	case OldestFirst:

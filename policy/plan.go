@@ -7,33 +7,38 @@ import (
 	"time"
 )
 
-// A Plan holds the moments of one drain. It is made by [NewPlan] and is not safe for concurrent use.
+// A Plan computes the moments of one drain's responses. [NewPlan] makes one; the zero Plan can't be
+// used. It is not safe for concurrent use.
 //
-// It knows no clock: the caller says what there is, and keeps the moments that it is given. Whatever a rule says, no
-// moment is after the end of the work: a rule that doesn't fit is squeezed, all its parts in proportion, and never late.
+// It knows no clock and keeps no responses: the caller names the responses, keeps the moments that
+// it is given and acts at them. No moment is after the end of the drain's work: the parts of a rule
+// that doesn't fit are all scaled down in proportion.
 type Plan struct {
 	work   time.Duration
 	random rand.PCG
-	groups map[Rule]*group
+	groups map[Rule]*group // by the fields of their rule that planning reads
 }
 
 // A Subject is one response that a Plan is asked about.
 type Subject struct {
 	// Rule of the response; nil: the zero Rule. It is read during the call only.
 	Rule *Rule
-	// Kind of the response, whatever its rule says. Auto is planned as Finite.
+	// Kind of the response; that of its Rule is ignored. Auto is planned as Finite.
 	Kind Kind
-	// Age is the time since it began, and Idle the time since a byte last moved on it. Only a rule with an Order looks at
-	// them; of equals the one that comes first is told first.
+	// Age is the time since the response began, Idle the time since a byte last moved on it. Only a
+	// rule with an Order reads them; of two equal streams the one that the caller names first is
+	// first.
 	Age, Idle time.Duration
 }
 
-// Moments are what a Plan has for one response. The first three are since draining began, none of them before the one
-// above it nor after the plan's work; those of [Rule.AgeMoments] are since the response began.
+// Moments are the times of one response. Farewell, Cancel and Cut are counted from the beginning of
+// the plan's work, none of them is before the one above it and none after the work's end. Those of
+// [Rule.AgeMoments] are counted from the response's own beginning instead.
 type Moments struct {
-	// Farewell is when a stream is told, and when a finite response hears that the server is draining.
+	// Farewell is when a stream gets its farewell, and when the handler of a finite response hears
+	// that the server is draining.
 	Farewell time.Duration
-	// Cancel is when its context is cancelled.
+	// Cancel is when the context of its request is canceled.
 	Cancel time.Duration
 	// Cut is when its connection is closed by force.
 	Cut time.Duration
@@ -41,99 +46,103 @@ type Moments struct {
 	Retry time.Duration
 }
 
-// maxGap keeps the pace at 200 farewells a second or more, so that a few streams don't hold up a drain for the sake of
-// a herd that they are not.
+// maxGap is the longest time between two farewells of a group. It makes 200 a second, so that a few
+// streams don't draw out a drain.
 const maxGap = 5 * time.Millisecond
 
-// A group is what a plan keeps of one rule.
+// A group is what a Plan keeps of all responses with equal rules.
 type group struct {
 	rule           Rule
 	stream, finite parts
-	slot           uint64  // number of its next reconnect slot
-	found          []int32 // its streams, while Begin runs
+	slot           uint64  // the last number given to [Window.Slot]
+	streams        []int32 // indices into Begin's responses, while Begin runs
 }
 
-// NewPlan returns a plan for a drain that has work from its first farewell to its last cut; negative: none. Equal seeds
-// and equal calls give equal plans.
+// NewPlan returns a Plan for a drain in which work passes from the first farewell to the last cut;
+// a negative work counts as zero. Equal seeds and equal calls give equal moments.
 func NewPlan(work time.Duration, seed uint64) *Plan {
-	p := &Plan{work: forever(work), groups: make(map[Rule]*group)}
-	p.random.Seed(seed, golden)
+	p := &Plan{work: clamp(work), groups: make(map[Rule]*group)}
+	p.random.Seed(seed, phi64)
 	return p
 }
 
-// Begin plans for all the responses that a drain found, and returns their moments in the order of all. Streams with
-// equal rules, but for Kind, MaxAge and Farewell, are told at an even pace over their rule's Spread, in its Order and never
-// fewer than 200 a second, so that a few are done early; those of a rule without a Spread are told all at once. Those of a
+// Begin plans all the responses that are open when a drain begins, and returns their moments in the
+// order of all. Streams with equal rules, whatever their Kind, MaxAge and Farewell, get their
+// farewells evenly spread over the rule's Spread, in the rule's Order and at 200 a second or more,
+// so that few take less than the Spread. Without a Spread they get them all at once. Those of a
 // lower Priority begin when the last farewell of a higher one is due.
 //
-// It takes less than 64 bytes for each response, 32 of which it returns.
+// Begin allocates less than 64 bytes for each response, including the 32 that it returns.
 func (p *Plan) Begin(all []Subject) []Moments {
 	moments := make([]Moments, len(all))
-	var paced []*group
+	var groups []*group // that have streams
 	var g *group
 	for i, s := range all {
 		if i == 0 || s.Rule != all[i-1].Rule {
 			g = p.group(s.Rule)
 		}
 		if s.Kind != Infinite {
-			moments[i] = p.finite(g, 0)
+			moments[i] = p.finiteMoments(g, 0)
 			continue
 		}
-		if len(g.found) == 0 {
-			paced = append(paced, g)
+		if len(g.streams) == 0 {
+			groups = append(groups, g)
 		}
-		g.found = append(g.found, int32(i))
+		g.streams = append(g.streams, int32(i))
 	}
-	slices.SortStableFunc(paced, func(a, b *group) int { return cmp.Compare(b.rule.Priority, a.rule.Priority) })
-	var lead, next time.Duration
-	for i, g := range paced {
-		if i > 0 && g.rule.Priority < paced[i-1].rule.Priority {
-			lead = next
+	slices.SortStableFunc(groups, func(a, b *group) int { return cmp.Compare(b.rule.Priority, a.rule.Priority) })
+	var wait, next time.Duration // of this priority, and of those below it
+	for i, g := range groups {
+		if i > 0 && g.rule.Priority < groups[i-1].rule.Priority {
+			wait = next
 		}
-		p.sort(g.found, g.rule.Order, all)
-		over := p.pace(g, lead, moments)
+		p.sort(g.streams, g.rule.Order, all)
+		end := p.spread(g, wait, moments)
 		if g.rule.Grace != ToTheEnd {
-			next = max(next, over)
+			next = max(next, end)
 		}
-		g.found = nil
+		g.streams = nil
 	}
 	return moments
 }
 
-// Late plans for one response that became known, or turned out to be of another kind, when the drain was at on its way.
-// A stream is told at once, unless its rule leaves it alone [ToTheEnd]. Everything is still inside the work, so what comes
-// later has less; after its end, all is now.
+// Late plans one response that became known, or turned out to be of another kind, when the work had
+// been going on for at. A stream gets its farewell at once, unless its rule's Grace is [ToTheEnd].
+// What comes late has less time, since everything ends with the work; after that all moments are
+// its end.
 func (p *Plan) Late(s Subject, at time.Duration) Moments {
 	at = min(max(0, at), p.work)
 	g := p.group(s.Rule)
 	if s.Kind != Infinite {
-		return p.finite(g, at)
+		return p.finiteMoments(g, at)
 	}
-	end := p.left(g.rule, at)
-	return g.tell(at+end.grace, end)
+	end := p.lateParts(g.rule, at)
+	return g.moments(at+end.grace, end)
 }
 
-// Reschedule returns m for a stream under r that is told only now, after m.Farewell, because whoever keeps the moments was held
-// up. The times that follow the farewell are the rule's, as far as the work lasts, and its slot is that of m.
+// Reschedule returns m for a stream under r that gets its farewell only now, after m.Farewell,
+// because the caller was held up. The times that follow the farewell are the rule's, as far as the
+// work lasts, and the slot is that of m.
 func (p *Plan) Reschedule(m Moments, r Rule, now time.Duration) Moments {
 	at := min(max(m.Farewell, now), p.work)
 	r.Grace = 0
-	end := p.left(r, at)
+	end := p.lateParts(r, at)
 	m.Farewell, m.Cancel, m.Cut = at, at+end.timeout, at+end.timeout+end.mercy
 	return m
 }
 
-// left returns the parts that a stream under r has within what is left of the work, when it is not paced any more.
-func (p *Plan) left(r Rule, at time.Duration) parts {
+// lateParts returns the parts that a stream under r has within the work that is left at a time,
+// when neither Grace nor Spread delay its farewell any more.
+func (p *Plan) lateParts(r Rule, at time.Duration) parts {
 	r.Spread = 0
 	if r.Grace != ToTheEnd {
 		r.Grace = 0
 	}
-	return r.stream(p.work - at)
+	return r.streamParts(p.work - at)
 }
 
-// Pick chooses the n streams that are told when only a part is: it returns the indices into all of the first n in the given
-// Order, or of all where there are fewer.
+// Pick chooses the streams that get a farewell when only n of all do. It returns the indices into
+// all of the first n in the given Order, or of all where there are fewer.
 func (p *Plan) Pick(all []Subject, order Order, n int) []int32 {
 	picked := make([]int32, len(all))
 	for i := range picked {
@@ -143,74 +152,78 @@ func (p *Plan) Pick(all []Subject, order Order, n int) []int32 {
 	return picked[:min(max(0, n), len(picked))]
 }
 
+// group returns the group of the rule, nil for the zero Rule, and makes it if there is none yet.
 func (p *Plan) group(of *Rule) *group {
 	var r Rule
 	if of != nil {
 		r = *of
 	}
-	// What says nothing about a drain's moments. A handler may give each of its streams an age and a farewell of its own,
-	// and they would all be told at once if each were a group by itself.
+	// These don't matter to a drain's moments. A handler may set an age and a farewell for each of
+	// its streams: if each were a group by itself, all would get their farewells at once.
 	r.Kind, r.MaxAge, r.Farewell = Auto, 0, Farewell{}
 	g := p.groups[r]
 	if g == nil {
-		g = &group{rule: r, stream: r.stream(p.work), finite: r.finite(p.work), slot: p.random.Uint64()}
+		g = &group{rule: r, stream: r.streamParts(p.work), finite: r.finiteParts(p.work), slot: p.random.Uint64()}
 		p.groups[r] = g
 	}
 	return g
 }
 
-// sort puts places in all into the order in which those that stand there are told.
-func (p *Plan) sort(found []int32, order Order, all []Subject) {
+// sort puts indices into all into an order.
+func (p *Plan) sort(indices []int32, order Order, all []Subject) {
 	if order == Random {
-		p.shuffle(found)
+		p.shuffle(indices)
 		return
 	}
-	slices.SortFunc(found, func(a, b int32) int {
+	slices.SortFunc(indices, func(a, b int32) int {
 		return cmp.Or(order.compare(&all[a], &all[b]), cmp.Compare(a, b))
 	})
 }
 
-// shuffle is written out because rand.Shuffle may change from one release of Go to the next, and plans should not.
-func (p *Plan) shuffle(order []int32) {
-	for n := len(order) - 1; n > 0; n-- {
-		k := portion(n+1, p.random.Uint64())
-		order[n], order[k] = order[k], order[n]
+// shuffle does what rand.Shuffle does, which may change from one release of Go to the next: equal
+// seeds have to give equal plans.
+func (p *Plan) shuffle(indices []int32) {
+	for n := len(indices) - 1; n > 0; n-- {
+		k := mulFrac(n+1, p.random.Uint64())
+		indices[n], indices[k] = indices[k], indices[n]
 	}
 }
 
-// pace gives each stream of g a place on an even grid over the window and delays it by up to half a gap: enough not to
-// beat in step with other servers' drains, too little to bunch up. The window begins after lead; pace returns when it is
-// over.
-func (p *Plan) pace(g *group, lead time.Duration, moments []Moments) (over time.Duration) {
-	end := g.stream
-	if lead > 0 {
-		end = g.rule.after(lead).stream(p.work - lead)
+// spread sets the moments of g's streams: each has a place on an even grid over the spread and a
+// random delay of up to half a gap, enough that servers which drain together don't keep the same
+// beat, too little to bunch up. The grid begins after wait; spread returns when it ends.
+func (p *Plan) spread(g *group, wait time.Duration, moments []Moments) (end time.Duration) {
+	parts := g.stream
+	if wait > 0 {
+		parts = g.rule.afterWait(wait).streamParts(p.work - wait)
 	}
-	begin := lead + end.grace
-	n := time.Duration(len(g.found))
-	window := min(end.spread, n*maxGap)
-	for k, i := range g.found {
-		place := ratio(window, time.Duration(k), n)
-		jitter := portion(window/n/2, p.random.Uint64())
-		moments[i] = g.tell(begin+place+jitter, end)
+	begin := wait + parts.grace
+	n := time.Duration(len(g.streams))
+	length := min(parts.spread, n*maxGap)
+	for k, i := range g.streams {
+		place := ratio(length, time.Duration(k), n)
+		jitter := mulFrac(length/n/2, p.random.Uint64())
+		moments[i] = g.moments(begin+place+jitter, parts)
 	}
-	return min(begin+max(window, AtOnce), p.work)
+	return min(begin+max(length, AtOnce), p.work)
 }
 
-func (g *group) tell(at time.Duration, end parts) Moments {
-	cancel := at + end.timeout
-	return Moments{Farewell: at, Cancel: cancel, Cut: cancel + end.mercy, Retry: g.retry()}
+// moments returns those of a stream with its farewell at a time, and the next slot.
+func (g *group) moments(farewell time.Duration, end parts) Moments {
+	cancel := farewell + end.timeout
+	return Moments{Farewell: farewell, Cancel: cancel, Cut: cancel + end.mercy, Retry: g.nextSlot()}
 }
 
-func (p *Plan) finite(g *group, at time.Duration) Moments {
+// finiteMoments returns those of a finite response that becomes known at a time.
+func (p *Plan) finiteMoments(g *group, at time.Duration) Moments {
 	cancel := max(at, g.finite.grace)
 	if g.rule.Grace == ToTheEnd {
 		at = cancel
 	}
-	return Moments{Farewell: at, Cancel: cancel, Cut: min(cancel+g.finite.mercy, p.work), Retry: g.retry()}
+	return Moments{Farewell: at, Cancel: cancel, Cut: min(cancel+g.finite.mercy, p.work), Retry: g.nextSlot()}
 }
 
-func (g *group) retry() time.Duration {
+func (g *group) nextSlot() time.Duration {
 	g.slot++
 	return g.rule.Reconnect.Slot(g.slot)
 }

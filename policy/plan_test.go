@@ -233,7 +233,8 @@ func TestReturnsAreFlatTogetherWithThePace(t *testing.T) {
 		back = append(back, m.Farewell+m.Retry)
 	}
 	slices.Sort(back)
-	// A uniform pace over 10 s and uniform slots over 10 s add up to a triangle, whose top is 1,000 a second.
+	// A uniform pace over 10 s and uniform slots over 10 s add up to a triangle, whose top is 1,000
+	// a second.
 	assert.LessOrEqual(t, worst(back, 100*ms), 120)
 }
 

@@ -12,47 +12,48 @@ import (
 	"time"
 )
 
-// A reader reads rules from JSON and goes on after what is wrong, so that all faults are found at once. encoding/json
-// alone stops at the first one, knows no lines, and takes the last of two equal keys without a word.
+// A reader reads a policy from JSON and goes on after a fault, so that all are found at once.
+// encoding/json alone stops at the first one, knows no lines, and of two equal keys takes the last
+// without an error.
 type reader struct {
 	source []byte
-	file   string
+	name   string // of the file
 	tokens *json.Decoder
 	faults []fault
 
-	halfBudget bool // some of them are the budget's
+	brokenBudget bool // some of the faults are in the budget
 
-	counted int64 // up to here
-	line    int   // is this line
+	counted int64 // line breaks are counted up to this offset of source
+	line    int   // the line of that offset
 }
 
 // newReader returns a reader of text, or what makes it no JSON.
-func newReader(text []byte, file string) (*reader, []fault) {
-	r := &reader{source: text, file: file, tokens: json.NewDecoder(bytes.NewReader(text)), line: 1}
+func newReader(text []byte, name string) (*reader, []fault) {
+	r := &reader{source: text, name: name, tokens: json.NewDecoder(bytes.NewReader(text)), line: 1}
 	r.tokens.UseNumber()
-	var broken *json.SyntaxError
-	if err := json.Unmarshal(text, new(json.RawMessage)); errors.As(err, &broken) {
-		// The offset is behind the byte that is wrong.
-		line := 1 + bytes.Count(text[:max(0, broken.Offset-1)], []byte("\n"))
-		return nil, []fault{{place{file, line}, "this is not JSON: " + err.Error()}}
+	var syntax *json.SyntaxError
+	if err := json.Unmarshal(text, new(json.RawMessage)); errors.As(err, &syntax) {
+		// The offset is that of the byte after the wrong one.
+		line := 1 + bytes.Count(text[:max(0, syntax.Offset-1)], []byte("\n"))
+		return nil, []fault{{position{name, line}, "this is not JSON: " + err.Error()}}
 	}
 	return r, nil
 }
 
-// here is the place of the last token.
-func (r *reader) here() place {
+// position returns that of the last token.
+func (r *reader) position() position {
 	end := r.tokens.InputOffset()
 	r.line += bytes.Count(r.source[r.counted:end], []byte("\n"))
 	r.counted = end
-	return place{r.file, r.line}
+	return position{r.name, r.line}
 }
 
 func (r *reader) fault(format string, args ...any) {
-	r.faults = append(r.faults, fault{r.here(), fmt.Sprintf(format, args...)})
+	r.faults = append(r.faults, fault{r.position(), fmt.Sprintf(format, args...)})
 }
 
 func (r *reader) next() json.Token {
-	t, _ := r.tokens.Token() // newReader has seen that there is nothing wrong with it
+	t, _ := r.tokens.Token() // newReader has checked the syntax
 	return t
 }
 
@@ -71,55 +72,58 @@ func (r *reader) skip(t json.Token) {
 	}
 }
 
-// members calls read for each key of the object that has just begun. read must read its value.
-func (r *reader) members(read func(key string)) {
-	seen := map[string]int{}
+// members calls read for each member of the object whose { was the last token. read must read the
+// member's value.
+func (r *reader) members(read func(name string)) {
+	lines := map[string]int{} // by the names seen so far
 	for r.tokens.More() {
-		key, _ := r.next().(string)
-		if line := seen[key]; line > 0 {
-			r.fault("%q is given twice, first on line %d; keep one of them", key, line)
+		name, _ := r.next().(string)
+		if line := lines[name]; line > 0 {
+			r.fault("%q is given twice, first on line %d; keep one of them", name, line)
 			r.skip(r.next())
 			continue
 		}
-		seen[key] = r.here().line
-		read(key)
+		lines[name] = r.position().line
+		read(name)
 	}
 	r.next()
 }
 
-// A field is a key that an object may have, and what reads its value.
-type field struct {
-	key  string
-	read func(key string)
+// A key is the name of a member that an object may have and a function that reads its value.
+type key struct {
+	name string
+	read func(name string)
 }
 
-// object reads the object that begins with t, if it is one. what says what it is about.
-func (r *reader) object(t json.Token, key, what string, fields []field) {
+// object reads the value that begins with t and must be an object with these keys. name is the
+// value's own key, what describes the object.
+func (r *reader) object(t json.Token, name, what string, keys []key) {
 	if t != json.Delim('{') {
-		r.wrong(t, key, "an object")
+		r.wrongType(t, name, "an object")
 		return
 	}
-	r.members(func(key string) {
-		i := slices.IndexFunc(fields, func(f field) bool { return f.key == key })
+	r.members(func(name string) {
+		i := slices.IndexFunc(keys, func(k key) bool { return k.name == name })
 		if i < 0 {
-			r.unknown(key, what, fields)
+			r.unknown(name, what, keys)
 			return
 		}
-		fields[i].read(key)
+		keys[i].read(name)
 	})
 }
 
-func (r *reader) unknown(key, what string, fields []field) {
-	known := make([]string, len(fields))
-	for i, f := range fields {
-		known[i] = f.key
+func (r *reader) unknown(name, what string, keys []key) {
+	known := make([]string, len(keys))
+	for i, k := range keys {
+		known[i] = k.name
 	}
-	r.fault("unknown field %q; %s has %s", key, what, strings.Join(known, ", "))
+	r.fault("unknown field %q; %s has %s", name, what, strings.Join(known, ", "))
 	r.skip(r.next())
 }
 
-// wrong notes that the value of key, which begins with t, should have been something else, and passes over it.
-func (r *reader) wrong(t json.Token, key, want string) {
+// wrongType notes that the value of the named key, which begins with t, should have been something
+// else, and passes over it.
+func (r *reader) wrongType(t json.Token, name, want string) {
 	is := fmt.Sprint(t)
 	switch t := t.(type) {
 	case nil:
@@ -129,58 +133,59 @@ func (r *reader) wrong(t json.Token, key, want string) {
 	case json.Delim:
 		is = map[json.Delim]string{'{': "an object", '[': "an array"}[t]
 	}
-	r.fault("%s is %.40s; write %s", key, is, want)
+	r.fault("%s is %.40s; write %s", name, is, want)
 	r.skip(t)
 }
 
-// words reads a string whose own type knows what to make of it. want says what may stand there.
-func (r *reader) words(to encoding.TextUnmarshaler, want string) func(key string) {
-	return func(key string) {
+// textField returns a function that reads a string with its type's own UnmarshalText. want
+// describes what the string may be.
+func (r *reader) textField(to encoding.TextUnmarshaler, want string) func(name string) {
+	return func(name string) {
 		t := r.next()
-		word, ok := t.(string)
+		s, ok := t.(string)
 		if !ok {
-			r.wrong(t, key, want)
-		} else if err := to.UnmarshalText([]byte(word)); err != nil {
-			text, own := strings.CutPrefix(err.Error(), "policy: ")
-			if !own {
-				text = key + " " + text
+			r.wrongType(t, name, want)
+		} else if err := to.UnmarshalText([]byte(s)); err != nil {
+			text, whole := strings.CutPrefix(err.Error(), "policy: ")
+			if !whole { // it continues a sentence that begins with the key
+				text = name + " " + text
 			}
 			r.fault("%s", text)
 		}
 	}
 }
 
-func (r *reader) text(to *string) func(key string) {
-	return func(key string) {
+func (r *reader) stringField(to *string) func(name string) {
+	return func(name string) {
 		t := r.next()
 		s, ok := t.(string)
 		if !ok {
-			r.wrong(t, key, "a string")
+			r.wrongType(t, name, "a string")
 			return
 		}
 		*to = s
 	}
 }
 
-func (r *reader) flag(to *bool) func(key string) {
-	return func(key string) {
+func (r *reader) boolField(to *bool) func(name string) {
+	return func(name string) {
 		t := r.next()
 		b, ok := t.(bool)
 		if !ok {
-			r.wrong(t, key, "true or false")
+			r.wrongType(t, name, "true or false")
 			return
 		}
 		*to = b
 	}
 }
 
-func (r *reader) number(to *int) func(key string) {
-	return func(key string) {
+func (r *reader) intField(to *int) func(name string) {
+	return func(name string) {
 		t := r.next()
 		n, ok := t.(json.Number)
 		i, err := strconv.Atoi(n.String())
 		if !ok || err != nil {
-			r.wrong(t, key, "a whole number")
+			r.wrongType(t, name, "a whole number")
 			return
 		}
 		*to = i
@@ -189,10 +194,10 @@ func (r *reader) number(to *int) func(key string) {
 
 const wantTime = `a time in quotes, such as "1.5s"`
 
-func (r *reader) length(to *time.Duration) func(key string) {
-	return r.words((*length)(to), wantTime)
+func (r *reader) timeField(to *time.Duration) func(name string) {
+	return r.textField((*fileTime)(to), wantTime)
 }
 
-func (r *reader) span(to *time.Duration) func(key string) {
-	return r.words((*span)(to), wantTime)
+func (r *reader) ruleTimeField(to *time.Duration) func(name string) {
+	return r.textField((*ruleTime)(to), wantTime)
 }

@@ -8,70 +8,82 @@ import (
 	"time"
 )
 
-// A Policy says which rule a request has. Rule is called once per request, before its handler, by many goroutines at
-// once, and must not block. Streams whose rules are equal, but for Kind, MaxAge and Farewell, are paced together, so a
-// policy should give out few different rules and not make one up for each request. Of a rule that [Rule.Validate] finds
-// fault with, times that can't be count as not given, and a Farewell that can't be sent gives way to the zero one.
-type Policy interface{ Rule(*http.Request) Rule }
+// A Policy decides which rule a request has. A [Rule], a [Mux] and a [Swap] are policies.
+type Policy interface {
+	// Rule returns the rule of a request. It is called once per request, before the handler, by
+	// many goroutines at once, and must not block.
+	//
+	// Streams with equal rules, whatever their Kind, MaxAge and Farewell, are spread together, so a
+	// policy should have few different rules and not make one up for each request. Of a rule that
+	// [Rule.Validate] finds fault with, invalid times count as zero, and a Farewell that can't be
+	// sent is replaced by the zero one.
+	Rule(*http.Request) Rule
+}
 
-// A Rule says how the responses of a route are drained. The zero Rule is ready: finite responses have as long as the
-// budget lasts, and streams are told at once, cancelled 3 s later and cut 1 s after that.
+// A Rule is how the responses of a route are drained. Under the zero Rule finite responses have as
+// long as the budget lasts, and streams get their farewell at once, are canceled 3 s later and cut
+// 1 s after that.
 //
 // A Rule is comparable, and is itself a [Policy] that gives every request the same rule.
 type Rule struct {
-	// Kind of the route's responses; Auto: by what the handler does.
+	// Kind of the route's responses. Zero: Auto, by what the handler does.
 	Kind Kind
-	// Grace is how long a response is left alone once draining begins. For a stream it comes before the farewell; zero:
-	// none. A finite response is cancelled after it; zero: as long as the budget lasts; [AtOnce]: none. [ToTheEnd] is all
-	// the time that the rule's other parts leave.
+	// Grace is how long a response is left alone once the drain begins. A stream gets its farewell
+	// after it; zero: none. A finite response is canceled after it; zero: as long as the budget
+	// lasts, [AtOnce]: none. [ToTheEnd] is all the time that the rule's other parts leave.
 	Grace time.Duration
-	// Spread is the window over which this rule's farewells are paced, at 200 a second or more: 20 streams are told within
-	// 0.1 s, whatever it is. Zero: all at once. Finite responses have none.
+	// Spread is the time over which this rule's farewells are evenly spread, at 200 a second or
+	// more: 20 streams take 0.1 s, however long it is. Zero: all get them at once. Finite responses
+	// ignore it.
 	Spread time.Duration
-	// Order says which of this rule's streams are told first; zero: Random.
+	// Order is which of this rule's streams get their farewells first. Zero: Random.
 	Order Order
-	// Priority puts the farewells of rules with a higher one before those of rules with a lower one, which may be below
-	// zero: dashboards before payments. The lower ones begin when the last farewell of the higher ones is due, not when
-	// those have ended, and share what time is left then. A rule that grants [ToTheEnd] holds nobody up.
+	// Priority puts the farewells of rules with a higher one before those of rules with a lower
+	// one, such as dashboards before payments. It may be negative. The lower ones begin when the
+	// last farewell of the higher ones is due, not when those streams have ended, and share the
+	// time that is left then. No rule waits for one whose Grace is [ToTheEnd].
 	Priority int
-	// Timeout is the time from a stream's farewell to its cancel; zero: 3 s or what the budget has left; [AtOnce]: none.
-	// A handler that doesn't listen to stream.Draining goes on for as long, with its output swallowed, and so does the
-	// drain: AtOnce suits most event streams. A WebSocket's peer has Timeout and Mercy to answer the close
-	// frame, over HTTP/2 half of the Mercy. Finite responses have none.
+	// Timeout is the time from a stream's farewell until it is canceled. Zero: 3 s, or what the
+	// budget has left; [AtOnce]: none. A handler that doesn't listen to stream.Draining goes on
+	// during that time, with its output discarded, and the drain waits: AtOnce suits most event
+	// streams. A WebSocket's peer has Timeout and Mercy to reply to the close frame, over HTTP/2
+	// half of the Mercy. Finite responses ignore it.
 	Timeout time.Duration
-	// Mercy is the time from cancel to cut; zero: 1 s or what the budget has left; [AtOnce]: none.
+	// Mercy is the time from cancel to cut. Zero: 1 s, or what the budget has left; [AtOnce]: none.
 	Mercy time.Duration
-	// MaxAge is how old a stream may become while nothing drains: then it is told, cancelled and cut by the Timeout and
-	// Mercy above, and its client comes back, elsewhere perhaps, with its credentials looked at anew. Each stream has an age
-	// of its own, up to a fifth less, so that those that began together don't end together. Zero, or [ToTheEnd]: any age.
-	// Finite responses have none.
+	// MaxAge is how old a stream may become while nothing drains. Then it gets its farewell, and is
+	// canceled and cut by Timeout and Mercy; its client comes back, perhaps elsewhere, and has to
+	// authenticate again. Each stream's own age is up to a fifth less, so that streams that began
+	// together don't end together. Zero or [ToTheEnd]: any age. Finite responses ignore it.
 	MaxAge time.Duration
-	// Reconnect is when clients are asked to come back; each gets a slot of its own; zero: 1 s to 5 s.
+	// Reconnect is when clients are asked to come back; each gets its own slot. Zero: 1 s to 5 s.
 	Reconnect Window
-	// Farewell is what streams are told.
+	// Farewell is what streams get before they end. Zero: that of [ComeBack].
 	Farewell Farewell
 }
 
 const (
-	// defaultTimeout and defaultMercy are what a zero Rule.Timeout and Rule.Mercy stand for where the
-	// budget has room.
+	// defaultTimeout and defaultMercy are what a zero Rule.Timeout and Rule.Mercy stand for where
+	// the budget has room.
 	defaultTimeout = 3 * time.Second
 	defaultMercy   = 1 * time.Second
 
-	// AtOnce, as any of a Rule's times, is as good as none, where zero would mean the default or what another rule says.
+	// AtOnce, as any of a Rule's times, is as good as none, where zero would mean the default or
+	// what another rule specifies.
 	AtOnce = time.Nanosecond
 
-	// ToTheEnd, as a Grace, is all the time that the budget leaves beside the rule's Spread, Timeout and Mercy. It always
-	// fits. A finite response has as long without it, but hears stream.Draining at once; with it only as it is cancelled.
-	// As a MaxAge it is no end at all, where zero would mean what another rule says.
+	// ToTheEnd, as a Grace, is all the time that the budget leaves beside the rule's Spread,
+	// Timeout and Mercy; it always fits. A finite response has that time without it as well, but
+	// hears stream.Draining at once; with it only as it is canceled. As a MaxAge it is no limit,
+	// where zero would mean what another rule specifies.
 	ToTheEnd time.Duration = math.MaxInt64
 )
 
-// Rule returns r, whatever the request, which may be nil.
+// Rule returns r. It ignores the request, which may be nil.
 func (r Rule) Rule(*http.Request) Rule { return r }
 
-// Over returns r where it says something, and base where r is zero: field by field, those of the Farewell too.
-// Reconnect counts as one field, since half of one window and half of another would make no window.
+// Over returns r with its zero fields taken from base, those of the Farewell one by one. Reconnect
+// counts as one field, since Min of one window and Max of another may make no window.
 func (r Rule) Over(base Rule) Rule {
 	return Rule{
 		Kind:      cmp.Or(r.Kind, base.Kind),
@@ -87,19 +99,19 @@ func (r Rule) Over(base Rule) Rule {
 	}
 }
 
-// Validate reports all that is wrong with r in itself, joined: an unknown kind or order, a time that is negative or has lost
-// its unit, a window that ends before it begins, a farewell that can't be sent. Whether r fits a budget is for [Budget.Fit]
-// to say.
-func (r Rule) Validate() error {
-	return joined("policy: ", r.faults())
-}
+// Validate returns all that is wrong with r by itself as one error, or nil: an unknown kind or
+// order, a time that is negative or so short that its unit must be missing, a window that ends
+// before it begins, a farewell that can't be sent. Whether r fits a budget is for [Budget.Fit] to
+// report.
+func (r Rule) Validate() error { return joinFaults("policy: ", r.faults()) }
 
 func (r Rule) faults() (faults []string) {
 	if r.Kind > Infinite {
 		faults = append(faults, fmt.Sprintf("Kind %d is unknown; use Auto, Finite or Infinite", uint8(r.Kind)))
 	}
 	if r.Order > IdleFirst {
-		faults = append(faults, fmt.Sprintf("Order %d is unknown; use Random, OldestFirst, YoungestFirst or IdleFirst", uint8(r.Order)))
+		faults = append(faults, fmt.Sprintf(
+			"Order %d is unknown; use Random, OldestFirst, YoungestFirst or IdleFirst", uint8(r.Order)))
 	}
 	for _, part := range []struct {
 		name  string

@@ -5,33 +5,35 @@ import (
 	"sync/atomic"
 )
 
-// A Swap is a [Policy] that can be replaced by another while it is in use, such as one that is read from its file again
-// on SIGHUP. The zero Swap holds none and gives every request the zero Rule. Its methods may be called concurrently; a
-// request has one whole policy or the other, never a mixture.
+// A Swap is a [Policy] that holds another one, which can be replaced while it is in use: a file
+// that is read again on SIGHUP, for example. The zero Swap holds none and gives every request the
+// zero Rule.
 //
-// A request has its rule from its beginning on, so what is stored is for those that come after. A Swap must not be copied
+// Its methods may be called concurrently. Each request gets its rule from one policy, when it
+// begins: Store doesn't change the rules of responses that are open. A Swap must not be copied
 // after first use, nor be stored in itself.
-type Swap struct{ now atomic.Pointer[Policy] }
+type Swap struct{ current atomic.Pointer[Policy] }
 
-// Store replaces the policy by p if [Check] finds nothing wrong with p under b, which should be the budget of the Drainer
-// that uses s. Otherwise the policy stays as it was, and the error says why.
+// Store makes p the current policy if [Check] finds nothing wrong with it under b, which should be
+// the budget of the Drainer that uses s. Otherwise it returns the error of Check and changes
+// nothing. p may be nil.
 func (s *Swap) Store(p Policy, b Budget) error {
 	if err := Check(p, b); err != nil {
 		return err
 	}
-	s.now.Store(&p)
+	s.current.Store(&p)
 	return nil
 }
 
-// Load returns the policy that was stored last, nil if none was.
+// Load returns the current policy, nil if none was stored.
 func (s *Swap) Load() Policy {
-	if p := s.now.Load(); p != nil {
+	if p := s.current.Load(); p != nil {
 		return *p
 	}
 	return nil
 }
 
-// Rule returns the rule that the policy of this moment has for req, the zero Rule where there is none.
+// Rule returns the current policy's rule for req, the zero Rule if there is no policy.
 func (s *Swap) Rule(req *http.Request) Rule {
 	if p := s.Load(); p != nil {
 		return p.Rule(req)
@@ -39,8 +41,8 @@ func (s *Swap) Rule(req *http.Request) Rule {
 	return Rule{}
 }
 
-// Check checks the policy of this moment. See the function [Check].
+// Check checks the rules of the current policy. See the function [Check].
 func (s *Swap) Check(b Budget) error { return checkRules(s.Load(), b) }
 
-// Explain explains the policy of this moment. See the function [Explain].
+// Explain explains the current policy. See the function [Explain].
 func (s *Swap) Explain() Explanation { return Explain(s.Load()) }
