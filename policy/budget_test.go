@@ -11,11 +11,6 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-const (
-	ms  = time.Millisecond
-	sec = time.Second
-)
-
 // work returns the time that b leaves for the responses.
 func work(b policy.Budget) time.Duration {
 	b = b.WithDefaults()
@@ -76,4 +71,11 @@ func TestBudgetValidate(t *testing.T) {
 		}
 		require.EqualError(t, err, tt.want)
 	}
+}
+
+func TestBudgetOver(t *testing.T) {
+	base := policy.Budget{Total: 1, Announce: 2, Reserve: 3}
+	assert.Equal(t, base, policy.Budget{}.Over(base))
+	assert.Equal(t, base, base.Over(policy.Budget{Total: 7, Announce: 8, Reserve: 9}))
+	assert.Equal(t, policy.Budget{Total: 1, Announce: 9, Reserve: 3}, policy.Budget{Announce: 9}.Over(base))
 }

@@ -1,11 +1,9 @@
 package policy_test
 
 import (
-	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -32,7 +30,7 @@ GET /export   pattern     kind finite
 `, policy.Explain(&m).String())
 }
 
-// An explained is what an Explanation's table says of one route.
+// An explained is one route in an Explanation's table.
 type explained struct {
 	pattern string
 	value   map[string]string // of each field, by its name
@@ -53,14 +51,14 @@ func parseTable(t *testing.T, e policy.Explanation) (routes []explained) {
 		last := routes[len(routes)-1]
 		for _, field := range strings.Split(line[rule:], ", ") {
 			name, value, _ := strings.Cut(field, " ")
-			require.NotContains(t, last.value, name, "said once")
+			require.NotContains(t, last.value, name, "each field once")
 			last.value[name], last.from[name] = value, strings.TrimSpace(line[from:rule])
 		}
 	}
 	return routes
 }
 
-func TestExplainKnowsEveryPolicy(t *testing.T) {
+func TestExplainPolicies(t *testing.T) {
 	rule := policy.Rule{Grace: sec, Farewell: policy.Farewell{Message: "\xff", Binary: true}}
 	type fields map[string][2]string // value and where it is from, by name
 	for name, tt := range map[string]struct {
@@ -92,7 +90,7 @@ type explainer struct{ opaque }
 
 func (explainer) Explain() policy.Explanation { return policy.Explain(policy.Rule{Spread: 7 * sec}) }
 
-// By reflection, so that a field added to Rule can't be left out: each one that is set has to show.
+// By reflection, so that a new field of Rule can't be left out: each one that is set has to show.
 func TestExplainTakesEveryField(t *testing.T) {
 	every := everyField()
 	v := reflect.ValueOf(&every).Elem()
@@ -112,58 +110,5 @@ func TestExplainTakesEveryField(t *testing.T) {
 			want = f.NumField() - 1 // Binary goes with its message
 		}
 		assert.Equal(t, want, count, v.Type().Field(i).Name)
-	}
-}
-
-// The table shows the rule that a request gets.
-func TestMuxDefault(t *testing.T) {
-	base := policy.Rule{Grace: 4 * sec, Timeout: 2 * sec, Farewell: policy.Farewell{Code: 4000}}
-	m := policy.Mux{Default: base}
-	own := policy.Rule{Timeout: sec, Farewell: policy.Farewell{Reason: "own"}}
-	m.Handle("GET /live", own)
-	want := map[string]policy.Rule{"/live": own.Over(base), "/else": base, "//live": base}
-	for path, rule := range want {
-		assert.Equal(t, rule, m.Rule(httptest.NewRequest("GET", "http://h"+path, nil)), path)
-	}
-	routes := parseTable(t, policy.Explain(&m))
-	require.Len(t, routes, 2)
-	for i, path := range []string{"/live", "/else"} {
-		assert.Equal(t, parseTable(t, policy.Explain(want[path]))[0].value, routes[i].value, path)
-	}
-
-	whole := policy.Mux{Default: base}
-	whole.Handle("/", own)
-	assert.Equal(t, own.Over(base), whole.Rule(httptest.NewRequest("GET", "/else", nil)))
-}
-
-func TestMuxChecksItsDefault(t *testing.T) {
-	for name, tt := range map[string]struct {
-		base, rule policy.Rule
-		want       string
-	}{
-		"together over the budget": {policy.Rule{Grace: 15 * sec}, policy.Rule{Spread: 10 * sec},
-			`policy: route "/a" needs 25s (grace 15s + spread 10s) but the budget leaves 23s of 25s (announce 0s, reserve 2s): shorten the rule by 2s or raise Budget.Total to 27s`},
-		"alone over the budget": {policy.Rule{Grace: 30 * sec}, policy.Rule{Grace: sec},
-			"policy: the rule for every route needs 30s (grace 30s) but the budget leaves 23s of 25s (announce 0s, reserve 2s): shorten the rule by 7s or raise Budget.Total to 32s"},
-		"not valid": {policy.Rule{Mercy: -1}, policy.Rule{}, "policy: the rule for every route: Mercy is -1ns; use zero or more"},
-		"not valid together": {policy.Rule{Reconnect: policy.Window{Max: 100 * sec}}, policy.Rule{Farewell: policy.Farewell{Reason: reason118 + "{retry}"}},
-			`policy: route "/a": close reason "xxxxxxxxxxxxxxxxxxxx"… can grow to 124 bytes, 123 is the most (RFC 6455 5.5); shorten it by 1`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			m := policy.Mux{Default: tt.base}
-			m.Handle("/a", tt.rule)
-			require.EqualError(t, policy.Check(&m, policy.Budget{}), tt.want)
-		})
-	}
-}
-
-const reason118 = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-
-// everyField returns a rule with nothing left zero.
-func everyField() policy.Rule {
-	return policy.Rule{
-		Kind: policy.Infinite, Grace: 1 * sec, Spread: 2 * sec, Order: policy.IdleFirst, Priority: -3, Timeout: 3500 * ms, Mercy: 4 * time.Microsecond, MaxAge: time.Hour,
-		Reconnect: policy.Window{Min: 5 * sec, Max: 6 * time.Minute},
-		Farewell:  policy.Farewell{Code: 4001, Reason: "a", Message: "b <&>", Binary: true, Event: "c", Data: "d\ne"},
 	}
 }

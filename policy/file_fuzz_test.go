@@ -13,10 +13,9 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// FuzzParse reads whatever there is. It must never panic, find fault only on lines that exist, and
-// agree with a plain decoding by encoding/json; and what it has read and writes, it reads again as
-// the same.
-func FuzzParse(f *testing.F) {
+// FuzzRead reads any text: Read must not panic, name only lines that exist, agree with a plain
+// decoding by encoding/json, and read what json.Marshal writes of its result as the same.
+func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		goodFile, "", "null", "{}", `{"routes": {"/a/{x}": {}, "/{y}/b": "let-finish", "GET /{$}": {"use": "leave-alone", "grace": "1h"}}}`,
 		`{"routes": {"": {}, "/a": {}, "/a": {}, "h/{x...}": "cut-at-once"}, "default": {"farewell": {"data": "\ud800<>&\u2028"}}}`,
@@ -40,7 +39,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		agrees(t, text, read)
+		checkAgainstPlainJSON(t, text, read)
 
 		m, err := read.Mux()
 		require.NoError(t, err)
@@ -60,8 +59,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// agrees decodes text by other means and compares.
-func agrees(t *testing.T, text []byte, read *policy.File) {
+// checkAgainstPlainJSON decodes text with encoding/json alone and compares.
+func checkAgainstPlainJSON(t *testing.T, text []byte, read *policy.File) {
 	t.Helper()
 	type rule struct {
 		Use, Kind, Grace, Spread, Timeout, Mercy string
@@ -74,24 +73,24 @@ func agrees(t *testing.T, text []byte, read *policy.File) {
 		Routes  map[string]json.RawMessage
 	}
 	require.NoError(t, json.Unmarshal(text, &plain))
-	lasts := func(said string, d time.Duration) {
+	checkTime := func(written string, d time.Duration) {
 		t.Helper()
-		switch said {
+		switch written {
 		case "":
-			return // nothing said, or a named rule's
+			return // not in the file, or from a named rule
 		case "at once":
 			require.Equal(t, policy.AtOnce, d)
 		case "to the end":
 			require.Equal(t, policy.ToTheEnd, d)
 		default:
-			want, err := time.ParseDuration(said)
+			want, err := time.ParseDuration(written)
 			require.NoError(t, err)
 			if want != 0 {
 				require.Equal(t, want, d)
 			}
 		}
 	}
-	same := func(text json.RawMessage, r policy.Rule) {
+	checkRule := func(text json.RawMessage, r policy.Rule) {
 		t.Helper()
 		var word string
 		if len(text) == 0 || json.Unmarshal(text, &word) == nil {
@@ -100,13 +99,13 @@ func agrees(t *testing.T, text []byte, read *policy.File) {
 		}
 		var p rule
 		require.NoError(t, json.Unmarshal(text, &p))
-		lasts(p.Grace, r.Grace)
-		lasts(p.Spread, r.Spread)
-		lasts(p.Timeout, r.Timeout)
-		lasts(p.Mercy, r.Mercy)
+		checkTime(p.Grace, r.Grace)
+		checkTime(p.Spread, r.Spread)
+		checkTime(p.Timeout, r.Timeout)
+		checkTime(p.Mercy, r.Mercy)
 		if r.Reconnect != (policy.Window{}) {
-			lasts(p.Reconnect.Min, r.Reconnect.Min)
-			lasts(p.Reconnect.Max, r.Reconnect.Max)
+			checkTime(p.Reconnect.Min, r.Reconnect.Min)
+			checkTime(p.Reconnect.Max, r.Reconnect.Max)
 		}
 		if p.Kind != "" && p.Kind != "auto" {
 			require.Equal(t, p.Kind, r.Kind.String())
@@ -115,13 +114,13 @@ func agrees(t *testing.T, text []byte, read *policy.File) {
 			require.Equal(t, policy.Farewell(p.Farewell), r.Farewell)
 		}
 	}
-	lasts(plain.Budget.Total, read.Budget.Total)
-	lasts(plain.Budget.Announce, read.Budget.Announce)
-	lasts(plain.Budget.Reserve, read.Budget.Reserve)
-	same(plain.Default, read.Default)
+	checkTime(plain.Budget.Total, read.Budget.Total)
+	checkTime(plain.Budget.Announce, read.Budget.Announce)
+	checkTime(plain.Budget.Reserve, read.Budget.Reserve)
+	checkRule(plain.Default, read.Default)
 	require.Equal(t, len(plain.Routes), len(read.Routes))
 	for pattern, text := range plain.Routes {
-		same(text, read.Routes[pattern])
+		checkRule(text, read.Routes[pattern])
 	}
 }
 

@@ -1,7 +1,6 @@
 package policy_test
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http/httptest"
 	"strings"
@@ -87,8 +86,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// All of them at once, in the order of the file.
-func TestReadTellsAllThatIsWrong(t *testing.T) {
+// One error reports all faults, in the order of the file.
+func TestReadReportsEveryFault(t *testing.T) {
 	_, err := read(`{
 	"budget": {"total": "40s", "anounce": "5s"},
 	"default": {"mercy": -1, "grace": "50s"},
@@ -135,17 +134,17 @@ policy: drain.json:18: unknown field "extra"; the file has budget, default, rout
 
 func TestReadRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
-		"nothing":        {"", "policy: drain.json:1: this is not JSON: unexpected end of JSON input"},
-		"no JSON":        {"{\n\"budget\": {},\n}", "policy: drain.json:3: this is not JSON: invalid character '}' looking for beginning of object key string"},
-		"cut short":      {"{\n\"budget\": {\n", "policy: drain.json:2: this is not JSON: unexpected end of JSON input"},
-		"more behind":    {"{}\n\n{}", "policy: drain.json:3: this is not JSON: invalid character '{' after top-level value"},
-		"no object":      {"\n[]", "policy: drain.json:2: the file is an array; write an object"},
-		"null":           {"null", "policy: drain.json:1: the file is null; write an object"},
-		"no routes":      {`{"routes": []}`, "policy: drain.json:1: routes is an array; write an object with a rule for each pattern"},
-		"fraction":       {`{"default": {"farewell": {"code": 1e3}}}`, "policy: drain.json:1: code is 1e3; write a whole number"},
-		"case":           {`{"Budget": {}}`, `policy: drain.json:1: unknown field "Budget"; the file has budget, default, routes`},
-		"no word for it": {`{"budget": {"total": "to the end"}}`, `policy: drain.json:1: total is "to the end"; write a number with its unit, such as "1.5s" or "200ms"`},
-		"no time left":   {"{\"budget\":\n{\"total\": \"2s\", \"announce\": \"2s\"}}", "policy: drain.json:1: Budget.Announce 2s and Reserve 1s leave nothing of Total 2s for the responses; raise Total over 3s"},
+		"nothing":           {"", "policy: drain.json:1: this is not JSON: unexpected end of JSON input"},
+		"no JSON":           {"{\n\"budget\": {},\n}", "policy: drain.json:3: this is not JSON: invalid character '}' looking for beginning of object key string"},
+		"cut short":         {"{\n\"budget\": {\n", "policy: drain.json:2: this is not JSON: unexpected end of JSON input"},
+		"more behind":       {"{}\n\n{}", "policy: drain.json:3: this is not JSON: invalid character '{' after top-level value"},
+		"no object":         {"\n[]", "policy: drain.json:2: the file is an array; write an object"},
+		"null":              {"null", "policy: drain.json:1: the file is null; write an object"},
+		"no routes":         {`{"routes": []}`, "policy: drain.json:1: routes is an array; write an object with a rule for each pattern"},
+		"fraction":          {`{"default": {"farewell": {"code": 1e3}}}`, "policy: drain.json:1: code is 1e3; write a whole number"},
+		"case":              {`{"Budget": {}}`, `policy: drain.json:1: unknown field "Budget"; the file has budget, default, routes`},
+		"not a rule's time": {`{"budget": {"total": "to the end"}}`, `policy: drain.json:1: total is "to the end"; write a number with its unit, such as "1.5s" or "200ms"`},
+		"no time left":      {"{\"budget\":\n{\"total\": \"2s\", \"announce\": \"2s\"}}", "policy: drain.json:1: Budget.Announce 2s and Reserve 1s leave nothing of Total 2s for the responses; raise Total over 3s"},
 		"over its budget": {"{\"budget\": {\"total\": \"12s\"}, \"default\": {\"grace\": \"2s\"}, \"routes\": {\n\"/a\": {\"spread\": \"10s\"}, \"/b\": \"leave-alone\"}}",
 			`policy: drain.json:2: route "/a" needs 12s (grace 2s + spread 10s) but the budget leaves 10.8s of 12s (announce 0s, reserve 1.2s): shorten the rule by 1.2s or raise Budget.Total to 13.334s`},
 		"default over the budget": {"{\"budget\": {\"total\": \"12s\"},\n\"default\": {\"grace\": \"11s\"}}",
@@ -163,8 +162,8 @@ func TestReadRefuses(t *testing.T) {
 	require.EqualError(t, err, "policy: reading drain.json: disk gone")
 }
 
-// Where the budget comes from elsewhere, Check finds what doesn't fit it, and still knows the line.
-func TestCheckKnowsTheLine(t *testing.T) {
+// Check names the line of a rule that doesn't fit a budget from elsewhere.
+func TestCheckNamesTheLine(t *testing.T) {
 	f, err := read("{\"routes\": {\n\"/a\": {\"spread\": \"30s\"}}}")
 	require.NoError(t, err)
 	m, err := f.Mux()
@@ -173,80 +172,7 @@ func TestCheckKnowsTheLine(t *testing.T) {
 	require.ErrorContains(t, policy.Check(m, policy.Budget{}), `policy: drain.json:2: route "/a" needs 30s`)
 }
 
-func TestWhatIsWrittenReadsTheSame(t *testing.T) {
-	every := everyField()
-	f := policy.File{
-		Budget:  policy.Budget{Total: time.Hour, Announce: 1, Reserve: time.Minute},
-		Default: policy.Rule{Timeout: policy.AtOnce},
-		Routes:  map[string]policy.Rule{"/every": every, "/none": {}, "/alone": policy.LeaveAlone(), "/kind": {Kind: policy.Finite}},
-	}
-	text, err := json.MarshalIndent(f, "", "\t")
-	require.NoError(t, err)
-	back, err := read(string(text))
-	require.NoError(t, err, "%s", text)
-	assert.Equal(t, f.Budget, back.Budget)
-	assert.Equal(t, f.Default, back.Default)
-	assert.Equal(t, f.Routes, back.Routes)
-	assert.NotContains(t, string(text), `"0s"`, "what is zero is left out")
-
-	m, err := back.Mux()
-	require.NoError(t, err)
-	table, err := json.Marshal(m)
-	require.NoError(t, err)
-	again, err := read(string(table))
-	require.NoError(t, err)
-	assert.Equal(t, f.Routes, again.Routes)
-	assert.Equal(t, f.Default, again.Default)
-	assert.Zero(t, again.Budget)
-}
-
-// Inside of somebody's own configuration the parts are as strict as a file of their own.
-func TestPartsUnmarshal(t *testing.T) {
-	type own struct {
-		Drain  policy.File     `json:"drain"`
-		Rule   policy.Rule     `json:"rule"`
-		Budget policy.Budget   `json:"budget"`
-		Window policy.Window   `json:"window"`
-		Bye    policy.Farewell `json:"bye"`
-	}
-	var c own
-	require.NoError(t, json.Unmarshal([]byte(`{
-		"drain": {"routes": {"/a": "let-finish"}}, "rule": "cut-at-once", "budget": {"total": "9s"},
-		"window": {"max": "3s"}, "bye": {"code": 1001}
-	}`), &c))
-	assert.Equal(t, policy.LetFinish(), c.Drain.Routes["/a"])
-	assert.Equal(t, policy.CutAtOnce(), c.Rule)
-	assert.Equal(t, 9*sec, c.Budget.Total)
-	assert.Equal(t, policy.Window{Max: 3 * sec}, c.Window)
-	assert.Equal(t, 1001, c.Bye.Code)
-
-	before := c
-	for text, want := range map[string]string{
-		`{"drain": {"route": {}}}`:        `policy: line 1: unknown field "route"`,
-		`{"rule": {"spread": "1"}}`:       `policy: line 1: spread is "1"`,
-		"{\"rule\": {\n\"use\": \"x\"}}":  `policy: line 2: no rule has the name "x"`,
-		`{"rule": 1}`:                     "policy: line 1: the value is 1; write an object",
-		`{"budget": {"max": "1s"}}`:       `policy: line 1: unknown field "max"; a budget has`,
-		`{"window": {"total": "1s"}}`:     `policy: line 1: unknown field "total"; a window has`,
-		`{"bye": {"code": 1.5, "x": {}}}`: `policy: line 1: code is 1.5; write a whole number`,
-	} {
-		require.ErrorContains(t, json.Unmarshal([]byte(text), &c), want)
-		assert.Equal(t, before, c, "%s changed something", text)
-	}
-	require.NoError(t, json.Unmarshal([]byte(`{"drain": null, "rule": null, "budget": null, "window": null, "bye": null}`), &c))
-	assert.Equal(t, before, c)
-	require.NoError(t, json.Unmarshal([]byte(`{"budget": {"announce": "1s"}}`), &c))
-	assert.Equal(t, policy.Budget{Total: 9 * sec, Announce: sec}, c.Budget, "what isn't mentioned stays")
-}
-
-func TestWhatJSONCannotHold(t *testing.T) {
-	_, err := json.Marshal(policy.Rule{Farewell: policy.Farewell{Message: "\xff", Binary: true}})
-	require.ErrorContains(t, err, `policy: "\xff" is not UTF-8 and can't be written as JSON`)
-	_, err = json.Marshal(policy.File{Default: policy.Rule{Kind: 9}})
-	require.ErrorContains(t, err, "policy: kind 9 is unknown")
-}
-
-func TestFileMuxChecks(t *testing.T) {
+func TestFileMuxRefuses(t *testing.T) {
 	f := policy.File{Routes: map[string]policy.Rule{"/a/{x}": {}, "/{y}/b": {}, "/c": {Mercy: -1}}} // made by a program
 	m, err := f.Mux()
 	assert.Nil(t, m)

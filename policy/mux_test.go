@@ -14,9 +14,6 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// numbered returns a rule that can be told from others.
-func numbered(n int) policy.Rule { return policy.Rule{Grace: time.Duration(n) * sec} }
-
 func TestMuxRule(t *testing.T) {
 	var m policy.Mux
 	for i, pattern := range []string{
@@ -65,8 +62,8 @@ func TestMuxZeroAndNil(t *testing.T) {
 	assert.NoError(t, new(policy.Mux).Check(policy.Budget{}))
 }
 
-// A pattern for all the rest stays the application's, however it is written.
-func TestMuxWithARuleForTheRest(t *testing.T) {
+// The application may have a catch-all of its own, however it is written.
+func TestMuxCatchAll(t *testing.T) {
 	for _, pattern := range []string{"/", "/{rest...}", "GET /", "GET /{rest...}"} {
 		var m policy.Mux
 		m.Handle(pattern, numbered(1))
@@ -77,7 +74,7 @@ func TestMuxWithARuleForTheRest(t *testing.T) {
 }
 
 // ServeMux redirects a path without its last slash even where a pattern for the rest would match.
-func TestMuxGivesARedirectTheDefault(t *testing.T) {
+func TestMuxRedirects(t *testing.T) {
 	for _, rest := range []string{"/{rest...}", "/"} {
 		for _, below := range []string{"/a/", "/a/{$}", "/a/{more...}", "GET /a/"} {
 			m := policy.Mux{Default: numbered(1)}
@@ -122,8 +119,8 @@ func TestMuxPanics(t *testing.T) {
 	}
 }
 
-// A route that came later would have had no rule at all, not even the default.
-func TestMuxInUseIsClosed(t *testing.T) {
+// A route that is added after the first request would lack the default.
+func TestMuxHandleAfterTheFirstRequest(t *testing.T) {
 	var m policy.Mux
 	m.Handle("/a", numbered(1))
 	m.Rule(httptest.NewRequest("GET", "/a", nil))
@@ -136,8 +133,7 @@ var routes = []string{
 	"GET /api/v1/users/{id}/posts/{post}", "GET /api/v1/search", "api.example.net/", "/healthz",
 }
 
-// The lookup must not cost a request more than the one in ServeMux that it is, and what no pattern
-// matches not as much.
+// A lookup allocates no more than ServeMux does, and half of that at most where no pattern matches.
 func TestMuxAllocatesNoMoreThanServeMux(t *testing.T) {
 	var m policy.Mux
 	var plain http.ServeMux
@@ -155,7 +151,7 @@ func TestMuxAllocatesNoMoreThanServeMux(t *testing.T) {
 	}
 }
 
-func TestMuxIsForManyAtOnce(t *testing.T) {
+func TestMuxConcurrentUse(t *testing.T) {
 	var m policy.Mux
 	m.Handle("/events", numbered(1))
 	var wg sync.WaitGroup
@@ -171,3 +167,47 @@ func TestMuxIsForManyAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// The table shows the rule that a request gets.
+func TestMuxDefault(t *testing.T) {
+	base := policy.Rule{Grace: 4 * sec, Timeout: 2 * sec, Farewell: policy.Farewell{Code: 4000}}
+	m := policy.Mux{Default: base}
+	own := policy.Rule{Timeout: sec, Farewell: policy.Farewell{Reason: "own"}}
+	m.Handle("GET /live", own)
+	want := map[string]policy.Rule{"/live": own.Over(base), "/else": base, "//live": base}
+	for path, rule := range want {
+		assert.Equal(t, rule, m.Rule(httptest.NewRequest("GET", "http://h"+path, nil)), path)
+	}
+	routes := parseTable(t, policy.Explain(&m))
+	require.Len(t, routes, 2)
+	for i, path := range []string{"/live", "/else"} {
+		assert.Equal(t, parseTable(t, policy.Explain(want[path]))[0].value, routes[i].value, path)
+	}
+
+	whole := policy.Mux{Default: base}
+	whole.Handle("/", own)
+	assert.Equal(t, own.Over(base), whole.Rule(httptest.NewRequest("GET", "/else", nil)))
+}
+
+func TestMuxCheckWithDefault(t *testing.T) {
+	for name, tt := range map[string]struct {
+		base, rule policy.Rule
+		want       string
+	}{
+		"together over the budget": {policy.Rule{Grace: 15 * sec}, policy.Rule{Spread: 10 * sec},
+			`policy: route "/a" needs 25s (grace 15s + spread 10s) but the budget leaves 23s of 25s (announce 0s, reserve 2s): shorten the rule by 2s or raise Budget.Total to 27s`},
+		"alone over the budget": {policy.Rule{Grace: 30 * sec}, policy.Rule{Grace: sec},
+			"policy: the rule for every route needs 30s (grace 30s) but the budget leaves 23s of 25s (announce 0s, reserve 2s): shorten the rule by 7s or raise Budget.Total to 32s"},
+		"not valid": {policy.Rule{Mercy: -1}, policy.Rule{}, "policy: the rule for every route: Mercy is -1ns; use zero or more"},
+		"not valid together": {policy.Rule{Reconnect: policy.Window{Max: 100 * sec}}, policy.Rule{Farewell: policy.Farewell{Reason: reason118 + "{retry}"}},
+			`policy: route "/a": close reason "xxxxxxxxxxxxxxxxxxxx"… can grow to 124 bytes, 123 is the most (RFC 6455 5.5); shorten it by 1`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := policy.Mux{Default: tt.base}
+			m.Handle("/a", tt.rule)
+			require.EqualError(t, policy.Check(&m, policy.Budget{}), tt.want)
+		})
+	}
+}
+
+const reason118 = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"

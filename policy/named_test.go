@@ -18,9 +18,9 @@ var named = map[string]policy.Rule{
 	"leave-alone":    policy.LeaveAlone(),
 }
 
-// What the names promise, as moments: of a lone response, under a base that says the contrary of
-// everything.
-func TestNamedRulesKeepTheirWord(t *testing.T) {
+// The moments that each named rule gives a single response, also over a base that specifies other
+// times.
+func TestNamedRuleMoments(t *testing.T) {
 	const work = 20 * sec
 	contrary := policy.Rule{Grace: 7 * sec, Spread: 7 * sec, Timeout: 2 * sec, Mercy: 2 * sec, Farewell: policy.Farewell{Code: 4000}}
 	for name, tt := range map[string]struct {
@@ -38,7 +38,7 @@ func TestNamedRulesKeepTheirWord(t *testing.T) {
 			require.NoError(t, tt.rule.Validate())
 			for kind, want := range map[policy.Kind]policy.Moments{policy.Finite: tt.finite, policy.Infinite: tt.infinite} {
 				got := policy.NewPlan(work, 1).Begin(many(1, tt.rule, kind))[0]
-				// The jitter of a lone stream is up to half of the widest gap.
+				// The jitter of a single stream is up to half of the widest gap.
 				assert.InDelta(t, want.Farewell, got.Farewell, float64(2500*time.Microsecond), "%v: %+v", kind, got)
 				assert.Equal(t, want.Cancel-want.Farewell, got.Cancel-got.Farewell, "%v: %+v", kind, got)
 				assert.Equal(t, want.Cut-want.Cancel, got.Cut-got.Cancel, "%v: %+v", kind, got)
@@ -64,36 +64,4 @@ func TestNamedRulesFit(t *testing.T) {
 			assert.NoError(t, policy.Check(r, policy.Budget{Total: total}), "%s in %v", name, total)
 		}
 	}
-}
-
-func TestGraceToTheEnd(t *testing.T) {
-	const work = 20 * sec
-	for name, tt := range map[string]struct {
-		kind policy.Kind
-		rule policy.Rule
-		want policy.Moments
-	}{
-		"finite":              {policy.Finite, policy.Rule{}, policy.Moments{19 * sec, 19 * sec, 20 * sec, 0}},
-		"finite, mercy":       {policy.Finite, policy.Rule{Mercy: 5 * sec}, policy.Moments{15 * sec, 15 * sec, 20 * sec, 0}},
-		"stream, usual end":   {policy.Infinite, policy.Rule{}, policy.Moments{16 * sec, 19 * sec, 20 * sec, 0}},
-		"stream, own end":     {policy.Infinite, policy.Rule{Timeout: 5 * sec, Mercy: 2 * sec}, policy.Moments{13 * sec, 18 * sec, 20 * sec, 0}},
-		"stream, little left": {policy.Infinite, policy.Rule{Timeout: 30 * sec, Mercy: 10 * sec}, policy.Moments{0, 15 * sec, 20 * sec, 0}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			tt.rule.Grace = policy.ToTheEnd
-			s := policy.Subject{Rule: &tt.rule, Kind: tt.kind}
-			p := policy.NewPlan(work, 1)
-			// Who becomes known late is left alone as well: a WebSocket that was a plain request
-			// when the drain began.
-			for _, got := range append(p.Begin([]policy.Subject{s}), p.Late(s, 0)) {
-				got.Retry = 0
-				assert.Equal(t, tt.want, got)
-			}
-		})
-	}
-	b := policy.Budget{}
-	r := policy.Rule{Grace: policy.ToTheEnd, Spread: 10 * sec, Timeout: 13 * sec}
-	assert.NoError(t, b.Fit("/", r), "it takes what is left")
-	r.Timeout++
-	assert.ErrorContains(t, b.Fit("/", r), "needs 23.000000001s (spread 10s + timeout 13.000000001s)")
 }

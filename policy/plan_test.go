@@ -15,32 +15,6 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// many returns n responses of one kind under one rule.
-func many(n int, r policy.Rule, k policy.Kind) []policy.Subject {
-	return slices.Repeat([]policy.Subject{{Rule: &r, Kind: k}}, n)
-}
-
-func farewells(of []policy.Moments) []time.Duration {
-	at := make([]time.Duration, len(of))
-	for i, m := range of {
-		at[i] = m.Farewell
-	}
-	slices.Sort(at)
-	return at
-}
-
-// worst returns the most of the sorted moments that fall into any stretch of the given length.
-func worst(sorted []time.Duration, length time.Duration) (most int) {
-	from := 0
-	for to, at := range sorted {
-		for at-sorted[from] >= length {
-			from++
-		}
-		most = max(most, to-from+1)
-	}
-	return most
-}
-
 func TestBeginMoments(t *testing.T) {
 	const work = 20 * sec
 	for name, tt := range map[string]struct {
@@ -54,25 +28,25 @@ func TestBeginMoments(t *testing.T) {
 		"finite, graced":   {work, policy.Finite, policy.Rule{Grace: 5 * sec, Mercy: 2 * sec}, policy.Moments{0, 5 * sec, 7 * sec, 0}},
 		"finite, mercy":    {work, policy.Finite, policy.Rule{Mercy: 5 * sec}, policy.Moments{0, 15 * sec, 20 * sec, 0}},
 		"finite, no mercy": {work, policy.Finite, policy.Rule{Mercy: policy.AtOnce}, policy.Moments{0, 20*sec - 1, 20 * sec, 0}},
-		"finite, deaf to a stream's": {work, policy.Finite, policy.Rule{Grace: 19 * sec, Spread: 19 * sec, Timeout: 19 * sec},
+		"finite ignores a stream's": {work, policy.Finite, policy.Rule{Grace: 19 * sec, Spread: 19 * sec, Timeout: 19 * sec},
 			policy.Moments{0, 19 * sec, 20 * sec, 0}},
-		"finite, mercy yields":     {work, policy.Finite, policy.Rule{Grace: 19500 * ms}, policy.Moments{0, 19500 * ms, 20 * sec, 0}},
-		"finite, in a short work":  {2 * sec, policy.Finite, policy.Rule{}, policy.Moments{0, 1500 * ms, 2 * sec, 0}},
-		"finite, mercy over all":   {2 * sec, policy.Finite, policy.Rule{Mercy: 5 * sec}, policy.Moments{0, 1500 * ms, 2 * sec, 0}},
-		"finite, squeezed":         {2 * sec, policy.Finite, policy.Rule{Grace: 3 * sec, Mercy: 1 * sec}, policy.Moments{0, 1500 * ms, 2 * sec, 0}},
-		"stream":                   {work, policy.Infinite, policy.Rule{}, policy.Moments{0, 3 * sec, 4 * sec, 0}},
-		"stream, graced":           {work, policy.Infinite, policy.Rule{Grace: 5 * sec, Timeout: 2 * sec, Mercy: 3 * sec}, policy.Moments{5 * sec, 7 * sec, 10 * sec, 0}},
-		"stream, at once":          {work, policy.Infinite, policy.Rule{Timeout: policy.AtOnce, Mercy: policy.AtOnce}, policy.Moments{0, 1, 2, 0}},
-		"stream, finite rule":      {work, policy.Infinite, policy.Rule{Kind: policy.Finite, Timeout: 2 * sec}, policy.Moments{0, 2 * sec, 3 * sec, 0}},
-		"stream, ends yield":       {work, policy.Infinite, policy.Rule{Grace: 18 * sec}, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
-		"stream, mercy yields":     {work, policy.Infinite, policy.Rule{Grace: 18 * sec, Timeout: 1500 * ms}, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
-		"stream, timeout yields":   {work, policy.Infinite, policy.Rule{Grace: 18 * sec, Mercy: 1500 * ms}, policy.Moments{18 * sec, 18500 * ms, 20 * sec, 0}},
-		"stream, fits to the end":  {work, policy.Infinite, policy.Rule{Grace: 20 * sec}, policy.Moments{20 * sec, 20 * sec, 20 * sec, 0}},
-		"stream, squeezed":         {2 * sec, policy.Infinite, policy.Rule{Grace: 12 * sec, Timeout: 6 * sec, Mercy: 2 * sec}, policy.Moments{1200 * ms, 1800 * ms, 2 * sec, 0}},
-		"stream, squeezed, unsaid": {2 * sec, policy.Infinite, policy.Rule{Grace: 36 * sec}, policy.Moments{1800 * ms, 1950 * ms, 2 * sec, 0}},
-		"no work":                  {0, policy.Infinite, policy.Rule{Grace: sec}, policy.Moments{}},
-		"less than no work":        {-sec, policy.Finite, policy.Rule{}, policy.Moments{}},
-		"endless rule": {work, policy.Infinite, policy.Rule{Grace: math.MaxInt64 - 1, Timeout: policy.AtOnce, Mercy: policy.AtOnce},
+		"finite, mercy yields":         {work, policy.Finite, policy.Rule{Grace: 19500 * ms}, policy.Moments{0, 19500 * ms, 20 * sec, 0}},
+		"finite, in a short work":      {2 * sec, policy.Finite, policy.Rule{}, policy.Moments{0, 1500 * ms, 2 * sec, 0}},
+		"finite, mercy over all":       {2 * sec, policy.Finite, policy.Rule{Mercy: 5 * sec}, policy.Moments{0, 1500 * ms, 2 * sec, 0}},
+		"finite, scaled down":          {2 * sec, policy.Finite, policy.Rule{Grace: 3 * sec, Mercy: 1 * sec}, policy.Moments{0, 1500 * ms, 2 * sec, 0}},
+		"stream":                       {work, policy.Infinite, policy.Rule{}, policy.Moments{0, 3 * sec, 4 * sec, 0}},
+		"stream, graced":               {work, policy.Infinite, policy.Rule{Grace: 5 * sec, Timeout: 2 * sec, Mercy: 3 * sec}, policy.Moments{5 * sec, 7 * sec, 10 * sec, 0}},
+		"stream, at once":              {work, policy.Infinite, policy.Rule{Timeout: policy.AtOnce, Mercy: policy.AtOnce}, policy.Moments{0, 1, 2, 0}},
+		"stream, finite rule":          {work, policy.Infinite, policy.Rule{Kind: policy.Finite, Timeout: 2 * sec}, policy.Moments{0, 2 * sec, 3 * sec, 0}},
+		"stream, defaults yield":       {work, policy.Infinite, policy.Rule{Grace: 18 * sec}, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
+		"stream, mercy yields":         {work, policy.Infinite, policy.Rule{Grace: 18 * sec, Timeout: 1500 * ms}, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
+		"stream, timeout yields":       {work, policy.Infinite, policy.Rule{Grace: 18 * sec, Mercy: 1500 * ms}, policy.Moments{18 * sec, 18500 * ms, 20 * sec, 0}},
+		"stream, fits to the end":      {work, policy.Infinite, policy.Rule{Grace: 20 * sec}, policy.Moments{20 * sec, 20 * sec, 20 * sec, 0}},
+		"stream, scaled down":          {2 * sec, policy.Infinite, policy.Rule{Grace: 12 * sec, Timeout: 6 * sec, Mercy: 2 * sec}, policy.Moments{1200 * ms, 1800 * ms, 2 * sec, 0}},
+		"stream, scaled-down defaults": {2 * sec, policy.Infinite, policy.Rule{Grace: 36 * sec}, policy.Moments{1800 * ms, 1950 * ms, 2 * sec, 0}},
+		"no work":                      {0, policy.Infinite, policy.Rule{Grace: sec}, policy.Moments{}},
+		"less than no work":            {-sec, policy.Finite, policy.Rule{}, policy.Moments{}},
+		"longest rule": {work, policy.Infinite, policy.Rule{Grace: math.MaxInt64 - 1, Timeout: policy.AtOnce, Mercy: policy.AtOnce},
 			policy.Moments{20*sec - 1, 20*sec - 1, 20 * sec, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,7 +65,7 @@ func TestBeginWithoutSubjectsOrRules(t *testing.T) {
 	assert.NotEqual(t, got[0].Retry, got[1].Retry)
 }
 
-func TestPace(t *testing.T) {
+func TestBeginSpread(t *testing.T) {
 	for name, tt := range map[string]struct {
 		n      int
 		spread time.Duration
@@ -124,7 +98,7 @@ func TestPace(t *testing.T) {
 	}
 }
 
-func TestFarewellsAreJitteredAndInRandomOrder(t *testing.T) {
+func TestBeginJitterAndRandomOrder(t *testing.T) {
 	r := policy.Rule{Spread: 10 * sec}
 	got := policy.NewPlan(20*sec, 3).Begin(many(2_000, r, policy.Infinite))
 	ups := 0
@@ -146,8 +120,9 @@ func TestFarewellsAreJitteredAndInRandomOrder(t *testing.T) {
 	assert.InDelta(t, 1_000, late, 100, "jitter is spread over its half gap")
 }
 
-// Equal rules are one group, wherever they lie; different ones each have a pace of their own.
-func TestRulesArePacedByValue(t *testing.T) {
+// Streams of equal rules are spread together, whatever the rules' addresses, and those of different
+// rules apart.
+func TestBeginGroupsEqualRules(t *testing.T) {
 	a, b := policy.Rule{Spread: 10 * sec}, policy.Rule{Spread: 10 * sec, Mercy: sec}
 	var all []policy.Subject
 	for range 2_000 {
@@ -174,8 +149,8 @@ func TestRulesArePacedByValue(t *testing.T) {
 	}
 }
 
-// What a rule says about a stream's age, its last words and its kind sets it apart from no other.
-func TestStreamsWithWordsOfTheirOwnArePacedTogether(t *testing.T) {
+// Rules that differ in Kind, MaxAge and Farewell only are spread together.
+func TestBeginIgnoresKindAgeAndFarewell(t *testing.T) {
 	var all []policy.Subject
 	for i := range 2_000 {
 		r := policy.Rule{Kind: policy.Kind(i % 3), Spread: 10 * sec, MaxAge: time.Hour + time.Duration(i), Farewell: policy.Farewell{Data: strconv.Itoa(i)}}
@@ -186,7 +161,7 @@ func TestStreamsWithWordsOfTheirOwnArePacedTogether(t *testing.T) {
 	assert.InDelta(t, 10*sec, at[len(at)-1], float64(10*ms))
 }
 
-func TestReconnectSlotsAreFlat(t *testing.T) {
+func TestPlanSlotsAreFlat(t *testing.T) {
 	window := policy.Window{Min: 1 * sec, Max: 31 * sec}
 	r, other := policy.Rule{Spread: 5 * sec, Reconnect: window}, policy.Rule{Spread: 2 * sec}
 	for seed := range uint64(20) {
@@ -216,8 +191,8 @@ func TestReconnectSlotsAreFlat(t *testing.T) {
 	}
 }
 
-// Replicas with seeds of their own must not send the first of their clients all to the same moment.
-func TestSlotsBeginWhereTheSeedSays(t *testing.T) {
+// The first slots of replicas with different seeds differ.
+func TestPlanSlotsDependOnTheSeed(t *testing.T) {
 	var first []time.Duration
 	for seed := range uint64(200) {
 		first = append(first, policy.NewPlan(20*sec, seed).Begin([]policy.Subject{{}})[0].Retry)
@@ -225,16 +200,16 @@ func TestSlotsBeginWhereTheSeedSays(t *testing.T) {
 	assert.LessOrEqual(t, peak(first, policy.Window{Min: 1 * sec, Max: 5 * sec}, 4), 1.5)
 }
 
-// The herd comes back at farewell + slot, so the two must not be in step with one another.
-func TestReturnsAreFlatTogetherWithThePace(t *testing.T) {
+// Clients come back at farewell plus slot, and that sum has to be flat too.
+func TestReturnsAreFlat(t *testing.T) {
 	r := policy.Rule{Spread: 10 * sec, Reconnect: policy.Window{Min: 1 * sec, Max: 11 * sec}}
 	var back []time.Duration
 	for _, m := range policy.NewPlan(20*sec, 5).Begin(many(10_000, r, policy.Infinite)) {
 		back = append(back, m.Farewell+m.Retry)
 	}
 	slices.Sort(back)
-	// A uniform pace over 10 s and uniform slots over 10 s add up to a triangle, whose top is 1,000
-	// a second.
+	// Uniform farewells over 10 s and uniform slots over 10 s add up to a triangle, whose top is
+	// 1,000 a second.
 	assert.LessOrEqual(t, worst(back, 100*ms), 120)
 }
 
@@ -249,7 +224,7 @@ func TestLate(t *testing.T) {
 		"stream":                  {policy.Infinite, policy.Rule{}, 5 * sec, policy.Moments{5 * sec, 8 * sec, 9 * sec, 0}},
 		"stream, at once":         {policy.Infinite, policy.Rule{Grace: 9 * sec, Spread: 9 * sec}, 14 * sec, policy.Moments{14 * sec, 17 * sec, 18 * sec, 0}},
 		"stream, little left":     {policy.Infinite, policy.Rule{}, 18 * sec, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
-		"stream, squeezed":        {policy.Infinite, policy.Rule{Timeout: 6 * sec, Mercy: 2 * sec}, 18 * sec, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
+		"stream, scaled down":     {policy.Infinite, policy.Rule{Timeout: 6 * sec, Mercy: 2 * sec}, 18 * sec, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
 		"stream, at the end":      {policy.Infinite, policy.Rule{}, work, policy.Moments{work, work, work, 0}},
 		"stream, after it":        {policy.Infinite, policy.Rule{}, work + sec, policy.Moments{work, work, work, 0}},
 		"stream, before all":      {policy.Infinite, policy.Rule{}, -sec, policy.Moments{0, 3 * sec, 4 * sec, 0}},
@@ -299,7 +274,7 @@ func TestEqualSeedsGiveEqualPlans(t *testing.T) {
 	assert.NotEqual(t, plan(1), plan(2))
 }
 
-func TestBeginTakes64BytesEach(t *testing.T) {
+func TestBeginAllocates64BytesAResponse(t *testing.T) {
 	for _, n := range []int{10_000, 100_000, 130_000} {
 		all := many(n, policy.Rule{Spread: 10 * sec, Order: policy.Order(n / 100_000)}, policy.Infinite)
 		p := policy.NewPlan(20*sec, 1)
@@ -312,146 +287,61 @@ func TestBeginTakes64BytesEach(t *testing.T) {
 	}
 }
 
-// FuzzPlan holds every promise of the engine against whatever it is asked.
-func FuzzPlan(f *testing.F) {
-	f.Add(uint64(1), int64(20*sec), uint16(1500), int64(0), int64(10*sec), int64(0), int64(0), int64(5*sec))
-	f.Add(uint64(2), int64(2*sec), uint16(3000), int64(9*sec), int64(20*sec), int64(3*sec), int64(sec), int64(3*sec))
-	f.Add(uint64(3), int64(-1), uint16(10), int64(-1), int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MinInt64), int64(-5))
-	f.Add(uint64(4), int64(math.MaxInt64), uint16(1000), int64(1), int64(math.MaxInt64/2), int64(math.MaxInt64/2), int64(7), int64(math.MaxInt64))
-	f.Add(uint64(0x1021), int64(20*sec), uint16(3000), int64(sec), int64(5*sec), int64(2*sec), int64(0), int64(3*sec))
-	f.Add(uint64(0x1012), int64(4*sec), uint16(3000), int64(0), int64(5*sec), int64(0), int64(sec), int64(0))
-	f.Add(uint64(6), int64(20*sec), uint16(1500), int64(policy.ToTheEnd), int64(5*sec), int64(0), int64(0), int64(3*sec))
-	f.Add(uint64(7), int64(20*sec), uint16(50), int64(policy.ToTheEnd), int64(0), int64(0), int64(0), int64(3*sec))
-	f.Add(uint64(5), int64(1000), uint16(2000), int64(0), int64(900), int64(1), int64(1), int64(999))
-	f.Fuzz(func(t *testing.T, seed uint64, work int64, n uint16, grace, spread, timeout, mercy, at int64) {
-		random := rand.New(rand.NewPCG(seed, 1))
-		rules := []policy.Rule{
-			{Grace: time.Duration(grace), Spread: time.Duration(spread), Timeout: time.Duration(timeout), Mercy: time.Duration(mercy)},
-			{Spread: time.Duration(spread), Reconnect: policy.Window{Max: 30 * sec}, Order: policy.Order(seed % 4)},
-			{Grace: time.Duration(random.Int64N(int64(30 * sec))), Timeout: time.Duration(random.Int64N(int64(9 * sec)))},
-		}
-		for i := range rules { // in half of the cases all are told together
-			rules[i].Priority = int(seed>>(4*i)) % 3 * int(seed>>12&1)
-		}
-		all := make([]policy.Subject, n%4096)
-		for i := range all {
-			// Mostly the first rule's streams, so that there are enough of them to have a pace.
-			all[i] = policy.Subject{Rule: &rules[max(0, random.IntN(6)-3)], Kind: policy.Kind(max(0, 2-random.IntN(8)/3))}
-			if random.IntN(2) == 0 {
-				all[i].Kind = policy.Infinite
+func TestPick(t *testing.T) {
+	all := many(100, policy.Rule{}, policy.Infinite)
+	for i := range all {
+		all[i].Age = time.Duration(i*37%100) * sec
+	}
+	p := policy.NewPlan(0, 1)
+	oldest := p.Pick(all, policy.OldestFirst, 10)
+	require.Len(t, oldest, 10)
+	for k, i := range oldest {
+		assert.Equal(t, time.Duration(99-k)*sec, all[i].Age)
+	}
+
+	random := p.Pick(all, policy.Random, 30)
+	assert.Len(t, random, 30)
+	assert.NotEqual(t, random, p.Pick(all, policy.Random, 30))
+	assert.Equal(t, random, func() []int32 {
+		again := policy.NewPlan(0, 1)
+		return again.Pick(all, policy.Random, 30)
+	}(), "equal seeds give equal picks")
+	slices.Sort(random)
+	assert.Len(t, slices.Compact(random), 30, "nobody twice")
+
+	assert.Len(t, p.Pick(all, policy.Random, 1000), 100)
+	assert.Empty(t, p.Pick(all, policy.Random, -1))
+	assert.Empty(t, p.Pick(nil, policy.IdleFirst, 1))
+}
+
+func TestGraceToTheEnd(t *testing.T) {
+	const work = 20 * sec
+	for name, tt := range map[string]struct {
+		kind policy.Kind
+		rule policy.Rule
+		want policy.Moments
+	}{
+		"finite":                {policy.Finite, policy.Rule{}, policy.Moments{19 * sec, 19 * sec, 20 * sec, 0}},
+		"finite, mercy":         {policy.Finite, policy.Rule{Mercy: 5 * sec}, policy.Moments{15 * sec, 15 * sec, 20 * sec, 0}},
+		"stream, default end":   {policy.Infinite, policy.Rule{}, policy.Moments{16 * sec, 19 * sec, 20 * sec, 0}},
+		"stream, specified end": {policy.Infinite, policy.Rule{Timeout: 5 * sec, Mercy: 2 * sec}, policy.Moments{13 * sec, 18 * sec, 20 * sec, 0}},
+		"stream, little left":   {policy.Infinite, policy.Rule{Timeout: 30 * sec, Mercy: 10 * sec}, policy.Moments{0, 15 * sec, 20 * sec, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.rule.Grace = policy.ToTheEnd
+			s := policy.Subject{Rule: &tt.rule, Kind: tt.kind}
+			p := policy.NewPlan(work, 1)
+			// Late leaves a stream alone as well: a WebSocket that was a plain request when the
+			// drain began.
+			for _, got := range append(p.Begin([]policy.Subject{s}), p.Late(s, 0)) {
+				got.Retry = 0
+				assert.Equal(t, tt.want, got)
 			}
-			all[i].Age, all[i].Idle = time.Duration(random.Int64N(100)), time.Duration(random.Int64())
-		}
-		late := make([]policy.Subject, 10)
-		for i := range late {
-			late[i] = policy.Subject{Rule: &rules[i%3], Kind: policy.Kind(i % 4 % 3)}
-		}
-		whole := time.Duration(work)
-		hold(t, whole, seed, all, late, time.Duration(at))
-	})
-}
-
-// hold plans twice and fails the test where the engine breaks a promise.
-func hold(t *testing.T, work time.Duration, seed uint64, all, late []policy.Subject, at time.Duration) {
-	t.Helper()
-	p, twin := policy.NewPlan(work, seed), policy.NewPlan(work, seed)
-	moments := p.Begin(all)
-	require.Equal(t, moments, twin.Begin(all), "equal seeds and calls give equal plans")
-	// A plan for centuries is one for decades: nobody lives to see the difference.
-	work = min(max(0, work), math.MaxInt64/8)
-
-	told := map[policy.Rule][]time.Duration{}
-	lead := leads(all)
-	for i, m := range moments {
-		s := all[i]
-		sane(t, m, s, work)
-		if s.Kind == policy.Infinite {
-			told[*s.Rule] = append(told[*s.Rule], m.Farewell)
-		} else if s.Rule.Grace != policy.ToTheEnd {
-			require.Zero(t, m.Farewell, "finite responses hear of it at once")
-		}
-		kept(t, m, s, work, lead[s.Rule.Priority])
+		})
 	}
-	inOrder(t, all, moments, work)
-	for r, of := range told {
-		slices.Sort(of)
-		paced(t, r, of)
-	}
-	for i, s := range late {
-		when := at + time.Duration(i)*ms
-		m := p.Late(s, when)
-		require.Equal(t, m, twin.Late(s, when))
-		sane(t, m, s, work)
-		if s.Rule.Grace != policy.ToTheEnd {
-			require.Equal(t, min(max(0, when), work), m.Farewell, "told at once")
-		}
-	}
-}
-
-func sane(t *testing.T, m policy.Moments, s policy.Subject, work time.Duration) {
-	t.Helper()
-	if !(0 <= m.Farewell && m.Farewell <= m.Cancel && m.Cancel <= m.Cut && m.Cut <= work) {
-		t.Fatalf("%+v is not in order or not inside %v, for %v under %+v", m, work, s.Kind, *s.Rule)
-	}
-	w := s.Rule.Reconnect
-	if w == (policy.Window{}) {
-		w = policy.Window{Min: 1 * sec, Max: 5 * sec}
-	}
-	if m.Retry < w.Min || m.Retry > w.Max {
-		t.Fatalf("slot %v is not in %v", m.Retry, w)
-	}
-}
-
-// kept checks that what a fitting rule says is what it gets, to the nanosecond.
-func kept(t *testing.T, m policy.Moments, s policy.Subject, work, lead time.Duration) {
-	t.Helper()
-	r := *s.Rule
-	r.Kind = max(policy.Finite, s.Kind)
-	b := policy.Budget{Total: work + 1, Reserve: 1}
-	if r.Kind == policy.Infinite && r.Grace != policy.ToTheEnd {
-		r.Grace = max(r.Grace, lead)
-	}
-	if r.Validate() != nil || b.Fit("/", r) != nil || r.Grace == policy.ToTheEnd && lead > 0 {
-		return
-	}
-	require.Equal(t, work, b.WithDefaults().Total-b.WithDefaults().Reserve)
-	if r.Mercy > 0 {
-		require.Equal(t, r.Mercy, m.Cut-m.Cancel, "mercy")
-	} else {
-		require.LessOrEqual(t, m.Cut-m.Cancel, sec)
-	}
-	switch {
-	case r.Grace == policy.ToTheEnd && r.Spread <= 0:
-		require.Equal(t, work, m.Cut, "to the end")
-	case r.Grace == policy.ToTheEnd:
-		require.LessOrEqual(t, work-m.Cut, r.Spread, "to the end, but for the pace")
-	case r.Kind == policy.Finite && r.Grace > 0:
-		require.Equal(t, r.Grace, m.Cancel, "grace")
-	case r.Kind == policy.Finite:
-		require.Equal(t, work, m.Cut, "as long as the budget lasts")
-	default:
-		// Those that are told first may be fewer than they could be, and done sooner.
-		require.True(t, s.Rule.Grace <= m.Farewell && m.Farewell <= r.Grace+r.Spread, "%v is not in the window of %+v", m.Farewell, r)
-		if r.Timeout > 0 {
-			require.Equal(t, r.Timeout, m.Cancel-m.Farewell, "timeout")
-		} else {
-			require.LessOrEqual(t, m.Cancel-m.Farewell, 3*sec)
-		}
-	}
-}
-
-// paced checks the farewells of one rule, sorted.
-func paced(t *testing.T, r policy.Rule, at []time.Duration) {
-	t.Helper()
-	n := len(at)
-	took := at[n-1] - at[0]
-	require.LessOrEqual(t, took, time.Duration(n)*5*ms, "never under 200 a second")
-	if r.Spread <= 0 {
-		require.Zero(t, took, "all at once")
-		return
-	}
-	if n >= 1000 && took > 0 {
-		mean := float64(n) * float64(100*ms) / float64(took)
-		require.LessOrEqual(t, float64(worst(at, 100*ms)), 2*mean, "of %d over %v", n, took)
-	}
+	b := policy.Budget{}
+	r := policy.Rule{Grace: policy.ToTheEnd, Spread: 10 * sec, Timeout: 13 * sec}
+	assert.NoError(t, b.Fit("/", r), "it takes what is left")
+	r.Timeout++
+	assert.ErrorContains(t, b.Fit("/", r), "needs 23.000000001s (spread 10s + timeout 13.000000001s)")
 }

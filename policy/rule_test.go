@@ -53,7 +53,7 @@ func TestOver(t *testing.T) {
 	}
 }
 
-// By reflection, so that a field added to Rule can't be forgotten in Over.
+// By reflection, so that a new field of Rule can't be forgotten in Over.
 func TestOverTakesEveryField(t *testing.T) {
 	over := func(r, base policy.Rule) bool {
 		got := reflect.ValueOf(r.Over(base))

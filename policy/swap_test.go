@@ -30,7 +30,7 @@ func TestSwap(t *testing.T) {
 	require.ErrorContains(t, s.Store(policy.Rule{}, policy.Budget{Total: -1}), "Budget.Total is -1ns")
 	assert.Same(t, &m, s.Load(), "what is refused changes nothing")
 
-	// Check sees what is in it, and says it once.
+	// Check reports what is wrong with the current policy, and reports it once.
 	require.EqualError(t, policy.Check(&s, policy.Budget{Total: 10 * sec}), policy.Check(&m, policy.Budget{Total: 10 * sec}).Error())
 	err := policy.Check(&s, policy.Budget{Total: -1, Reserve: 1})
 	require.ErrorContains(t, err, "Budget.Total is -1ns")
@@ -41,7 +41,7 @@ func TestSwap(t *testing.T) {
 	assert.Zero(t, s.Rule(req))
 }
 
-func TestSwapWhileInUse(t *testing.T) {
+func TestSwapConcurrentUse(t *testing.T) {
 	var s policy.Swap
 	tables := make([]*policy.Mux, 2)
 	for i := range tables {

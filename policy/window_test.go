@@ -13,7 +13,7 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-func TestSlotStaysInItsWindow(t *testing.T) {
+func TestSlotInWindow(t *testing.T) {
 	inside := func(min, length uint64, k uint64) bool {
 		w := policy.Window{Min: time.Duration(min >> 2), Max: time.Duration(min>>2 + length>>2)}
 		s := w.Slot(k)
@@ -32,8 +32,8 @@ func TestSlotStaysInItsWindow(t *testing.T) {
 	assert.Positive(t, widest.Slot(math.MaxUint64))
 }
 
-// The same slot in unbounded arithmetic, from the definition of the golden ratio.
-func TestSlotIsTheGoldenSequence(t *testing.T) {
+// The slot, computed with arbitrary precision from the definition of the golden ratio.
+func TestSlotIsTheGoldenRatioSequence(t *testing.T) {
 	root := new(big.Float).SetPrec(200).Sqrt(big.NewFloat(5).SetPrec(200))
 	conjugate := root.Sub(root, big.NewFloat(1)).Quo(root, big.NewFloat(2))
 	w := policy.Window{Min: 250 * time.Millisecond, Max: 30 * time.Second}
@@ -43,7 +43,7 @@ func TestSlotIsTheGoldenSequence(t *testing.T) {
 		whole, _ := turns.Int(nil)
 		turns.Sub(turns, new(big.Float).SetInt(whole))
 		offset, _ := turns.Mul(turns, big.NewFloat(float64(w.Max-w.Min))).Int64()
-		// The constant is a 64-bit rounding of the ratio, which may tip the last nanosecond.
+		// The constant is the ratio rounded to 64 bits: the last nanosecond may differ.
 		require.InDelta(t, int64(w.Min)+offset, int64(w.Slot(k)), 1, "k = %d", k)
 	}
 }
@@ -58,15 +58,4 @@ func TestSlotsAreFlat(t *testing.T) {
 		return peak(slots, w, 100) <= 1.2
 	}
 	require.NoError(t, quick.Check(flat, &quick.Config{MaxCount: 200}))
-}
-
-// peak returns the fullest of so many equal bins over w, in multiples of the mean.
-func peak(slots []time.Duration, w policy.Window, bins int) float64 {
-	count, most := make([]int, bins), 0
-	for _, s := range slots {
-		bin := int(float64(s-w.Min) / float64(w.Max-w.Min) * float64(bins))
-		count[bin]++
-		most = max(most, count[bin])
-	}
-	return float64(most) * float64(bins) / float64(len(slots))
 }
