@@ -13,25 +13,26 @@ import (
 	"time"
 )
 
-// A protocol is how a client asks for a stream, and what may be in it.
+// A protocol is how a client asks for a kind of stream, and what that may hold.
 type protocol struct {
 	stuck, socket     bool
 	request           string
-	message, farewell string // whole ones; # is the message's number, or the slot in milliseconds
-	answer            []byte // to the farewell
+	message, farewell string // with # for the message's number or the slot in milliseconds
+	reply             []byte // to the farewell
 	reader            func(*http.Response, *bufio.Reader) (next func() (string, error), err error)
 }
 
-// A client has one stream. It reads from a raw connection, and strictly.
+// A client has one stream. It reads from the raw connection and accepts nothing but what its
+// protocol names.
 type client struct {
 	*protocol
 	conn net.Conn
-	next func() (string, error) // reads one whole event or frame; io.EOF: the stream has ended in order
+	next func() (string, error) // reads one whole event or frame; io.EOF where the stream ends in order
 }
 
-// open asks for a stream and reads its first message, which a stuck client doesn't.
+// open asks for a stream and reads its first message; a stuck client reads nothing.
 func open(addr string, p *protocol) (*client, error) {
-	conn, err := net.DialTimeout("tcp", addr, patience)
+	conn, err := net.DialTimeout("tcp", addr, hangTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +45,7 @@ func open(addr string, p *protocol) (*client, error) {
 }
 
 func (c *client) begin() error {
-	_ = c.conn.SetDeadline(time.Now().Add(patience)) // it has just been opened
+	_ = c.conn.SetDeadline(time.Now().Add(hangTimeout)) // the connection is new: no error
 	if _, err := io.WriteString(c.conn, c.request); err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func (c *client) begin() error {
 	return c.conn.SetDeadline(time.Time{})
 }
 
-// close may be called twice, and on a client that never was.
+// close may be called more than once, and on nil.
 func (c *client) close() {
 	if c != nil {
 		_ = c.conn.Close()
@@ -76,47 +77,48 @@ func (c *client) close() {
 }
 
 // follow reads the stream to its end.
-func (c *client) follow() sighting {
+func (c *client) follow() result {
 	defer c.close()
-	s := sighting{Socket: c.socket, Stuck: c.stuck}
+	r := result{Socket: c.socket, Stuck: c.stuck}
 	follow := c.toFarewell
 	if c.stuck {
 		follow = c.toCut
 	}
-	if err := follow(&s); err != nil {
-		s.Fault = err.Error()
+	if err := follow(&r); err != nil {
+		r.Fault = err.Error()
 	}
-	return s
+	return r
 }
 
-// toFarewell reads messages up to the farewell, answers it, and sees to it that nothing follows.
-func (c *client) toFarewell(s *sighting) error {
-	for n := 1; s.Told.IsZero(); n++ {
+// toFarewell reads messages up to the farewell, replies to it, and checks that nothing follows.
+func (c *client) toFarewell(r *result) error {
+	for n := 1; r.Told.IsZero(); n++ {
 		text, err := c.next()
 		now := time.Now()
 		if err != nil {
 			return fmt.Errorf("ended without a farewell: %w", err)
 		}
 		if ms, ok := number(text, c.farewell); ok {
-			s.Told, s.Retry = now, time.Duration(ms)*time.Millisecond
+			r.Told, r.Retry = now, time.Duration(ms)*time.Millisecond
 		} else if err := c.isMessage(text, n); err != nil {
 			return err
 		}
 	}
-	if _, err := c.conn.Write(c.answer); err != nil {
+	if _, err := c.conn.Write(c.reply); err != nil {
 		return fmt.Errorf("can't answer the farewell: %w", err)
 	}
 	if text, err := c.next(); err != io.EOF {
 		return fmt.Errorf("%q after the farewell, and not a clean end: %w", text, err)
 	}
-	s.Ended = time.Now()
+	r.Ended = time.Now()
 	return nil
 }
 
-// toCut reads what was left for a client that read nothing. It must not look whole.
-func (c *client) toCut(s *sighting) error {
+// toCut reads what a client that has read nothing finds after its stream was cut, which must not
+// look like a whole stream.
+func (c *client) toCut(r *result) error {
 	text, err := c.next()
-	s.Ended = time.Now()
+	r.Ended = time.Now()
 	switch {
 	case err == nil:
 		return fmt.Errorf("was to be stuck, and got a whole %.40q", text)
@@ -135,11 +137,11 @@ func (c *client) isMessage(text string, n int) error {
 	return nil
 }
 
-// number gives what stands for # in text, which must be as pattern has it to the last byte.
+// number returns the number that stands for # in text, which must match pattern to the last byte.
 func number(text, pattern string) (n int, ok bool) {
 	before, _, _ := strings.Cut(pattern, "#")
 	digits, _ := strings.CutPrefix(text, before)
-	if end := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || '9' < r }); end >= 0 {
+	if end := strings.IndexFunc(digits, func(c rune) bool { return c < '0' || '9' < c }); end >= 0 {
 		digits = digits[:end]
 	}
 	n, err := strconv.Atoi(digits)

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestStrict has the clients read what they must refuse, and what not: else what they say has no meaning.
-func TestStrict(t *testing.T) {
+// Clients accept whole streams and report every fault of others.
+func TestFollow(t *testing.T) {
 	const bye = "retry: 1500\nevent: shutdown\ndata: {\"retry\":1500}\n\n"
 	for body, wrong := range map[string]string{
 		bye:                            "",
@@ -73,14 +73,14 @@ func check(t *testing.T, p *protocol, stream io.Reader, name, wrong string) {
 		assert.Empty(t, s.Fault, "%q", name)
 		assert.Equal(t, 1500*time.Millisecond, s.Retry)
 		assert.False(t, s.Ended.Before(s.Told))
-		assert.Equal(t, string(p.answer), c.conn.(*sink).String())
+		assert.Equal(t, string(p.reply), c.conn.(*sink).String())
 		return
 	}
 	assert.Contains(t, s.Fault, wrong, "%q", name)
 }
 
-// TestStuck has a client that was stuck refuse what is no cut.
-func TestStuck(t *testing.T) {
+// A stuck client reports an end that is not a cut.
+func TestFollowStuck(t *testing.T) {
 	const whole = "data: 1\n\n"
 	for _, test := range []struct {
 		stream io.Reader
@@ -103,15 +103,15 @@ func TestStuck(t *testing.T) {
 	}
 }
 
-// TestRefused has clients refuse an answer that is no stream.
-func TestRefused(t *testing.T) {
+// Clients report a response that is no stream.
+func TestRefusedStream(t *testing.T) {
 	for _, p := range []*protocol{events, stuck, sockets} {
 		_, err := p.reader(&http.Response{Status: "503 Service Unavailable", StatusCode: http.StatusServiceUnavailable}, nil)
 		assert.ErrorContains(t, err, "503")
 	}
 }
 
-// over makes a client to which stream is what comes after the answer's header.
+// over returns a client that reads stream after the response's header.
 func over(t *testing.T, p *protocol, stream io.Reader) *client {
 	res := &http.Response{
 		StatusCode: http.StatusOK,

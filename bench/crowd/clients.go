@@ -12,49 +12,50 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// clientsEnv set, this program is a process of clients.
+// clientsEnv is set in a process of clients, which is this program again.
 const clientsEnv = "LASTCALL_CROWD_CLIENTS"
 
 func isClients() bool { return os.Getenv(clientsEnv) != "" }
 
-// patience is for what should come at once, on the slowest machine.
-const patience = 20 * time.Second
+// hangTimeout is how long what should take no time may take on the slowest machine.
+const hangTimeout = 20 * time.Second
 
-// A visit is what one process of clients is to open at a server.
-type visit struct {
+// A job is how many streams one process of clients opens at a server.
+type job struct {
 	Addr                   string
 	Events, Sockets, Stuck int
 }
 
-func (v visit) count() int { return v.Events + v.Sockets + v.Stuck }
+func (j job) count() int { return j.Events + j.Sockets + j.Stuck }
 
-// A sighting is what one client saw of its stream.
-type sighting struct {
+// A result is what one client saw on its stream.
+type result struct {
 	Socket, Stuck bool
-	Told          time.Time     // when it had all of its farewell
-	Ended         time.Time     // when the stream was over
+	Told          time.Time     // when the whole farewell had arrived
+	Ended         time.Time     // when the stream ended
 	Retry         time.Duration // its reconnect slot
-	Fault         string        // what was wrong; empty: nothing
+	Fault         string        // what was wrong, if anything
 }
 
 // runClients is main for a process of clients. It returns the exit status.
 func runClients() int {
-	if err := attend(os.Stdin, os.Stdout); err != nil {
+	if err := serve(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "crowd: clients:", err)
 		return exitBroken
 	}
 	return exitOK
 }
 
-// attend reads a visit, opens its streams, writes how many there are, follows all of them to their end, and writes what
-// each client saw. When in ends, what is still open has little time left: nobody is there any more to end it.
-func attend(in io.Reader, out io.Writer) error {
-	orders := json.NewDecoder(in)
-	var v visit
-	if err := orders.Decode(&v); err != nil {
-		return fmt.Errorf("whom to visit: %w", err)
+// serve reads a job, opens its streams, writes how many there are, reads all of them to their end,
+// and writes what each client saw. When in ends the drain is over, or the parent process is gone:
+// streams that are still open then have hangTimeout left.
+func serve(in io.Reader, out io.Writer) error {
+	input := json.NewDecoder(in)
+	var j job
+	if err := input.Decode(&j); err != nil {
+		return fmt.Errorf("reading the job: %w", err)
 	}
-	clients, err := v.open()
+	clients, err := j.open()
 	defer func() {
 		for _, c := range clients {
 			c.close()
@@ -72,47 +73,47 @@ func attend(in io.Reader, out io.Writer) error {
 		return err
 	}
 
-	left := make(chan struct{})
+	inputEnded := make(chan struct{})
 	go func() {
 		_, _ = io.Copy(io.Discard, in)
 		for _, c := range clients {
-			_ = c.conn.SetDeadline(time.Now().Add(patience)) // most are closed
+			_ = c.conn.SetDeadline(time.Now().Add(hangTimeout)) // most have ended by now
 		}
-		close(left)
+		close(inputEnded)
 	}()
-	seen := make([]sighting, len(clients))
+	results := make([]result, len(clients))
 	var following sync.WaitGroup
 	for i, c := range clients {
 		following.Go(func() {
 			if c.stuck {
-				<-left
+				<-inputEnded
 			}
-			seen[i] = c.follow()
+			results[i] = c.follow()
 		})
 	}
 	following.Wait()
-	for _, s := range seen {
-		if err := lines.Encode(s); err != nil {
+	for _, r := range results {
+		if err := lines.Encode(r); err != nil {
 			return err
 		}
 	}
 	return buffered.Flush()
 }
 
-// open opens all streams, some at a time, and gives those that it could open.
-func (v visit) open() ([]*client, error) {
-	clients := make([]*client, v.count())
+// open opens all streams, 32 at a time, and returns those that it could open and the first error.
+func (j job) open() ([]*client, error) {
+	clients := make([]*client, j.count())
 	var opening errgroup.Group
 	opening.SetLimit(32)
 	for i := range clients {
 		opening.Go(func() (err error) {
 			switch {
-			case i < v.Stuck:
-				clients[i], err = open(v.Addr, stuck)
-			case i < v.Stuck+v.Events:
-				clients[i], err = open(v.Addr, events)
+			case i < j.Stuck:
+				clients[i], err = open(j.Addr, stuck)
+			case i < j.Stuck+j.Events:
+				clients[i], err = open(j.Addr, events)
 			default:
-				clients[i], err = open(v.Addr, sockets)
+				clients[i], err = open(j.Addr, sockets)
 			}
 			return err
 		})

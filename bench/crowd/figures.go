@@ -10,37 +10,38 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// figures are what came of one drain, from both ends.
+// figures are what server and clients measured in one drain.
 type figures struct {
 	config
-	limit                 time.Duration // that the drain had
-	forEvents, forSockets course
+	limit                 time.Duration // the time that the drain had
+	forEvents, forSockets schedule
 
-	began  time.Time     // the zero of all times here
-	took   time.Duration // by the drain
-	err    error         // of it
-	report middleware.Report
-	seen   []sighting
-	cuts   []cut
+	began   time.Time     // when the drain began; the moments below are counted from here
+	took    time.Duration // how long the drain took
+	err     error         // what Shutdown returned
+	report  middleware.Report
+	results []result // of all clients
+	cuts    []cut    // of the stuck ones, as their handlers saw them
 }
 
-// squeezed tells whether the rules had less time than they ask for.
+// squeezed reports whether the drain had less time than its rules specify.
 func (f *figures) squeezed() bool { return f.budget > 0 && f.limit == f.budget }
 
-// due is when the last stream is over that is told: the rules' spread and timeout, or all that a squeezed drain has.
-func (f *figures) due() time.Duration {
+// deadline returns when the last stream that gets a farewell has ended: after the rules' spread and
+// timeout, or at the end of a squeezed drain.
+func (f *figures) deadline() time.Duration {
 	if f.squeezed() {
 		return f.limit
 	}
-	return min(f.limit, f.spread+answerTimeout)
+	return min(f.limit, f.spread+replyTimeout)
 }
 
-// faults are what clients found wrong, and the drain's own error.
+// faults returns what clients found wrong, and the drain's own error.
 func (f *figures) faults() (all []string) {
 	if f.err != nil {
 		all = append(all, f.err.Error())
 	}
-	for _, s := range f.seen {
+	for _, s := range f.results {
 		if s.Fault != "" {
 			all = append(all, s.Fault)
 		}
@@ -48,13 +49,14 @@ func (f *figures) faults() (all []string) {
 	return all
 }
 
-// told are the moments of the farewells that clients had.
+// told returns the moments of all farewells that clients got.
 func (f *figures) told() []time.Duration {
 	return append(f.toldOf(false), f.toldOf(true)...)
 }
 
+// toldOf returns those of the WebSockets or of the event streams.
 func (f *figures) toldOf(socket bool) (all []time.Duration) {
-	for _, s := range f.seen {
+	for _, s := range f.results {
 		if !s.Told.IsZero() && s.Socket == socket {
 			all = append(all, s.Told.Sub(f.began))
 		}
@@ -62,9 +64,10 @@ func (f *figures) toldOf(socket bool) (all []time.Duration) {
 	return all
 }
 
-// ends tells when the last stream was over that was told, and how long one took from its farewell to its end, at most.
+// ends returns when the last stream that got a farewell ended, and the longest time from a farewell
+// to the stream's end.
 func (f *figures) ends() (last, longest time.Duration) {
-	for _, s := range f.seen {
+	for _, s := range f.results {
 		if !s.Told.IsZero() && !s.Ended.IsZero() {
 			last, longest = max(last, s.Ended.Sub(f.began)), max(longest, s.Ended.Sub(s.Told))
 		}
@@ -72,9 +75,10 @@ func (f *figures) ends() (last, longest time.Duration) {
 	return last, longest
 }
 
-// pace is the mean of farewells in a stretch of time as long as width, while both routes have some to be told.
-func (f *figures) pace(width time.Duration) (mean float64) {
-	for _, c := range []course{f.forEvents, f.forSockets} {
+// rate returns how many farewells there are on average in a time as long as width, while both
+// routes have some left.
+func (f *figures) rate(width time.Duration) (mean float64) {
+	for _, c := range []schedule{f.forEvents, f.forSockets} {
 		if c.n > 0 {
 			mean += float64(c.n) * float64(width) / float64(c.window)
 		}
@@ -82,7 +86,7 @@ func (f *figures) pace(width time.Duration) (mean float64) {
 	return mean
 }
 
-// worst is the most of the moments in any stretch of time that is width long.
+// worst returns the largest number of moments in any time that is width long.
 func worst(moments []time.Duration, width time.Duration) (most int) {
 	moments = slices.Sorted(slices.Values(moments))
 	first := 0
@@ -95,32 +99,33 @@ func worst(moments []time.Duration, width time.Duration) (most int) {
 	return most
 }
 
-// off tells how far farewells came before their places, at most, and how far behind. The first to be told is held against
-// the first place, and so on; the slots of those that were stuck are known from their deadlines.
-func (f *figures) off() (early, late time.Duration) {
-	hold := func(c course, told []time.Duration) {
+// deviation returns how far farewells came before and after they were due, at most. The first
+// farewell is compared with the first due time and so on. Stuck streams got none that a client
+// could see; when theirs was due follows from when they were canceled.
+func (f *figures) deviation() (early, late time.Duration) {
+	compare := func(c schedule, told []time.Duration) {
 		slices.Sort(told)
 		for k, at := range told {
-			early, late = max(early, c.place(k)-at), max(late, at-c.place(k))
+			early, late = max(early, c.dueAt(k)-at), max(late, at-c.dueAt(k))
 		}
 	}
 	events := f.toldOf(false)
 	for _, c := range f.cuts {
 		events = append(events, c.cancel.Sub(f.began)-f.forEvents.timeout)
 	}
-	hold(f.forEvents, events)
-	hold(f.forSockets, f.toldOf(true))
+	compare(f.forEvents, events)
+	compare(f.forSockets, f.toldOf(true))
 	return early, late
 }
 
-// bins is how many a histogram of the slots has: a hundred slots in each. More would show the grain of any draw, fewer
-// hide a peak.
+// bins returns how many bins a histogram of the slots has, with about a hundred slots each: with
+// more bins any draw looks uneven, with fewer a peak disappears.
 func (f *figures) bins() int { return max(1, (f.streams-f.stuck)/100) }
 
-// slots are the reconnect slots that clients got.
+// slots returns the reconnect slots that clients got.
 func (f *figures) slots() []time.Duration {
 	var all []time.Duration
-	for _, s := range f.seen {
+	for _, s := range f.results {
 		if !s.Told.IsZero() {
 			all = append(all, s.Retry)
 		}
@@ -128,7 +133,8 @@ func (f *figures) slots() []time.Duration {
 	return all
 }
 
-// peak is the fullest of a histogram's bins over w, as a multiple of their mean, and how many slots were outside of w.
+// peak returns the fullest of a histogram's bins over w, as a multiple of their mean, and how many
+// slots were outside of w.
 func peak(slots []time.Duration, w policy.Window, bins int) (over float64, outside int) {
 	counts := make([]int, bins)
 	for _, s := range slots {
@@ -143,8 +149,9 @@ func peak(slots []time.Duration, w policy.Window, bins int) (over float64, outsi
 	return float64(slices.Max(counts)) / max(mean, 1), outside
 }
 
-// drawn is as many slots as f's, drawn without regard for each other: what most clients do that choose for themselves.
-func (f *figures) drawn() []time.Duration {
+// independentSlots returns as many slots as clients got, each drawn by itself at random, as clients
+// do that choose their own delay.
+func (f *figures) independentSlots() []time.Duration {
 	random := rand.New(rand.NewPCG(1, 2))
 	all := make([]time.Duration, len(f.slots()))
 	for i := range all {
@@ -153,9 +160,9 @@ func (f *figures) drawn() []time.Duration {
 	return all
 }
 
-// cutOff tells how long after its deadline each stuck stream was cut: at the least, and at the most.
-func (f *figures) cutOff() (least, most time.Duration) {
-	late := func(c cut) time.Duration { return c.at.Sub(c.cancel.Add(f.forEvents.mercy)) }
-	byLateness := func(a, b cut) int { return cmp.Compare(late(a), late(b)) }
-	return late(slices.MinFunc(f.cuts, byLateness)), late(slices.MaxFunc(f.cuts, byLateness))
+// cutDelays returns how long after its deadline a stuck stream was cut, at least and at most.
+func (f *figures) cutDelays() (least, most time.Duration) {
+	delay := func(c cut) time.Duration { return c.at.Sub(c.cancel.Add(f.forEvents.mercy)) }
+	byDelay := func(a, b cut) int { return cmp.Compare(delay(a), delay(b)) }
+	return delay(slices.MinFunc(f.cuts, byDelay)), delay(slices.MaxFunc(f.cuts, byDelay))
 }

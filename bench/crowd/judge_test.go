@@ -11,32 +11,32 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// perfect makes the figures of a drain that went as planned.
+// perfect returns the figures of a drain that went as planned.
 func perfect(t *testing.T, args string) *figures {
 	c, err := parse(strings.Fields(args), t.Output())
 	require.NoError(t, err)
 	d := c.newDrainer()
 	f := &figures{config: c, limit: c.limit(d), began: time.Now(), took: c.spread}
-	f.forEvents, f.forSockets = c.courses(d)
+	f.forEvents, f.forSockets = c.schedules(d)
 	f.report.Told, f.report.Cut = uint64(c.streams-c.stuck), uint64(c.stuck)
 	for i := range c.streams {
 		route, k, socket := f.forEvents, i, i >= c.events()
 		if socket {
 			route, k = f.forSockets, i-c.events()
 		}
-		at := f.began.Add(route.place(k))
+		at := f.began.Add(route.dueAt(k))
 		if i < c.stuck {
-			f.seen = append(f.seen, sighting{Stuck: true, Ended: f.began.Add(f.took)})
+			f.results = append(f.results, result{Stuck: true, Ended: f.began.Add(f.took)})
 			f.cuts = append(f.cuts, cut{at: at.Add(route.mercy), cancel: at})
 			continue
 		}
 		retry := window.Slot(uint64(i))
-		f.seen = append(f.seen, sighting{Socket: socket, Told: at, Ended: at.Add(time.Millisecond), Retry: retry})
+		f.results = append(f.results, result{Socket: socket, Told: at, Ended: at.Add(time.Millisecond), Retry: retry})
 	}
 	return f
 }
 
-// TestJudge has each bound broken, and named.
+// An exceeded bound is an error that names it.
 func TestJudge(t *testing.T) {
 	const args = "-stuck 100"
 	assert.NoError(t, broken(perfect(t, args).judge()))
@@ -47,18 +47,18 @@ func TestJudge(t *testing.T) {
 	for name, spoil := range map[string]func(*figures){
 		"accounted for":                 func(f *figures) { f.report.Told-- },
 		"told, by the report":           func(f *figures) { f.report.Told--; f.report.Completed++ },
-		"told, by the clients":          func(f *figures) { f.seen[last].Told = time.Time{} },
+		"told, by the clients":          func(f *figures) { f.results[last].Told = time.Time{} },
 		"unanswered":                    func(f *figures) { f.report.Unanswered++ },
 		"cut":                           func(f *figures) { f.report.Cut++ },
-		"errors":                        func(f *figures) { f.seen[last].Fault = "torn" },
+		"errors":                        func(f *figures) { f.results[last].Fault = "torn" },
 		"farewells in the worst 100 ms": func(f *figures) { f.delay(10*time.Second, 10200*time.Millisecond) },
-		"told before its place":         func(f *figures) { f.hasten(10 * time.Millisecond) },
-		"told behind its place":         func(f *figures) { f.delay(10*time.Second, 10501*time.Millisecond) },
-		"from farewell to end":          func(f *figures) { f.seen[last].Ended = f.seen[last].Told.Add(slack + 1) },
-		"last told stream over":         func(f *figures) { f.seen[last].Ended = f.began.Add(23*time.Second + 1) },
+		"told before it was due":        func(f *figures) { f.advance(10 * time.Millisecond) },
+		"told after it was due":         func(f *figures) { f.delay(10*time.Second, 10501*time.Millisecond) },
+		"from farewell to end":          func(f *figures) { f.results[last].Ended = f.results[last].Told.Add(slack + 1) },
+		"last told stream over":         func(f *figures) { f.results[last].Ended = f.began.Add(23*time.Second + 1) },
 		"drain over":                    func(f *figures) { f.took = 25*time.Second + 1 },
-		"slots, peak over mean":         func(f *figures) { f.repick(f.drawn()) },
-		"slots outside of the window":   func(f *figures) { f.seen[last].Retry = 5 * time.Second },
+		"slots, peak over mean":         func(f *figures) { f.replaceSlots(f.independentSlots()) },
+		"slots outside of the window":   func(f *figures) { f.results[last].Retry = 5 * time.Second },
 		"cut before its deadline":       func(f *figures) { f.cuts[7].at = f.cuts[7].at.Add(-2 * time.Millisecond) },
 		"cut after its deadline":        func(f *figures) { f.cuts[7].at = f.cuts[7].at.Add(slack + 1) },
 	} {
@@ -72,37 +72,37 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// delay has all clients told at until that are to be told between from and then.
+// delay moves all farewells between from and until to until.
 func (f *figures) delay(from, until time.Duration) {
-	for i, s := range f.seen {
+	for i, s := range f.results {
 		if at := s.Told.Sub(f.began); from <= at && at < until {
-			f.seen[i].Told = f.began.Add(until)
+			f.results[i].Told = f.began.Add(until)
 		}
 	}
 }
 
-// hasten has all clients told sooner.
-func (f *figures) hasten(by time.Duration) {
-	for i, s := range f.seen {
+// advance moves all farewells to an earlier time.
+func (f *figures) advance(by time.Duration) {
+	for i, s := range f.results {
 		if !s.Told.IsZero() {
-			f.seen[i].Told = s.Told.Add(-by)
+			f.results[i].Told = s.Told.Add(-by)
 		}
 	}
 }
 
-// repick gives all clients other slots.
-func (f *figures) repick(slots []time.Duration) {
-	for i := range f.seen {
-		f.seen[i].Retry = slots[i%len(slots)]
+// replaceSlots gives all clients other slots.
+func (f *figures) replaceSlots(slots []time.Duration) {
+	for i := range f.results {
+		f.results[i].Retry = slots[i%len(slots)]
 	}
 }
 
-// TestDue has a squeezed drain use its limit, and one with time to spare the rules' own.
-func TestDue(t *testing.T) {
+// A squeezed drain ends at its limit, any other by its rules' times.
+func TestDeadline(t *testing.T) {
 	f := perfect(t, "-budget 2s")
 	assert.True(t, f.squeezed())
-	assert.Equal(t, 2*time.Second, f.due())
-	for _, c := range []course{f.forEvents, f.forSockets} {
+	assert.Equal(t, 2*time.Second, f.deadline())
+	for _, c := range []schedule{f.forEvents, f.forSockets} {
 		assert.InDelta(t, 1.92*float64(time.Second), float64(c.window+c.timeout+c.mercy), 10, "24 s in 25 s of budget")
 	}
 	assert.Error(t, broken(f.judge()), "it took all of its spread")
@@ -110,7 +110,7 @@ func TestDue(t *testing.T) {
 	for _, args := range []string{"", "-budget 1h"} {
 		f = perfect(t, args)
 		assert.False(t, f.squeezed())
-		assert.Equal(t, 23*time.Second, f.due())
+		assert.Equal(t, 23*time.Second, f.deadline())
 		assert.Equal(t, 25*time.Second, f.limit)
 	}
 }

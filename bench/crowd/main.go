@@ -1,15 +1,17 @@
-// Command crowd holds a crowd of streams open over loopback, drains their server, and judges what their clients saw, by
-// the clients' own clocks:
+// Command crowd holds many streams open over loopback, drains their server, and compares what the
+// clients saw, by their own clocks, with bounds:
 //
-//	go run ./bench/crowd                          # 10,000 streams, half of them WebSockets, told over 20 s
-//	go run ./bench/crowd -budget 2s               # the same crowd with 2 s for all of it: squeezed
-//	go run ./bench/crowd -websockets 0 -stuck 100 # event streams alone, on a hundred of which nobody reads
+//	go run ./bench/crowd                          # 10,000 streams, half of them WebSockets, over 20 s
+//	go run ./bench/crowd -budget 2s               # the same streams with 2 s for all of it
+//	go run ./bench/crowd -websockets 0 -stuck 100 # event streams alone, a hundred of them never read
 //
-// The clients are processes of their own, since a stream takes one file descriptor at either end. A process is allowed
-// so many, and -streams with it. They read strictly: whole events and frames, in order, each stream's farewell once and
-// as the last, and a clean end behind it. All clocks are the one of this machine.
+// The clients run in processes of their own, since a stream takes one file descriptor at either
+// end: how many a process may have open limits -streams. They accept whole events and frames only,
+// in order, one farewell, after all else, and a clean end after it. All processes use this
+// machine's clock.
 //
-// Its exit status is 0 where every bound holds, 1 where one is broken, which it names, and 2 for bad flags.
+// The exit status is 0 where every bound holds, 1 where one is exceeded, which the error names, and
+// 2 for invalid flags.
 package main
 
 import (
@@ -36,7 +38,7 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is main with its surroundings as arguments. It returns the exit status.
+// run is main with arguments and output as parameters. It returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	fail := func(status int, err error) int {
 		fmt.Fprintln(stderr, "crowd:", err)
@@ -49,7 +51,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(exitUsage, fmt.Errorf("%w (see -h)", err))
 	}
-	f, err := c.gather(context.Background())
+	f, err := c.measure(context.Background())
 	if err != nil {
 		return fail(exitBroken, err)
 	}
@@ -61,28 +63,28 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// A config is what the flags say.
+// A config is the values of the flags.
 type config struct {
 	streams, stuck, processes int
 	websockets                float64 // their share of the streams
 	spread, budget, every     time.Duration
 }
 
-// sockets is how many of the streams are WebSockets.
+// sockets returns how many of the streams are WebSockets.
 func (c config) sockets() int { return int(math.Round(c.websockets * float64(c.streams))) }
 
-// events is how many of them are event streams, the stuck ones among them.
+// events returns how many of the streams are event streams, the stuck ones included.
 func (c config) events() int { return c.streams - c.sockets() }
 
-// parse reads the flags. When help was asked for it writes it to usage and returns flag.ErrHelp.
+// parse reads the flags. With -h it writes the usage and returns flag.ErrHelp.
 func parse(args []string, usage io.Writer) (config, error) {
 	var c config
 	f := flag.NewFlagSet("crowd", flag.ContinueOnError)
-	f.SetOutput(io.Discard) // its complaints take two lines and more
+	f.SetOutput(io.Discard) // errors are printed in one line, without the usage
 	f.IntVar(&c.streams, "streams", 10_000, "how `many` streams to hold open")
 	f.Float64Var(&c.websockets, "websockets", 0.5, "the `share` of them that are WebSockets; the others are event streams")
 	f.IntVar(&c.stuck, "stuck", 0, "on how `many` of the event streams the client reads nothing")
-	f.DurationVar(&c.spread, "spread", 20*time.Second, "`time` over which the farewells are paced")
+	f.DurationVar(&c.spread, "spread", 20*time.Second, "`time` over which the farewells are spread")
 	f.DurationVar(&c.budget, "budget", 0, "`time` that the whole drain is given; 0s: as much as its rules need")
 	f.DurationVar(&c.every, "every", 5*time.Second, "`time` between two messages on a stream")
 	f.IntVar(&c.processes, "processes", 2, "how `many` processes the clients share")

@@ -9,7 +9,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain is also that of the clients' processes, which are this program again.
+// TestMain runs the clients' processes too, which are this program again.
 func TestMain(m *testing.M) {
 	if isClients() {
 		os.Exit(runClients())
@@ -43,7 +43,7 @@ func TestFlags(t *testing.T) {
 	assert.Empty(t, errs.String())
 }
 
-// TestRun has the exit status and the error say what the table says.
+// Exit status and error agree with the table.
 func TestRun(t *testing.T) {
 	var out, errs strings.Builder
 	status := run(strings.Fields("-streams 20 -spread 100ms -stuck 1 -processes 3"), &out, &errs)

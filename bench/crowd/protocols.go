@@ -19,14 +19,15 @@ var (
 	}
 	stuck = &protocol{stuck: true, request: get("/stuck", "Accept: text/event-stream\r\n"), reader: readEvents}
 
-	// A frame is its first byte, final and a text or a Close, and its payload (RFC 6455, section 5.2).
+	// A frame is written as its first byte, for a final text or Close frame, and its payload (RFC
+	// 6455, section 5.2).
 	sockets = &protocol{
 		socket: true,
 		request: get("/socket", "Connection: Upgrade\r\nUpgrade: websocket\r\n"+
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"),
 		message:  "\x81#",
 		farewell: "\x88\x03\xf4service restart; retry=#",
-		answer:   []byte("\x88\x82\x00\x00\x00\x00\x03\xf4"), // a Close with the same code, its mask all zero
+		reply:    []byte("\x88\x82\x00\x00\x00\x00\x03\xf4"), // a Close with the same code, its mask all zero
 		reader:   readFrames,
 	}
 )
@@ -35,7 +36,8 @@ func get(path, header string) string {
 	return "GET " + path + " HTTP/1.1\r\nHost: crowd\r\n" + header + "\r\n"
 }
 
-// readEvents reads the body of an event stream: its error is io.EOF only behind the last chunk, and between two events.
+// readEvents returns a function that reads the events of a body one by one. Its error is io.EOF
+// only between two events and after the last chunk.
 func readEvents(res *http.Response, _ *bufio.Reader) (func() (string, error), error) {
 	if kind := res.Header.Get("Content-Type"); res.StatusCode != http.StatusOK || kind != "text/event-stream" {
 		return nil, fmt.Errorf("asked for an event stream, got %q as %q", res.Status, kind)
@@ -56,9 +58,10 @@ func readEvents(res *http.Response, _ *bufio.Reader) (func() (string, error), er
 	}, nil
 }
 
-// readFrames reads the frames of a WebSocket, which must be short: its error is io.EOF only between two.
+// readFrames returns a function that reads the frames of a WebSocket one by one, which must be
+// short. Its error is io.EOF only between two frames.
 func readFrames(res *http.Response, in *bufio.Reader) (func() (string, error), error) {
-	// The answer to the key of our request, which is the example of RFC 6455, section 1.3.
+	// The reply to the key of the request, which is the example of RFC 6455, section 1.3.
 	if key := res.Header.Get("Sec-WebSocket-Accept"); res.StatusCode != http.StatusSwitchingProtocols ||
 		key != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 		return nil, fmt.Errorf("asked for a WebSocket, got %q with the key %q", res.Status, key)

@@ -18,25 +18,26 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// A server has handlers that know nothing of lastcall: they number their messages, and end with their contexts.
+// A server has handlers that know nothing of lastcall: they send numbered messages until their
+// context ends.
 type server struct {
 	addr    string
-	every   time.Duration // a message
+	every   time.Duration // the time between two messages
 	drainer *middleware.Drainer
 	http    *http.Server
-	ended   chan error // of serving
+	ended   chan error // what Serve returned
 
-	mu   sync.Mutex // guards following
+	mu   sync.Mutex // guards cuts
 	cuts []cut
 }
 
-// A cut is what a handler saw that was stuck in a write.
+// A cut is what a handler saw whose write blocked because its client read nothing.
 type cut struct {
-	at     time.Time // when its write failed
-	cancel time.Time // when its context was to be cancelled
+	at     time.Time // when the write failed
+	cancel time.Time // when its context was due to be canceled
 }
 
-func serve(c config, d *middleware.Drainer) (*server, error) {
+func startServer(c config, d *middleware.Drainer) (*server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("can't listen on loopback: %w", err)
@@ -47,28 +48,29 @@ func serve(c config, d *middleware.Drainer) (*server, error) {
 	mux.HandleFunc("/socket", s.socket)
 	mux.HandleFunc("/stuck", s.stuck)
 	s.http = &http.Server{Handler: middleware.Graceful(d)(mux), ConnContext: d.ConnContext}
-	go func() { s.ended <- s.http.Serve(narrow{l}) }()
+	go func() { s.ended <- s.http.Serve(smallBuffers{l}) }()
 	return s, nil
 }
 
-// close cuts what is left, which after a drain is nothing, and ends the server.
+// close ends the server and all that is left; after a drain that is nothing.
 func (s *server) close() {
-	_ = s.drainer.Close() // of handlers that ignore their contexts, which ours don't
-	_ = s.http.Close()    // of listeners that were closed already
+	_ = s.drainer.Close() // its error names handlers that ignore their context, and these don't
+	_ = s.http.Close()    // its error is that the listener is closed already
 	<-s.ended
 }
 
-// cutOff tells what the handlers saw so far that were stuck.
-func (s *server) cutOff() []cut {
+// stuckCuts returns what the handlers of stuck streams have seen so far.
+func (s *server) stuckCuts() []cut {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.cuts)
 }
 
-// narrow makes connections that hold little, so that who writes to a peer that doesn't read is soon stuck.
-type narrow struct{ net.Listener }
+// smallBuffers is a listener whose connections buffer little, so that a write to a client that
+// doesn't read blocks soon.
+type smallBuffers struct{ net.Listener }
 
-func (l narrow) Accept() (net.Conn, error) {
+func (l smallBuffers) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err == nil {
 		err = c.(*net.TCPConn).SetWriteBuffer(16 << 10)
@@ -90,26 +92,27 @@ var upgrader = websocket.Upgrader{ReadBufferSize: 512, WriteBufferSize: 512}
 func (s *server) socket(w http.ResponseWriter, r *http.Request) {
 	c, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
-		return // it has answered
+		return // Upgrade has replied
 	}
-	ctx, leave := context.WithCancel(r.Context())
-	var talking sync.WaitGroup
-	talking.Go(func() {
+	ctx, cancel := context.WithCancel(r.Context())
+	var sending sync.WaitGroup
+	sending.Go(func() {
 		s.tick(ctx, func(n int) error { return c.WriteMessage(websocket.TextMessage, fmt.Append(nil, n)) })
 	})
 	for err == nil {
 		_, _, err = c.NextReader() // until the peer closes
 	}
-	leave()
+	cancel()
 	_ = c.Close()
-	talking.Wait()
+	sending.Wait()
 }
 
-// tick says 0 at once, and then a number more each time, the first after a random part of it, until ctx ends.
-func (s *server) tick(ctx context.Context, say func(n int) error) {
+// tick calls send with 0 at once and then with 1, 2, … every s.every, the first time after a random
+// part of that, until ctx ends or send fails.
+func (s *server) tick(ctx context.Context, send func(n int) error) {
 	next := time.NewTimer(rand.N(s.every))
 	defer next.Stop()
-	for n := 0; say(n) == nil; n++ {
+	for n := 0; send(n) == nil; n++ {
 		select {
 		case <-next.C:
 			next.Reset(s.every)
@@ -119,12 +122,12 @@ func (s *server) tick(ctx context.Context, say func(n int) error) {
 	}
 }
 
-// flood is more than a connection holds, and the beginning of an event that never ends.
+// flood is more than a connection buffers, and the beginning of an event that never ends.
 var flood = append([]byte("data: "), bytes.Repeat([]byte("x"), 1<<20)...)
 
 func (s *server) stuck(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
-	_ = http.NewResponseController(w).Flush() // the write tells
+	_ = http.NewResponseController(w).Flush() // a failure shows in the write
 	if _, err := w.Write(flood); err != nil {
 		c := cut{at: time.Now()}
 		c.cancel, _ = stream.Deadline(r.Context())
