@@ -1,5 +1,4 @@
-// Package pair compares two ways to do the same thing, on a machine that does
-// other things too.
+// Package pair compares two variants of the same operation on a machine that does other things too.
 package pair
 
 import (
@@ -11,86 +10,84 @@ import (
 	"time"
 )
 
-// A Way sets up one way to do something, with tb to end it by, and gives what
-// does it n times.
-type Way func(tb testing.TB) (do func(n int))
+// A Variant sets up one way to do an operation and returns a function that does it n times. It ends
+// what it set up by tb.Cleanup.
+type Variant func(tb testing.TB) (do func(n int))
 
-// Turn is about how long a way has its turn, where nothing speaks for another:
-// long against a scheduler's time slice and the reading of the clock, short
-// against what drifts.
+// Turn is a turn's length where no other is needed: long compared with a time slice of the
+// scheduler and with reading the clock, short compared with changes in the machine's load.
 const Turn = 5 * time.Millisecond
 
-// rounds make a sitting, after which both ways are set up anew: two sets of
-// connections differ by some percent in what the kernel has given them, for as
-// long as they live.
-const rounds = 4
+// turns is how many turns each variant has in a round. After a round both are set up anew: two sets
+// of connections differ by some percent in how the kernel has placed them, for as long as they
+// live.
+const turns = 4
 
-// Compare has bare and wrapped take turns in sittings, of which b counts the
-// iterations, and reports the medians of all sittings
+// Compare runs bare and wrapped in alternating turns, in rounds of which b counts the iterations,
+// and reports the medians of all rounds
 //
 //	ratio      bare's time over wrapped's
-//	cpu-ratio  the same of this process's CPU time, which others disturb less; on Unix
+//	cpu-ratio  the same of this process's CPU time, which other processes disturb less; Unix only
 //
-// and ns/op, allocs/op and B/op of wrapped with bare-ns/op and bare-allocs/op
-// beside them. size is how many bytes one operation moves, for MB/s; zero: none.
-func Compare(b *testing.B, turn time.Duration, size int, bare, wrapped Way) {
-	// A collection takes as long as a turn and would fall on one of the two, by
-	// chance or, where their rhythms meet, always on the same: they have none, but
-	// one before each turn.
+// and ns/op, allocs/op and B/op of wrapped, with bare-ns/op and bare-allocs/op beside them. turn is
+// about how long a turn is, and size how many bytes one operation moves, for MB/s; zero: none.
+func Compare(b *testing.B, turn time.Duration, size int, bare, wrapped Variant) {
+	// A garbage collection takes as long as a turn and would fall on one variant by chance, or
+	// always on the same one. So there is one before each turn and none during it.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	var plain, ours cost
+	var bareCost, wrappedCost cost
 	var ratios, cpuRatios []float64
 	n := 0 // operations in a turn
-	for sitting := 0; b.Loop(); sitting++ {
+	for round := 0; b.Loop(); round++ {
 		Within(b, func(tb testing.TB) {
-			var one, other func(int)
-			if sitting%2 == 0 {
-				one, other = bare(tb), wrapped(tb)
+			var doBare, doWrapped func(int)
+			if round%2 == 0 {
+				doBare, doWrapped = bare(tb), wrapped(tb)
 			} else {
-				other, one = wrapped(tb), bare(tb)
+				doWrapped, doBare = wrapped(tb), bare(tb)
 			}
 			if n == 0 {
-				n = calibrate(one, turn)
+				n = calibrate(doBare, turn)
 			}
-			// Until both are warm. Whole turns, since the one after the first collection
-			// is the faster: without them two equal ways differed by a percent.
-			for _, do := range []func(int){one, other, other, one} {
-				take(do, n)
+			// Both warm up for two whole turns: the first turn after the first collection is
+			// faster, and without this two equal variants differed by a percent.
+			for _, do := range []func(int){doBare, doWrapped, doWrapped, doBare} {
+				measure(do, n)
 			}
 			var each, cpu []float64
-			for round := range rounds {
-				var before, after cost
-				if round%2 == 0 {
-					before, after = take(one, n), take(other, n)
+			for k := range turns {
+				var ofBare, ofWrapped cost
+				if k%2 == 0 {
+					ofBare, ofWrapped = measure(doBare, n), measure(doWrapped, n)
 				} else {
-					after, before = take(other, n), take(one, n)
+					ofWrapped, ofBare = measure(doWrapped, n), measure(doBare, n)
 				}
-				plain.add(before)
-				ours.add(after)
-				each = append(each, float64(before.took)/float64(after.took))
-				cpu = append(cpu, float64(before.cpu)/float64(after.cpu))
+				bareCost.add(ofBare)
+				wrappedCost.add(ofWrapped)
+				each = append(each, float64(ofBare.took)/float64(ofWrapped.took))
+				cpu = append(cpu, float64(ofBare.cpu)/float64(ofWrapped.cpu))
 			}
 			ratios, cpuRatios = append(ratios, median(each)), append(cpuRatios, median(cpu))
 		})
 	}
 	b.ReportAllocs()
-	ops := float64(len(ratios) * rounds * n)
+	ops := float64(len(ratios) * turns * n)
 	b.ReportMetric(median(ratios), "ratio")
-	if plain.cpu > 0 {
+	if bareCost.cpu > 0 {
 		b.ReportMetric(median(cpuRatios), "cpu-ratio")
 	}
-	b.ReportMetric(float64(ours.took)/ops, "ns/op")
-	b.ReportMetric(float64(plain.took)/ops, "bare-ns/op")
-	b.ReportMetric(math.Round(float64(ours.allocs)/ops), "allocs/op")
-	b.ReportMetric(math.Round(float64(plain.allocs)/ops), "bare-allocs/op")
-	b.ReportMetric(math.Round(float64(ours.bytes)/ops), "B/op")
+	b.ReportMetric(float64(wrappedCost.took)/ops, "ns/op")
+	b.ReportMetric(float64(bareCost.took)/ops, "bare-ns/op")
+	b.ReportMetric(math.Round(float64(wrappedCost.allocs)/ops), "allocs/op")
+	b.ReportMetric(math.Round(float64(bareCost.allocs)/ops), "bare-allocs/op")
+	b.ReportMetric(math.Round(float64(wrappedCost.bytes)/ops), "B/op")
 	if size > 0 {
-		b.ReportMetric(float64(size)*ops/1e6/ours.took.Seconds(), "MB/s")
+		b.ReportMetric(float64(size)*ops/1e6/wrappedCost.took.Seconds(), "MB/s")
 	}
 }
 
-// calibrate finds how many operations fill a turn. They are enough for several
-// clients to have some each.
+// calibrate returns how many operations fill a turn, at least 32, so that each of several clients
+// has some.
 func calibrate(do func(int), turn time.Duration) int {
 	for n := 1; ; n *= 2 {
 		began := time.Now()
@@ -101,7 +98,7 @@ func calibrate(do func(int), turn time.Duration) int {
 	}
 }
 
-// A cost is what turns have taken.
+// A cost is what one or more turns have cost.
 type cost struct {
 	took, cpu     time.Duration
 	allocs, bytes uint64
@@ -114,8 +111,8 @@ func (c *cost) add(d cost) {
 	c.bytes += d.bytes
 }
 
-// take is one turn. What is paid for reading the allocation counters is outside.
-func take(do func(int), n int) (c cost) {
+// measure runs one turn. Reading the allocation counters is not part of its time.
+func measure(do func(int), n int) (c cost) {
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -132,8 +129,8 @@ func median(v []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// Within runs f with a testing.TB that ends all that f sets up before Within
-// returns, where tb would only at its own end.
+// Within runs f with a testing.TB whose Cleanup functions run before Within returns, and not at the
+// end of tb.
 func Within(tb testing.TB, f func(testing.TB)) {
 	s := &scope{TB: tb}
 	defer s.end()

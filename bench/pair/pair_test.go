@@ -10,10 +10,10 @@ import (
 	"github.com/lastcall-go/lastcall/bench/pair"
 )
 
-// On a bubble's clock nothing disturbs the comparison.
-func TestCompareTellsWhatAnOperationTakes(t *testing.T) {
+// On a fake clock nothing disturbs the comparison.
+func TestCompare(t *testing.T) {
 	open := 0
-	takes := func(each time.Duration) pair.Way {
+	takes := func(each time.Duration) pair.Variant {
 		return func(tb testing.TB) func(int) {
 			open++
 			tb.Cleanup(func() { open-- })
@@ -28,11 +28,11 @@ func TestCompareTellsWhatAnOperationTakes(t *testing.T) {
 		assert.Equal(t, 10_000.0, result.Extra["bare-ns/op"])
 		assert.Equal(t, 25_000.0, result.Extra["ns/op"])
 		assert.Equal(t, 40.0, result.Extra["MB/s"])
-		assert.Zero(t, open, "what a sitting has set up ends with it")
+		assert.Zero(t, open, "what a round has set up ends with it")
 	})
 }
 
-func TestWithinEndsInReverse(t *testing.T) {
+func TestWithinCleansUpInReverse(t *testing.T) {
 	var ended []int
 	assert.Panics(t, func() {
 		pair.Within(t, func(tb testing.TB) {

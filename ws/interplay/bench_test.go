@@ -91,7 +91,7 @@ func BenchmarkEcho(b *testing.B) {
 }
 
 // echoing is some peers of one echo server, which send a message, wait for its echo, and again.
-func echoing(h http.Handler, size int) pair.Way {
+func echoing(h http.Handler, size int) pair.Variant {
 	return func(tb testing.TB) func(int) {
 		server := httptest.NewServer(h)
 		tb.Cleanup(server.Close)
