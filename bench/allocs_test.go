@@ -45,14 +45,14 @@ func TestARequestCostsTwoAllocationsAtMost(t *testing.T) {
 	}
 }
 
-// routed has the rule by the route, as in a table for the whole server.
+// routed wraps h in a Graceful whose table has a rule for the pattern.
 func routed(pattern string, h http.Handler) http.Handler {
 	var routes policy.Mux
 	routes.Handle(pattern, policy.Rule{Spread: time.Second})
 	return middleware.Graceful(&middleware.Drainer{Policy: &routes})(h)
 }
 
-// ruled has a rule where the route is made, inside of what wraps the server.
+// ruled wraps h in a Graceful with a rule for one route, inside of one for the whole server.
 func ruled(h http.Handler) http.Handler {
 	d := &middleware.Drainer{Policy: policy.Rule{Mercy: time.Second}}
 	return middleware.Graceful(d)(middleware.Graceful(d, policy.Rule{Spread: time.Second})(h))
@@ -75,6 +75,7 @@ func TestAnEventCostsNoAllocation(t *testing.T) {
 	assert.LessOrEqual(t, allocs(graceful), allocs(untouched))
 }
 
+// untouched is the bare side: it returns h.
 func untouched(h http.Handler) http.Handler { return h }
 
 func TestAFrameCostsNoAllocation(t *testing.T) {
@@ -98,8 +99,8 @@ func TestAFrameCostsNoAllocation(t *testing.T) {
 	}
 }
 
-// upgraded hijacks a connection on which a peer sends messages of a size for
-// ever, says the 101, and gives use what the handler gets.
+// upgraded calls use with a hijacked WebSocket connection, as a handler gets it, whose peer sends
+// messages of the given size without end.
 func upgraded(t *testing.T, wrap func(http.Handler) http.Handler, size int, use func(net.Conn)) {
 	w, r := newWriter(), request(t)
 	w.conn = &stubConn{message: frame(size, true)}
@@ -144,7 +145,8 @@ func TestAGorillaMessageCostsNoAllocation(t *testing.T) {
 	}
 }
 
-// A stubConn has a peer that sends a message again and again, and reads all.
+// A stubConn is a connection whose peer sends the same message again and again and reads
+// everything.
 type stubConn struct {
 	message []byte
 	rest    bytes.Reader

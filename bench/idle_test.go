@@ -11,14 +11,13 @@ import (
 
 var conns = flag.Int("conns", 1000, "how many connections BenchmarkIdle holds open at once; each takes two file descriptors")
 
-// BenchmarkIdle is what a connection costs on which nothing happens, over what
-// the same one costs bare.
+// BenchmarkIdle measures what an idle connection costs wrapped more than bare.
 func BenchmarkIdle(b *testing.B) {
 	b.Run("websocket", func(b *testing.B) {
-		message, answer := frame(64, true), len(frame(64, false))
+		message, reply := frame(64, true), len(frame(64, false))
 		compareIdle(b, echo, func(tb testing.TB, addr string) {
-			p := echoing(tb, addr, message, answer)
-			p.ask() // so that the handler is in its loop
+			p := echoing(tb, addr, message, reply)
+			p.ask() // now the handler is in its loop
 			p.buf = nil
 		})
 	})
@@ -38,6 +37,7 @@ var silence = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 })
 
+// compareIdle reports the difference between h wrapped and bare, for each connection.
 func compareIdle(b *testing.B, h http.Handler, open func(tb testing.TB, addr string)) {
 	var bare, wrapped footprint
 	for b.Loop() {
@@ -45,7 +45,7 @@ func compareIdle(b *testing.B, h http.Handler, open func(tb testing.TB, addr str
 		wrapped.add(idle(b, graceful(h), open))
 	}
 	each := float64(b.N * *conns)
-	b.ReportMetric(0, "ns/op") // how long it takes to open them is not the question
+	b.ReportMetric(0, "ns/op") // the time is spent on opening connections
 	b.ReportMetric((wrapped.heap-bare.heap)/each, "heap-B/conn")
 	b.ReportMetric((wrapped.stack-bare.stack)/each, "stack-B/conn")
 	b.ReportMetric((wrapped.goroutines-bare.goroutines)/each, "goroutines/conn")
@@ -53,11 +53,11 @@ func compareIdle(b *testing.B, h http.Handler, open func(tb testing.TB, addr str
 	b.ReportMetric(bare.goroutines/each, "bare-goroutines/conn")
 }
 
-// idle is what the process holds for as many open connections as asked for.
+// idle returns what -conns open connections take of this process.
 func idle(tb testing.TB, h http.Handler, open func(tb testing.TB, addr string)) (f footprint) {
 	pair.Within(tb, func(tb testing.TB) {
 		addr := serve(tb, h)
-		open(tb, addr) // what the first one makes for all is no part of it
+		open(tb, addr) // the first one pays for what all share
 		before := measure()
 		for range *conns {
 			open(tb, addr)
@@ -68,6 +68,7 @@ func idle(tb testing.TB, h http.Handler, open func(tb testing.TB, addr string)) 
 	return f
 }
 
+// A footprint is bytes of heap and stack, and a number of goroutines.
 type footprint struct{ heap, stack, goroutines float64 }
 
 func (f *footprint) add(g footprint) {
@@ -78,7 +79,7 @@ func (f *footprint) add(g footprint) {
 
 func measure() footprint {
 	runtime.GC()
-	runtime.GC() // the first leaves what pools have held
+	runtime.GC() // the first one leaves what sync.Pools hold
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return footprint{float64(m.HeapAlloc), float64(m.StackInuse), float64(runtime.NumGoroutine())}

@@ -16,25 +16,24 @@ import (
 	"github.com/lastcall-go/lastcall/middleware"
 )
 
-// peers is how many connections a way has at once: enough to keep every core
-// at work, so that what is measured is work and not waiting.
+// peers is how many connections a variant has at once: enough to keep every core busy, so that work
+// is measured and not waiting.
 const peers = 8
 
 func graceful(h http.Handler) http.Handler {
 	return middleware.Graceful(&middleware.Drainer{})(h)
 }
 
-// A peer is a client's connection. It sends what it was prepared to send and
-// reads as many bytes as the answer has.
+// A peer is a client's connection. It sends prepared bytes and reads as many as the reply has.
 type peer struct {
 	conn   net.Conn
-	buf    []byte // to read into; nobody looks at it
-	prompt func() // asks for one answer
-	answer int    // its length
+	buf    []byte // to read into; its content is not used
+	prompt func() // asks for one reply
+	reply  int    // its length
 }
 
-// dial connects to a server that runs h and sends it a request; the caller reads
-// the answer. Both end with the test, the connection first.
+// dial connects to a server and sends it a request; the caller reads the response. The connection
+// ends with the test, before the server.
 func dial(tb testing.TB, addr, request string) *peer {
 	conn, err := net.Dial("tcp", addr)
 	require.NoError(tb, err)
@@ -51,8 +50,7 @@ func serve(tb testing.TB, h http.Handler) (addr string) {
 	return srv.Listener.Addr().String()
 }
 
-// header reads a response's header and tells how much of the stream that was.
-// Nothing may follow it yet.
+// header reads a response's header, after which the server must not have sent anything yet.
 func (p *peer) header(tb testing.TB, status int) *http.Response {
 	res, err := http.ReadResponse(bufio.NewReader(p.conn), nil)
 	require.NoError(tb, err)
@@ -60,18 +58,18 @@ func (p *peer) header(tb testing.TB, status int) *http.Response {
 	return res
 }
 
-// A client that can't go on has nothing to measure: it panics, on whichever
-// goroutine it is.
-
+// send writes b. It and ask panic on an error, on whichever goroutine they are: there is nothing
+// left to measure.
 func (p *peer) send(b []byte) {
 	if _, err := p.conn.Write(b); err != nil {
 		panic(err)
 	}
 }
 
+// ask prompts for one reply and reads it.
 func (p *peer) ask() {
 	p.prompt()
-	for left := p.answer; left > 0; {
+	for left := p.reply; left > 0; {
 		n, err := p.conn.Read(p.buf[:min(left, len(p.buf))])
 		if err != nil {
 			panic(err)
@@ -80,11 +78,12 @@ func (p *peer) ask() {
 	}
 }
 
-// crowd is several peers that ask at the same time.
-func crowd(join func(i int) *peer) func(n int) {
+// inParallel connects several peers and returns a function that lets them ask at the same time, n
+// times in all.
+func inParallel(connect func(i int) *peer) func(n int) {
 	all := make([]*peer, peers)
 	for i := range all {
-		all[i] = join(i)
+		all[i] = connect(i)
 	}
 	return func(n int) {
 		var asking sync.WaitGroup
@@ -103,28 +102,28 @@ func crowd(join func(i int) *peer) func(n int) {
 	}
 }
 
-// requests is a way that asks h for the same thing again and again over
-// connections that are kept alive.
-func requests(h http.Handler, path string) pair.Way {
+// requests is a variant that requests the same path of h over connections that are kept alive.
+func requests(h http.Handler, path string) pair.Variant {
 	request := []byte("GET " + path + " HTTP/1.1\r\nHost: bench\r\n\r\n")
 	return func(tb testing.TB) func(int) {
 		addr := serve(tb, h)
-		return crowd(func(int) *peer {
+		return inParallel(func(int) *peer {
 			p := dial(tb, addr, string(request))
 			seen := &counter{Reader: p.conn}
 			res, err := http.ReadResponse(bufio.NewReader(seen), nil)
 			require.NoError(tb, err)
 			require.Equal(tb, http.StatusOK, res.StatusCode)
-			require.Positive(tb, res.ContentLength, "only an answer of known length can be counted")
+			require.Positive(tb, res.ContentLength, "only a reply of known length can be counted")
 			_, err = io.Copy(io.Discard, res.Body)
 			require.NoError(tb, err)
-			p.answer = seen.n
+			p.reply = seen.n
 			p.prompt = func() { p.send(request) }
 			return p
 		})
 	}
 }
 
+// A counter counts the bytes that are read.
 type counter struct {
 	io.Reader
 	n int
@@ -136,7 +135,7 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// until reads to the given end and returns how far that was.
+// until reads up to the given end and returns how many bytes that took.
 func (p *peer) until(tb testing.TB, end string) int {
 	var got []byte
 	for !bytes.HasSuffix(got, []byte(end)) {

@@ -22,20 +22,20 @@ import (
 
 var body = []byte("hello, world\n")
 
-// hello is the least that a finite handler does.
+// hello does the least that a finite handler does.
 var hello = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(body)
 })
 
-// twice wraps h in two Gracefuls of one Drainer, as a server that wraps its
-// router and a route in it does.
+// twice wraps h in two Gracefuls of one Drainer, as a server has it that wraps both its router and
+// a route.
 func twice(h http.Handler) http.Handler {
 	wrap := middleware.Graceful(&middleware.Drainer{})
 	return wrap(wrap(h))
 }
 
-// usual tracks requests as programs do by themselves: each has a context that a
-// shutdown can cancel, in a map under a mutex.
+// usual tracks requests as applications do without a library: each has a context that a shutdown
+// can cancel, in a map under a mutex.
 func usual(h http.Handler) http.Handler {
 	var mu sync.Mutex
 	running := map[*http.Request]context.CancelFunc{}
@@ -55,18 +55,17 @@ func usual(h http.Handler) http.Handler {
 	})
 }
 
-// request is one as net/http makes it: its context can be cancelled.
+// request returns one whose context can be canceled, as net/http's requests have it.
 func request(tb testing.TB) *http.Request {
 	ctx, cancel := context.WithCancel(context.Background())
 	tb.Cleanup(cancel)
 	return httptest.NewRequestWithContext(ctx, http.MethodGet, "/hello", nil)
 }
 
-// http1Writer has the optional interfaces of net/http's HTTP/1 writer and does
-// next to nothing.
+// An http1Writer has the optional interfaces of net/http's HTTP/1 writer and does almost nothing.
 type http1Writer struct {
 	header http.Header
-	conn   net.Conn // that Hijack gives
+	conn   net.Conn // returned by Hijack
 }
 
 func newWriter() *http1Writer { return &http1Writer{header: http.Header{}} }
@@ -86,9 +85,9 @@ func (w *http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.conn, bufio.NewReadWriter(bufio.NewReader(w.conn), bufio.NewWriter(w.conn)), nil
 }
 
-// BenchmarkHandler is the handler's call alone, without a server around it.
+// BenchmarkHandler measures the handler's call alone, without a server.
 func BenchmarkHandler(b *testing.B) {
-	for _, way := range []struct {
+	for _, variant := range []struct {
 		name string
 		wrap func(http.Handler) http.Handler
 	}{
@@ -97,15 +96,15 @@ func BenchmarkHandler(b *testing.B) {
 		{"twice", twice},
 		{"usual", usual},
 	} {
-		b.Run(way.name, func(b *testing.B) {
-			h, w, r := way.wrap(hello), newWriter(), request(b)
+		b.Run(variant.name, func(b *testing.B) {
+			h, w, r := variant.wrap(hello), newWriter(), request(b)
 			b.ReportAllocs()
 			for b.Loop() {
 				h.ServeHTTP(w, r)
 			}
 		})
-		b.Run(way.name+"/parallel", func(b *testing.B) {
-			h := way.wrap(hello)
+		b.Run(variant.name+"/parallel", func(b *testing.B) {
+			h := variant.wrap(hello)
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				w, r := newWriter(), request(b)
@@ -115,8 +114,8 @@ func BenchmarkHandler(b *testing.B) {
 			})
 		})
 	}
-	// Here the usual way stands for bare: a ratio over 1 is what it costs more. That
-	// of json has the handler's own cost on both sides.
+	// Here usual is the bare side: a ratio over 1 is what it costs more than Graceful. With json
+	// the handler's own cost is on both sides.
 	b.Run("usual-over-once", func(b *testing.B) {
 		pair.Compare(b, pair.Turn, 0, calls(usual(hello)), calls(graceful(hello)))
 	})
@@ -125,8 +124,8 @@ func BenchmarkHandler(b *testing.B) {
 	})
 }
 
-// calls is a way that calls h without a server.
-func calls(h http.Handler) pair.Way {
+// calls is a variant that calls h without a server.
+func calls(h http.Handler) pair.Variant {
 	return func(tb testing.TB) func(int) {
 		w, r := newWriter(), request(tb)
 		return func(n int) {
@@ -137,18 +136,18 @@ func calls(h http.Handler) pair.Way {
 	}
 }
 
-// BenchmarkRequest is a finite request over loopback, kept alive.
+// BenchmarkRequest measures a finite request over loopback on a connection that is kept alive.
 func BenchmarkRequest(b *testing.B) {
-	// net/http copies the header of each response whose Header was called. hello
-	// doesn't call it, and wrapped nobody may do so in its place.
+	// net/http copies the header of each response whose Header method was called. hello doesn't
+	// call it, and Graceful must not do so either.
 	b.Run("hello", func(b *testing.B) {
 		pair.Compare(b, pair.Turn, len(body), requests(hello, "/"), requests(graceful(hello), "/"))
 	})
 	b.Run("json", func(b *testing.B) {
 		pair.Compare(b, pair.Turn, len(document), requests(typed, "/"), requests(graceful(typed), "/"))
 	})
-	// What copying the request costs, which no middleware that gives it a context can
-	// do without, and what the comparison itself is off.
+	// json/copied measures copying the request, which every middleware does that sets a context;
+	// json/bare measures how far off the comparison itself is.
 	b.Run("json/copied", func(b *testing.B) {
 		pair.Compare(b, pair.Turn, len(document), requests(typed, "/"), requests(copied(typed), "/"))
 	})
@@ -157,6 +156,7 @@ func BenchmarkRequest(b *testing.B) {
 	})
 }
 
+// copied wraps h in the least that a middleware does which sets a context.
 func copied(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r.WithContext(r.Context()))
@@ -165,13 +165,13 @@ func copied(h http.Handler) http.Handler {
 
 var document = []byte(`{"text":"` + strings.Repeat("x", 1<<10) + `"}`)
 
-// typed says what it writes, as most handlers do.
+// typed sets a Content-Type, as most handlers do.
 var typed = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(document)
 })
 
-// BenchmarkFile is a static file, which the kernel copies (sendfile).
+// BenchmarkFile measures a static file, which the kernel copies (sendfile).
 func BenchmarkFile(b *testing.B) {
 	for _, size := range sizes {
 		b.Run(size.name, func(b *testing.B) {

@@ -13,8 +13,8 @@ import (
 
 var event = []byte("event: metrics\ndata: {\"goroutines\":1234,\"heap\":56789012,\"open\":345}\n\n")
 
-// A feed is an event stream for each of several peers, which writes an event
-// whenever its peer wants one.
+// A feed has an event stream for each of several peers and writes an event when the peer asks for
+// one.
 type feed []chan struct{}
 
 func newFeed(testing.TB) feed {
@@ -47,27 +47,27 @@ func (f feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (f feed) want(i int) { f[i] <- struct{}{} }
 
-// events is a way that takes events of a handler, made anew each time, of which
-// want asks for one on its stream i.
-func events[H http.Handler](wrap func(http.Handler) http.Handler, make func(testing.TB) H, want func(h H, i int)) pair.Way {
+// events is a variant that reads events of a new handler; want makes that send one on its stream i.
+func events[H http.Handler](wrap func(http.Handler) http.Handler, make func(testing.TB) H, want func(h H, i int)) pair.Variant {
 	return func(tb testing.TB) func(int) {
 		h := make(tb)
 		addr := serve(tb, wrap(h))
-		return crowd(func(i int) *peer { return listening(tb, addr, i, func(i int) { want(h, i) }) })
+		return inParallel(func(i int) *peer { return listening(tb, addr, i, func(i int) { want(h, i) }) })
 	}
 }
 
+// listening returns a peer that reads the handler's stream i.
 func listening(tb testing.TB, addr string, i int, want func(i int)) *peer {
 	p := dial(tb, addr, fmt.Sprintf("GET /?stream=%d HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n", i))
 	p.header(tb, http.StatusOK)
 	p.prompt = func() { want(i) }
 	p.prompt()
-	p.answer = p.until(tb, "\n\n\r\n") // an event's end, and that of its chunk
+	p.reply = p.until(tb, "\n\n\r\n") // the ends of an event and of its chunk
 	return p
 }
 
-// BenchmarkEvent is an event over loopback, written and flushed by a plain
-// handler and by r3labs.
+// BenchmarkEvent measures an event over loopback, written and flushed by a plain handler and by
+// r3labs.
 func BenchmarkEvent(b *testing.B) {
 	b.Run("plain", func(b *testing.B) {
 		pair.Compare(b, pair.Turn, len(event), events(untouched, newFeed, feed.want), events(graceful, newFeed, feed.want))
@@ -77,11 +77,11 @@ func BenchmarkEvent(b *testing.B) {
 	})
 }
 
-// newHub is an r3labs server with a stream for each peer and no replay, which would
-// keep every event.
+// newHub returns an r3labs server with a stream for each peer, without replay, which would keep
+// every event.
 func newHub(tb testing.TB) *sse.Server {
 	s := sse.New()
-	tb.Cleanup(s.Close) // after that of the server around it: else r3labs leaves a goroutine for each subscriber
+	tb.Cleanup(s.Close) // after the HTTP server's Close; before it, r3labs would leave a goroutine for each subscriber
 	s.AutoReplay = false
 	for i := range peers {
 		s.CreateStream(strconv.Itoa(i))

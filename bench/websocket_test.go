@@ -10,7 +10,7 @@ import (
 	"github.com/lastcall-go/lastcall/bench/pair"
 )
 
-// echo is gorilla's own example of a handler.
+// echo is the handler of gorilla's own example.
 var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	var upgrader websocket.Upgrader
 	c, err := upgrader.Upgrade(w, r, nil)
@@ -29,8 +29,8 @@ var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 const upgrade = "GET / HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
-// frame makes a whole binary message (RFC 6455, section 5.2), masked as a
-// client's is.
+// frame returns a binary message in one frame (RFC 6455, section 5.2), with a mask as a client
+// sends it or without.
 func frame(size int, masked bool) []byte {
 	const final, binaryMessage = 0x80, 0x2
 	f := []byte{final | binaryMessage}
@@ -49,23 +49,24 @@ func frame(size int, masked bool) []byte {
 	return append(f, make([]byte, size)...)
 }
 
-// echoes is a way that has h echo messages of a size.
-func echoes(h http.Handler, size int) pair.Way {
-	message, answer := frame(size, true), len(frame(size, false))
+// echoes is a variant that lets h echo messages of a size.
+func echoes(h http.Handler, size int) pair.Variant {
+	message, reply := frame(size, true), len(frame(size, false))
 	return func(tb testing.TB) func(int) {
 		addr := serve(tb, h)
-		return crowd(func(int) *peer { return echoing(tb, addr, message, answer) })
+		return inParallel(func(int) *peer { return echoing(tb, addr, message, reply) })
 	}
 }
 
-func echoing(tb testing.TB, addr string, message []byte, answer int) *peer {
+// echoing returns a peer whose messages come back.
+func echoing(tb testing.TB, addr string, message []byte, reply int) *peer {
 	p := dial(tb, addr, upgrade)
 	p.header(tb, http.StatusSwitchingProtocols)
-	p.prompt, p.answer = func() { p.send(message) }, answer
+	p.prompt, p.reply = func() { p.send(message) }, reply
 	return p
 }
 
-// BenchmarkWebSocket is a gorilla echo over loopback.
+// BenchmarkWebSocket measures a gorilla echo over loopback.
 func BenchmarkWebSocket(b *testing.B) {
 	for _, size := range sizes {
 		b.Run(size.name, func(b *testing.B) {
