@@ -6,29 +6,31 @@ import "math/rand/v2"
 type balance string
 
 const (
-	// atRandom is each with equal chance, as a Kubernetes Service does (kube-proxy's iptables mode). A replica that has
-	// just come back gets no more than its share, so the fleet is more and more uneven as the roll goes on.
+	// atRandom chooses each with equal chance, as a Kubernetes Service does (kube-proxy in iptables
+	// mode). A replica that has just come back gets no more than its share, so that the fleet
+	// becomes less and less even while it is restarted.
 	atRandom balance = "random"
-	// leastLoaded is the one with the fewest clients, the first of equals. All that leave a replica go to the one that has
-	// come back before it, so hardly anybody is moved twice, and all of the herd meets one replica.
+	// leastLoaded chooses the one with the fewest clients, the first of equals. All clients that
+	// leave a replica go to the one that has come back before it: hardly any is moved twice, and
+	// one replica takes the whole peak.
 	leastLoaded balance = "least"
 )
 
-// choose returns a replica other than out, by the clients that each has.
-func (b balance) choose(homes [][]uint32, out int, random *rand.Rand) int {
+// choose returns the index of a replica other than out. clients are those of each replica.
+func (b balance) choose(clients [][]uint32, out int, random *rand.Rand) int {
 	if b == leastLoaded {
-		least := nobody
-		for r, home := range homes {
-			if r != out && (least == nobody || len(home) < len(homes[least])) {
+		least := noReplica
+		for r, of := range clients {
+			if r != out && (least == noReplica || len(of) < len(clients[least])) {
 				least = r
 			}
 		}
 		return least
 	}
-	if out == nobody {
-		return random.IntN(len(homes))
+	if out == noReplica {
+		return random.IntN(len(clients))
 	}
-	r := random.IntN(len(homes) - 1)
+	r := random.IntN(len(clients) - 1)
 	if r >= out {
 		r++
 	}

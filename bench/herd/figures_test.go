@@ -27,15 +27,15 @@ func TestPeaksByHand(t *testing.T) {
 	}
 }
 
-// Every window that matters begins with a connect: count each from there.
-func TestPeaksAreThoseOfANaiveCount(t *testing.T) {
+// The fullest window begins with a connect, so it is enough to count from each connect.
+func TestPeaksAgainstANaiveCount(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
 	for range 200 {
 		replicas := 1 + random.IntN(4)
 		connects := make([]connect, random.IntN(150))
 		span := 1 + random.Int64N(int64(2*sec))
 		for i := range connects {
-			// In steps of 10 ms, so that many are together and many just 100 ms apart.
+			// Steps of 10 ms make many connects simultaneous and many just 100 ms apart.
 			connects[i] = connect{time.Duration(random.Int64N(span)).Truncate(10 * ms), int32(random.IntN(replicas))}
 		}
 		slices.SortFunc(connects, func(a, b connect) int { return int(a.at - b.at) })

@@ -9,32 +9,32 @@ import (
 	"time"
 )
 
-// A fleet is what is rolled: so many replicas, and so many clients that hold a stream each.
+// A fleet is a number of replicas, and of clients that hold one stream each.
 type fleet struct {
 	replicas, clients int
-	// restart is how long a replica is away between its last client's farewell and being ready again.
+	// restart is the time from the last farewell of a replica until it is ready again.
 	restart time.Duration
-	// ignore is the share of clients, from 0 to 1, that are hasty whatever the others are.
+	// ignore is the share of clients, from 0 to 1, that retry at once whatever the population.
 	ignore  float64
 	balance balance
-	// seed makes all that is random: equal seeds give equal rolls.
+	// seed determines all that is random: equal seeds give equal rolls.
 	seed uint64
 }
 
-// A connect is a client's return.
+// A connect is the return of one client.
 type connect struct {
 	at      time.Duration // since the roll began
 	replica int32
 }
 
-// A trace is what happened in one roll.
+// A trace is a record of one roll.
 type trace struct {
 	connects []connect       // in order of time
-	drains   []time.Duration // of each replica, from the first moment to the last farewell
+	drains   []time.Duration // by replica, the time from its drain's start to its last farewell
 	took     time.Duration   // until the last replica was ready again
-	moves    []uint32        // of each client
-	away     []time.Duration // of each client, in all
-	homes    [][]uint32      // the clients of each replica in the end
+	moves    []uint32        // by client, how often it was moved
+	away     []time.Duration // by client, its time out of service
+	clients  [][]uint32      // by replica, its clients at the end
 }
 
 // An arrival is a client on its way back.
@@ -43,62 +43,63 @@ type arrival struct {
 	client uint32
 }
 
-// roll restarts the replicas of f one by one, with clients of such a crowd.
-func (f fleet) roll(s strategy, c crowd) trace {
+// roll restarts the replicas of f one by one.
+func (f fleet) roll(s strategy, c population) trace {
 	random := rand.New(rand.NewPCG(f.seed, 1))
 	t := trace{
-		moves: make([]uint32, f.clients),
-		away:  make([]time.Duration, f.clients),
-		homes: make([][]uint32, f.replicas),
+		moves:   make([]uint32, f.clients),
+		away:    make([]time.Duration, f.clients),
+		clients: make([][]uint32, f.replicas),
 	}
 	for client := range f.clients {
 		r := client % f.replicas
-		t.homes[r] = append(t.homes[r], uint32(client))
+		t.clients[r] = append(t.clients[r], uint32(client))
 	}
-	// Whose habit is which is drawn apart from all else, so that it is the same under every strategy.
-	habits := c.habits(f.clients, f.ignore, rand.New(rand.NewPCG(f.seed, 2)))
+	// Behaviors have their own source of randomness, so that they are the same under every
+	// strategy.
+	behaviors := c.behaviors(f.clients, f.ignore, rand.New(rand.NewPCG(f.seed, 2)))
 
-	var coming []arrival
+	var returning []arrival // sorted before use
 	for r := range f.replicas {
-		leaving := t.homes[r]
-		t.homes[r] = nil
+		leaving := t.clients[r]
+		t.clients[r] = nil
 		var length time.Duration
 		for i, told := range s.plan(len(leaving), random) {
 			client := leaving[i]
-			away := habits[client].wait(told.slot, random)
+			away := behaviors[client].wait(told.slot, random)
 			t.moves[client]++
 			t.away[client] += away
 			length = max(length, told.at)
-			coming = append(coming, arrival{t.took + told.at + away, client})
+			returning = append(returning, arrival{t.took + told.at + away, client})
 		}
-		slices.SortFunc(coming, func(a, b arrival) int {
+		slices.SortFunc(returning, func(a, b arrival) int {
 			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.client, b.client))
 		})
 		t.drains = append(t.drains, length)
 		t.took += length + f.restart
-		back, _ := slices.BinarySearchFunc(coming, t.took, func(a arrival, ready time.Duration) int {
+		back, _ := slices.BinarySearchFunc(returning, t.took, func(a arrival, ready time.Duration) int {
 			return cmp.Compare(a.at, ready)
 		})
-		f.connect(&t, coming[:back], r, random)
-		coming = coming[back:]
+		f.connect(&t, returning[:back], r, random)
+		returning = returning[back:]
 	}
-	f.connect(&t, coming, nobody, random)
+	f.connect(&t, returning, noReplica, random)
 	return t
 }
 
-// nobody is out: every replica is ready.
-const nobody = -1
+// noReplica is the index of no replica: where it is out, every replica is ready.
+const noReplica = -1
 
-// connect gives each of the coming a replica other than out.
-func (f fleet) connect(t *trace, coming []arrival, out int, random *rand.Rand) {
-	for _, a := range coming {
-		r := f.balance.choose(t.homes, out, random)
-		t.homes[r] = append(t.homes[r], a.client)
+// connect gives each returning client a replica other than out.
+func (f fleet) connect(t *trace, returning []arrival, out int, random *rand.Rand) {
+	for _, a := range returning {
+		r := f.balance.choose(t.clients, out, random)
+		t.clients[r] = append(t.clients[r], a.client)
 		t.connects = append(t.connects, connect{a.at, int32(r)})
 	}
 }
 
-// check says what can't be simulated.
+// check returns an error if f can't be simulated.
 func (f fleet) check() error {
 	switch {
 	case f.replicas < 2:

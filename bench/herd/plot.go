@@ -22,7 +22,8 @@ var (
 	ink    = color.RGBA{R: 0x22, G: 0x22, B: 0x22, A: 0xff}
 )
 
-// The picture's measures: a column of panels for the roll's first moments, and one for all of it.
+// The picture's measures. It has a column of panels for the first minute of each roll and one for
+// all of it.
 const (
 	column = 4.6 * vg.Inch
 	height = 0.85 * vg.Inch
@@ -32,42 +33,42 @@ const (
 	margin = 0.12 * vg.Inch
 )
 
-// picture draws the scene's rolls into an SVG file, one below the other on equal axes, so that heights and lengths
-// compare by eye. The upward axis is logarithmic: some are a thousand times as high as others.
-func (s *scene) picture(file string) error {
+// picture draws the rolls of the scenario into an SVG file, one below the other on equal axes. The
+// vertical axis is logarithmic: some peaks are a thousand times as high as others.
+func (s *scenario) picture(file string) error {
 	rows := vg.Length(len(s.rows))
 	svg := vgsvg.New(2*column+3*margin, head+rows*(title+height)+foot+margin)
 	c := draw.New(svg)
 	c.SetColor(color.White)
 	c.Fill(c.Path())
 
-	say := plot.New().Title.TextStyle
-	say.Color, say.XAlign, say.YAlign = ink, draw.XLeft, draw.YTop
-	say.Font.Variant = "Sans"
+	style := plot.New().Title.TextStyle
+	style.Color, style.XAlign, style.YAlign = ink, draw.XLeft, draw.YTop
+	style.Font.Variant = "Sans"
 	left, right := margin, 2*margin+column
-	say.Font.Size = 12
-	c.FillText(say, vg.Point{X: left, Y: c.Max.Y - margin}, fmt.Sprintf(
+	style.Font.Size = 12
+	c.FillText(style, vg.Point{X: left, Y: c.Max.Y - margin}, fmt.Sprintf(
 		"Connects in 100 ms while %d replicas with %s clients are restarted one by one", s.replicas, thousands(s.clients)))
-	say.Font.Size = 10
-	c.FillText(say, vg.Point{X: left, Y: c.Max.Y - margin - title}, s.heading())
+	style.Font.Size = 10
+	c.FillText(style, vg.Point{X: left, Y: c.Max.Y - margin - title}, s.heading())
 	top := c.Max.Y - head
-	c.FillText(say, vg.Point{X: left, Y: top + 2*margin}, "The first minute, each 100 ms:")
-	c.FillText(say, vg.Point{X: right, Y: top + 2*margin}, "The whole roll, the worst 100 ms of each second:")
+	c.FillText(style, vg.Point{X: left, Y: top + 2*margin}, "The first minute, each 100 ms:")
+	c.FillText(style, vg.Point{X: right, Y: top + 2*margin}, "The whole roll, the worst 100 ms of each second:")
 
 	for i, r := range s.rows {
-		begin, all := r.panel(r.near, window.Seconds(), near.Seconds()), r.panel(r.far, 1./60, s.until().Minutes())
+		first, all := r.panel(r.first, window.Seconds(), firstMinute.Seconds()), r.panel(r.all, 1./60, s.until().Minutes())
 		bottom := top - title - height
-		if i == len(s.rows)-1 { // its axes of time speak for those above
-			begin.X.Label.Text, all.X.Label.Text = "seconds since the roll began", "minutes since the roll began"
-			begin.X.Tick.Marker, all.X.Tick.Marker = every(10), every(2)
+		if i == len(s.rows)-1 { // the panels above share its time axes
+			first.X.Label.Text, all.X.Label.Text = "seconds since the roll began", "minutes since the roll began"
+			first.X.Tick.Marker, all.X.Tick.Marker = every(10), every(2)
 			bottom -= foot
 		} else {
-			begin.HideX()
+			first.HideX()
 			all.HideX()
 		}
-		c.FillText(say, vg.Point{X: left, Y: top - margin/2}, r.strategy)
-		c.FillText(say, vg.Point{X: right, Y: top - margin/2}, fmt.Sprintf("at most %s, took %s", thousands(r.peak), whole(r.took)))
-		begin.Draw(within(c, left, top-title, bottom))
+		c.FillText(style, vg.Point{X: left, Y: top - margin/2}, r.strategy)
+		c.FillText(style, vg.Point{X: right, Y: top - margin/2}, fmt.Sprintf("at most %s, took %s", thousands(r.peak), minutes(r.took)))
+		first.Draw(within(c, left, top-title, bottom))
 		all.Draw(within(c, right, top-title, bottom))
 		top = bottom
 	}
@@ -79,16 +80,17 @@ func (s *scene) picture(file string) error {
 	return os.WriteFile(file, text.Bytes(), 0o644)
 }
 
+// within returns the part of a canvas for one panel.
 func within(c draw.Canvas, left, top, bottom vg.Length) draw.Canvas {
 	c.Min, c.Max = vg.Point{X: left, Y: bottom}, vg.Point{X: left + column, Y: top}
 	return c
 }
 
-// until is where the axis of time ends in the second column: what takes twice as long as Phoenix is not worth squeezing
-// the others for.
-func (s *scene) until() time.Duration { return s.rows[phoenix].took * 3 / 2 }
+// until returns where the time axis of the second column ends. Rolls that take longer are cut off,
+// since they would leave little room for the others.
+func (s *scenario) until() time.Duration { return s.rows[phoenix].took * 3 / 2 }
 
-// panel is a roll on its axes, with a count for each step up to end.
+// panel returns a plot of a roll, with a count for each step up to end.
 func (r row) panel(counts []int, step, end float64) *plot.Plot {
 	p := plot.New()
 	p.BackgroundColor = nil
@@ -112,7 +114,8 @@ func (r row) panel(counts []int, step, end float64) *plot.Plot {
 	return p
 }
 
-// steps are the corners of the counts' outline. None shows as one, which is where the axis begins.
+// steps returns the corners of the counts' outline. A count of zero is drawn as one, where the
+// logarithmic axis begins.
 func steps(counts []int, step, end float64) (corners plotter.XYs) {
 	for k, n := range counts {
 		at := float64(k) * step
@@ -126,8 +129,8 @@ func steps(counts []int, step, end float64) (corners plotter.XYs) {
 	return append(corners, plotter.XY{X: min(end, float64(len(counts))*step), Y: 1})
 }
 
-// every marks each multiple of its value, and names those that stand clear of the axis' end: a name across it would make
-// this panel narrower than those above.
+// every is an axis with a tick at each multiple of its value. Ticks near the axis' end have no
+// label, which would make this panel narrower than those above.
 type every float64
 
 func (e every) Ticks(_, end float64) (ticks []plot.Tick) {
@@ -141,7 +144,7 @@ func (e every) Ticks(_, end float64) (ticks []plot.Tick) {
 	return ticks
 }
 
-// decades marks each power of ten and names every other, in a narrow way.
+// decades is an axis with a tick at each power of ten and a short label at every other one.
 type decades struct{}
 
 func (decades) Ticks(_, most float64) (ticks []plot.Tick) {

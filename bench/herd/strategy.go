@@ -9,40 +9,40 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A strategy is how a replica says goodbye.
+// A strategy is how a replica drains.
 type strategy struct {
 	name string
-	// plan returns what each of a replica's n clients is told.
+	// plan returns the farewells of a replica's n clients.
 	plan func(n int, random *rand.Rand) []farewell
 }
 
-// A farewell is the moment in which a client is told and has to leave, since its replica's drain began, and the slot that
-// it gets, which may be none.
+// A farewell is when a client has to leave, counted from the start of its replica's drain, and its
+// reconnect slot, which may be noSlot.
 type farewell struct{ at, slot time.Duration }
 
-// none is no slot: the client is left to its habit.
-const none time.Duration = -1
+// noSlot is the slot of a farewell that names none.
+const noSlot time.Duration = -1
 
-// each makes a plan of the moments alone, from the first client's to the last's.
+// each returns n farewells without slots, at the moments that at returns.
 func each(n int, at func(i int) time.Duration) []farewell {
 	all := make([]farewell, n)
 	for i := range all {
-		all[i] = farewell{at(i), none}
+		all[i] = farewell{at(i), noSlot}
 	}
 	return all
 }
 
-// atOnce is what a server does that closes all its connections as it stops: AnyCable without its Pro version, SignalR,
-// most WebSocket libraries.
+// atOnce closes all connections when the server stops, as AnyCable without its Pro version, SignalR
+// and most WebSocket libraries do.
 func atOnce() strategy {
 	return strategy{"all at once", func(n int, _ *rand.Rand) []farewell {
 		return each(n, func(int) time.Duration { return 0 })
 	}}
 }
 
-// Phoenix's socket drainer, as it comes (phoenixframework/phoenix, lib/phoenix/socket.ex and pool_supervisor.ex): it tells
-// 10,000 in one go, sleeps for 2 s, tells the next 10,000; its supervisor kills it after 30 s, and with the endpoint all
-// that is left goes.
+// The defaults of Phoenix's socket drainer (phoenixframework/phoenix, lib/phoenix/socket.ex and
+// pool_supervisor.ex): it drains 10,000 clients at once, sleeps for 2 s and drains the next 10,000.
+// Its supervisor kills it after 30 s, when all that are left are closed with the endpoint.
 const (
 	phoenixBatch    = 10_000
 	phoenixInterval = 2 * time.Second
@@ -56,8 +56,9 @@ func batches(size int, interval, shutdown time.Duration) strategy {
 	}}
 }
 
-// AnyCable Pro's slow drain, as its documentation tells it (docs/configuration.md, "Slow drain mode"): the disconnects
-// are spread over slightly less than the shutdown timeout, 24.7 s in the example there, and are at most 500 ms apart.
+// AnyCable Pro's slow drain by its documentation (docs/configuration.md, "Slow drain mode"):
+// disconnects are spread over slightly less than the shutdown timeout, 24.7 s in the example there,
+// and are at most 500 ms apart.
 const (
 	anycablePeriod = 24700 * time.Millisecond
 	anycableGap    = 500 * time.Millisecond
@@ -71,11 +72,12 @@ func slowDrain(period, gap time.Duration) strategy {
 	}}
 }
 
-// NATS's lame duck mode, as it comes (nats-io/nats-server, lameDuckMode in server/server.go): it waits for 10 s, so that
-// servers told at the same time don't get each other's clients, and closes one client after the other in the rest of the
-// 2 min, with a sleep after each that is drawn from nothing to the even interval, at most 1 s, and at least half of it.
-// That is five eighths of the interval on average, so it is done before its time. The batches that it makes of more
-// clients than the time has nanoseconds are left out.
+// The defaults of NATS's lame duck mode (nats-io/nats-server, lameDuckMode in server/server.go): it
+// waits for 10 s, so that servers that drain at the same time don't get each other's clients, and
+// closes one client after the other in the rest of 2 min. After each it sleeps for a random part of
+// the even interval, which is at most 1 s, but at least half of it. That is five eighths on
+// average, so it ends early. The simulation leaves out the batches that it makes of more clients
+// than there are nanoseconds.
 const (
 	natsDuration = 2 * time.Minute
 	natsGrace    = 10 * time.Second
@@ -94,7 +96,7 @@ func lameDuck(duration, grace time.Duration) strategy {
 	}}
 }
 
-// lastcall is ours: the engine itself, under a rule and a budget that it fits into.
+// lastcall is lastcall's own engine under the given rule, with a budget that has room for it.
 func lastcall(r policy.Rule) strategy {
 	name := fmt.Sprintf("lastcall: over %s", short(r.Spread))
 	if r.Reconnect != (policy.Window{}) {
@@ -115,7 +117,7 @@ func lastcall(r policy.Rule) strategy {
 // usualEnd is the Timeout and the Mercy of a rule that leaves both zero.
 const usualEnd = 3*time.Second + 1*time.Second
 
-// budget returns one that has room for r.
+// budget returns a budget that has room for r.
 func budget(r policy.Rule) policy.Budget {
 	const reserve = 2 * time.Second // the most that a Budget reserves by default
 	return policy.Budget{Total: r.Spread + usualEnd + reserve}.WithDefaults()

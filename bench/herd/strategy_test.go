@@ -21,13 +21,13 @@ func moments(s strategy, n int) (at []time.Duration) {
 	return at
 }
 
-func TestPeersByHand(t *testing.T) {
+func TestOtherStrategies(t *testing.T) {
 	for _, s := range strategies() {
 		assert.Empty(t, plan(s, 0), s.name)
 	}
 	for _, s := range strategies()[:4] {
 		for _, f := range plan(s, 10) {
-			assert.Equal(t, none, f.slot, s.name)
+			assert.Equal(t, noSlot, f.slot, s.name)
 		}
 	}
 	assert.Equal(t, []time.Duration{0, 0, 0}, moments(atOnce(), 3))
@@ -35,7 +35,7 @@ func TestPeersByHand(t *testing.T) {
 	assert.Equal(t, []time.Duration{0, 0, 2 * sec, 2 * sec, 4 * sec}, moments(batches(2, 2*sec, 30*sec), 5))
 	assert.Equal(t, []time.Duration{0, 2 * sec, 3 * sec, 3 * sec, 3 * sec}, moments(batches(1, 2*sec, 3*sec), 5), "killed")
 
-	// What the documentation's log line says: 1,234 clients in 24.7 s.
+	// The log line in AnyCable's documentation has 1,234 clients in 24.7 s.
 	slow := moments(slowDrain(anycablePeriod, anycableGap), 1234)
 	assert.InDelta(t, 24.7, slow[1233].Seconds(), 0.03)
 	assert.InDelta(t, 24.7/2, slow[617].Seconds(), 0.03)
@@ -57,13 +57,13 @@ func TestLameDuck(t *testing.T) {
 	}
 }
 
-func TestLastcallIsTheEngine(t *testing.T) {
+func TestLastcallUsesThePlan(t *testing.T) {
 	const n = 5000
 	r := policy.Rule{Spread: 10 * sec, Reconnect: policy.Window{Min: 2 * sec, Max: 7 * sec}}
 	require.NoError(t, policy.Check(r, budget(r)))
 	got := plan(lastcall(r), n)
 
-	// The same from the engine, asked directly.
+	// A Plan that is used directly gives the same.
 	want := policy.NewPlan(budget(r).Total-budget(r).Reserve, rand.New(rand.NewPCG(1, 1)).Uint64()).
 		Begin(slices.Repeat([]policy.Subject{{Rule: &r, Kind: policy.Infinite}}, n))
 	for i, m := range want {
@@ -75,10 +75,10 @@ func TestLastcallIsTheEngine(t *testing.T) {
 	assert.InDelta(t, 10, slices.Max(at).Seconds(), 0.01)
 }
 
-// The measure at a tenth of its size, batches included: what counts is how many batches a replica has.
-func TestOurPeakIsATenthOfTheBatches(t *testing.T) {
+// A tenth of the command's clients in batches of a tenth, so that a replica has as many batches.
+func TestLastcallPeakIsATenthOfTheBatches(t *testing.T) {
 	f := fleet{replicas: 20, clients: 100_000, restart: 10 * sec, ignore: 0.05, balance: atRandom, seed: 1}
-	for _, c := range []crowd{allHasty, allPunctual} {
+	for _, c := range []population{allRetryAtOnce, allHonorSlots} {
 		batched := f.roll(batches(phoenixBatch/10, phoenixInterval, phoenixShutdown), c)
 		paced := f.roll(lastcall(policy.Rule{Spread: mean(batched.drains)}), c)
 		assert.InEpsilon(t, batched.took, paced.took, 0.005, c.name)

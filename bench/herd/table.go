@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// write puts a heading and a Markdown table of the scene's rows.
-func (s *scene) write(w io.Writer) {
+// write writes a heading and a Markdown table of the scenario's rows.
+func (s *scenario) write(w io.Writer) {
 	fmt.Fprintf(w, "### %s\n\n", s.heading())
 	fmt.Fprintln(w, "| strategy | most connects in 100 ms | ratio to Phoenix's | in one replica | out of service, median | 99 % | moved more than once | the roll took |")
 	fmt.Fprintln(w, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
 	for _, r := range s.rows {
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s | %s |\n",
 			r.strategy, thousands(r.peak), ratio(r.peak, s.rows[phoenix].peak), thousands(r.single),
-			seconds(r.median), seconds(r.tail), thousands(r.again), whole(r.took))
+			seconds(r.median), seconds(r.tail), thousands(r.again), minutes(r.took))
 	}
 	fmt.Fprintln(w)
 }
 
-// heading says who the clients are, and where they are sent if not anywhere.
-func (s *scene) heading() string {
+// heading returns a description of the clients and of the balancer, unless that is atRandom.
+func (s *scenario) heading() string {
 	if s.balance == leastLoaded {
-		return s.crowd.name + ", sent to the least loaded replica"
+		return s.population.name + ", sent to the least loaded replica"
 	}
-	return s.crowd.name
+	return s.population.name
 }
 
-// thousands writes n with a comma before each three digits.
+// thousands returns n with a comma before each three digits.
 func thousands(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -40,30 +40,31 @@ func thousands(n int) string {
 	return s
 }
 
-// ratio is part over whole in three digits.
+// ratio returns part over whole with three digits.
 func ratio(part, whole int) string { return fmt.Sprintf("%.3g", float64(part)/float64(max(whole, 1))) }
 
-// short is d in seconds, to a tenth where there is one.
+// short returns d in seconds, with a tenth if there is one.
 func short(d time.Duration) string {
 	return strconv.FormatFloat(d.Round(100*time.Millisecond).Seconds(), 'f', -1, 64) + " s"
 }
 
-// seconds is d to the hundredth of a second.
+// seconds returns d to the hundredth of a second.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
-// whole is d in minutes and seconds.
-func whole(d time.Duration) string {
+// minutes returns d in minutes and seconds.
+func minutes(d time.Duration) string {
 	s := int(d.Round(time.Second).Seconds())
 	return fmt.Sprintf("%d min %02d s", s/60, s%60)
 }
 
-// The lines between which the tables stand in a file of results. What is around them is written by hand.
+// The lines of a file of results between which the tables are. The text around them is written by
+// hand.
 const (
 	markBegin = "<!-- herd begins -->\n"
 	markEnd   = "<!-- herd ends -->\n"
 )
 
-// replace puts the tables into the file between its marks.
+// replace replaces what is between the marks of the file by the tables.
 func replace(file string, tables []byte) error {
 	old, err := os.ReadFile(file)
 	if err != nil {

@@ -21,7 +21,7 @@ func command(args ...string) (out, log string, err error) {
 	return o.String(), l.String(), err
 }
 
-func TestCommand(t *testing.T) {
+func TestRun(t *testing.T) {
 	results, picture := filepath.Join(t.TempDir(), "r.md"), filepath.Join(t.TempDir(), "p.svg")
 	require.NoError(t, os.WriteFile(results, []byte("before\n"+markBegin+"old\n"+markEnd+"after\n"), 0o644))
 	small := []string{"-replicas", "3", "-clients", "1000", "-results", results, "-plot", picture}
@@ -36,11 +36,11 @@ func TestCommand(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "before\n"+markBegin+out+markEnd+"after\n", string(first))
 
-	drawn, err := os.ReadFile(picture)
+	plotted, err := os.ReadFile(picture)
 	require.NoError(t, err)
-	assert.Contains(t, string(drawn), "Phoenix: 10,000 every 2 s")
-	assert.Contains(t, string(drawn), "lastcall: over 5 s, slots of 1 s to 30 s")
-	for d := xml.NewDecoder(bytes.NewReader(drawn)); ; {
+	assert.Contains(t, string(plotted), "Phoenix: 10,000 every 2 s")
+	assert.Contains(t, string(plotted), "lastcall: over 5 s, slots of 1 s to 30 s")
+	for d := xml.NewDecoder(bytes.NewReader(plotted)); ; {
 		if _, err := d.Token(); errors.Is(err, io.EOF) {
 			break
 		} else {
@@ -50,20 +50,20 @@ func TestCommand(t *testing.T) {
 
 	again, _, err := command(small...)
 	require.NoError(t, err)
-	assert.Equal(t, out, again, "equal flags give equal figures, whichever scene is done first")
+	assert.Equal(t, out, again, "equal flags give equal figures, whichever scenario is done first")
 	other, _, err := command(append(small, "-seed", "2")...)
 	require.NoError(t, err)
 	assert.NotEqual(t, out, other)
 }
 
-func TestCommandWithHardlyAnybody(t *testing.T) {
+func TestRunWithFewClients(t *testing.T) {
 	for _, clients := range []string{"0", "1"} {
 		_, _, err := command("-replicas", "2", "-clients", clients, "-restart", "0s", "-plot", filepath.Join(t.TempDir(), "p.svg"))
 		assert.NoError(t, err)
 	}
 }
 
-func TestCommandSaysWhatIsWrong(t *testing.T) {
+func TestRunRefuses(t *testing.T) {
 	unmarked := filepath.Join(t.TempDir(), "r.md")
 	require.NoError(t, os.WriteFile(unmarked, []byte("no marks\n"), 0o644))
 	for _, tt := range []struct{ args, want string }{
@@ -89,14 +89,14 @@ func TestCommandSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	s := scene{fleet: fleet{balance: leastLoaded}, crowd: crowd{name: "Those who come"}, rows: []row{
+	s := scenario{fleet: fleet{balance: leastLoaded}, population: population{name: "Some clients"}, rows: []row{
 		{figures: figures{strategy: "one", peak: 25_000, single: 999, median: 10 * ms, tail: 12345 * ms, again: 1_234_567, took: 61499 * ms}},
 		{figures: figures{strategy: "Phoenix", peak: 10_000, took: 3599500 * ms}},
 		{figures: figures{strategy: "three", peak: 833}},
 	}}
 	var b bytes.Buffer
 	s.write(&b)
-	assert.Equal(t, `### Those who come, sent to the least loaded replica
+	assert.Equal(t, `### Some clients, sent to the least loaded replica
 
 | strategy | most connects in 100 ms | ratio to Phoenix's | in one replica | out of service, median | 99 % | moved more than once | the roll took |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
