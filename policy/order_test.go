@@ -50,16 +50,16 @@ func TestOrder(t *testing.T) {
 			all[i].Age, all[i].Idle = time.Duration(random.IntN(300))*sec, time.Duration(random.IntN(300))*ms
 		}
 		moments := policy.NewPlan(20*sec, 1).Begin(all)
-		told := byFarewell(moments)
+		sorted := byFarewell(moments)
 		for k := 1; k < n; k++ {
-			before, after := tt.key(all[told[k-1]]), tt.key(all[told[k]])
+			before, after := tt.key(all[sorted[k-1]]), tt.key(all[sorted[k]])
 			require.LessOrEqual(t, before, after, "%v: %d", tt.order, k)
 			if before == after {
-				require.Less(t, told[k-1], told[k], "%v: equal streams keep the order of all", tt.order)
+				require.Less(t, sorted[k-1], sorted[k], "%v: equal streams keep the order of all", tt.order)
 			}
 		}
 		at := farewells(moments)
-		assert.LessOrEqual(t, worst(at, 100*ms), 21, "%v is on pace", tt.order)
+		assert.LessOrEqual(t, worst(at, 100*ms), 21, "%v is evenly spread", tt.order)
 		assert.LessOrEqual(t, peak(retries(moments), policy.Window{Min: 1 * sec, Max: 5 * sec}, 20), 1.2)
 	}
 }
@@ -79,9 +79,9 @@ func TestPriority(t *testing.T) {
 			all = append(all, policy.Subject{Rule: &r, Kind: policy.Infinite})
 		}
 	}
-	told := map[policy.Rule][]time.Duration{}
+	byRule := map[policy.Rule][]time.Duration{}
 	for i, m := range policy.NewPlan(20*sec, 1).Begin(all) {
-		told[*all[i].Rule] = append(told[*all[i].Rule], m.Farewell)
+		byRule[*all[i].Rule] = append(byRule[*all[i].Rule], m.Farewell)
 		if *all[i].Rule == payments {
 			require.Equal(t, 2*sec, m.Cancel-m.Farewell)
 			require.Equal(t, 1*sec, m.Cut-m.Cancel)
@@ -98,7 +98,7 @@ func TestPriority(t *testing.T) {
 		"payments, last":                    {payments, 6 * sec, 9 * sec},
 		"tunnels, who want nothing of it":   {tunnels, 20*sec - 3, 20 * sec},
 	} {
-		at := told[tt.rule]
+		at := byRule[tt.rule]
 		slices.Sort(at)
 		assert.GreaterOrEqual(t, at[0], tt.from, name)
 		assert.LessOrEqual(t, at[len(at)-1], tt.to, name)

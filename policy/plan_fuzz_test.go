@@ -124,7 +124,7 @@ func checkSpecifiedTimes(t *testing.T, m policy.Moments, s policy.Subject, work,
 	case r.Grace == policy.ToTheEnd && r.Spread <= 0:
 		require.Equal(t, work, m.Cut, "to the end")
 	case r.Grace == policy.ToTheEnd:
-		require.LessOrEqual(t, work-m.Cut, r.Spread, "to the end, but for the pace")
+		require.LessOrEqual(t, work-m.Cut, r.Spread, "to the end, but for the spread")
 	case r.Kind == policy.Finite && r.Grace > 0:
 		require.Equal(t, r.Grace, m.Cancel, "grace")
 	case r.Kind == policy.Finite:

@@ -25,7 +25,7 @@ func TestBeginMoments(t *testing.T) {
 	}{
 		"finite":           {work, policy.Finite, policy.Rule{}, policy.Moments{0, 19 * sec, 20 * sec, 0}},
 		"auto is finite":   {work, policy.Auto, policy.Rule{}, policy.Moments{0, 19 * sec, 20 * sec, 0}},
-		"finite, graced":   {work, policy.Finite, policy.Rule{Grace: 5 * sec, Mercy: 2 * sec}, policy.Moments{0, 5 * sec, 7 * sec, 0}},
+		"finite, grace":    {work, policy.Finite, policy.Rule{Grace: 5 * sec, Mercy: 2 * sec}, policy.Moments{0, 5 * sec, 7 * sec, 0}},
 		"finite, mercy":    {work, policy.Finite, policy.Rule{Mercy: 5 * sec}, policy.Moments{0, 15 * sec, 20 * sec, 0}},
 		"finite, no mercy": {work, policy.Finite, policy.Rule{Mercy: policy.AtOnce}, policy.Moments{0, 20*sec - 1, 20 * sec, 0}},
 		"finite ignores a stream's": {work, policy.Finite, policy.Rule{Grace: 19 * sec, Spread: 19 * sec, Timeout: 19 * sec},
@@ -35,7 +35,7 @@ func TestBeginMoments(t *testing.T) {
 		"finite, mercy over all":       {2 * sec, policy.Finite, policy.Rule{Mercy: 5 * sec}, policy.Moments{0, 1500 * ms, 2 * sec, 0}},
 		"finite, scaled down":          {2 * sec, policy.Finite, policy.Rule{Grace: 3 * sec, Mercy: 1 * sec}, policy.Moments{0, 1500 * ms, 2 * sec, 0}},
 		"stream":                       {work, policy.Infinite, policy.Rule{}, policy.Moments{0, 3 * sec, 4 * sec, 0}},
-		"stream, graced":               {work, policy.Infinite, policy.Rule{Grace: 5 * sec, Timeout: 2 * sec, Mercy: 3 * sec}, policy.Moments{5 * sec, 7 * sec, 10 * sec, 0}},
+		"stream, grace":                {work, policy.Infinite, policy.Rule{Grace: 5 * sec, Timeout: 2 * sec, Mercy: 3 * sec}, policy.Moments{5 * sec, 7 * sec, 10 * sec, 0}},
 		"stream, at once":              {work, policy.Infinite, policy.Rule{Timeout: policy.AtOnce, Mercy: policy.AtOnce}, policy.Moments{0, 1, 2, 0}},
 		"stream, finite rule":          {work, policy.Infinite, policy.Rule{Kind: policy.Finite, Timeout: 2 * sec}, policy.Moments{0, 2 * sec, 3 * sec, 0}},
 		"stream, defaults yield":       {work, policy.Infinite, policy.Rule{Grace: 18 * sec}, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
@@ -182,11 +182,11 @@ func TestPlanSlotsAreFlat(t *testing.T) {
 				kinds[all[i].Kind] = append(kinds[all[i].Kind], m.Retry)
 			}
 		}
-		told := kinds[policy.Infinite]
-		for at := sec; len(told) < 10_000; at += ms {
-			told = append(told, p.Late(policy.Subject{Rule: &r, Kind: policy.Infinite}, at).Retry)
+		slots := kinds[policy.Infinite]
+		for at := sec; len(slots) < 10_000; at += ms {
+			slots = append(slots, p.Late(policy.Subject{Rule: &r, Kind: policy.Infinite}, at).Retry)
 		}
-		require.LessOrEqual(t, peak(told, window, 100), 1.2, "streams, seed %d", seed)
+		require.LessOrEqual(t, peak(slots, window, 100), 1.2, "streams, seed %d", seed)
 		require.LessOrEqual(t, peak(kinds[policy.Finite], window, 100), 1.2, "finite, seed %d", seed)
 	}
 }
@@ -230,7 +230,7 @@ func TestLate(t *testing.T) {
 		"stream, before all":      {policy.Infinite, policy.Rule{}, -sec, policy.Moments{0, 3 * sec, 4 * sec, 0}},
 		"finite":                  {policy.Finite, policy.Rule{}, 5 * sec, policy.Moments{5 * sec, 19 * sec, 20 * sec, 0}},
 		"auto":                    {policy.Auto, policy.Rule{}, 5 * sec, policy.Moments{5 * sec, 19 * sec, 20 * sec, 0}},
-		"finite, graced":          {policy.Finite, policy.Rule{Grace: 9 * sec}, 5 * sec, policy.Moments{5 * sec, 9 * sec, 10 * sec, 0}},
+		"finite, grace":           {policy.Finite, policy.Rule{Grace: 9 * sec}, 5 * sec, policy.Moments{5 * sec, 9 * sec, 10 * sec, 0}},
 		"finite, after its grace": {policy.Finite, policy.Rule{Grace: 9 * sec}, 12 * sec, policy.Moments{12 * sec, 12 * sec, 13 * sec, 0}},
 		"finite, little left":     {policy.Finite, policy.Rule{}, 19500 * ms, policy.Moments{19500 * ms, 19500 * ms, 20 * sec, 0}},
 		"finite, after the end":   {policy.Finite, policy.Rule{}, math.MaxInt64, policy.Moments{work, work, work, 0}},
