@@ -26,7 +26,7 @@ type line struct {
 // judge compares the figures with their bounds.
 func (f *figures) judge() []line {
 	r := f.report
-	all := r.Completed + r.Told + r.Unanswered + r.Cancelled + r.Cut + r.Refused
+	all := r.Completed + r.Told + r.Unanswered + r.Canceled + r.Cut + r.Refused
 	lines := []line{
 		count("accounted for", all, f.streams),
 		f.outcome("told, by the report", r.Told, f.streams-f.stuck),
