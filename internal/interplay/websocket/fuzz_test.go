@@ -1,0 +1,166 @@
+package websocket
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	gobwas "github.com/gobwas/ws"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/ws"
+)
+
+// A tape is a net.Conn that keeps what is written, and reads what it was given, and then EOF.
+type tape struct {
+	in  bytes.Reader
+	out bytes.Buffer
+}
+
+func (t *tape) Read(p []byte) (int, error)     { return t.in.Read(p) }
+func (t *tape) Write(p []byte) (int, error)    { return t.out.Write(p) }
+func (*tape) Close() error                     { return nil }
+func (*tape) LocalAddr() net.Addr              { return &net.TCPAddr{} }
+func (*tape) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+func (*tape) SetDeadline(time.Time) error      { return nil }
+func (*tape) SetReadDeadline(time.Time) error  { return nil }
+func (*tape) SetWriteDeadline(time.Time) error { return nil }
+
+// A reading is what gobwas makes of bytes.
+type reading struct {
+	boundary bool // they end where a frame ends
+	followed bool // and are frames as far as they go
+	within   bool // they end inside a fragmented message
+	closed   bool // a whole Close is among them, and nothing was read after it
+}
+
+// gobwasReads reads frames of the peer of side. It stops at the first that can't be.
+func gobwasReads(b []byte, side gobwas.State) reading {
+	got := reading{boundary: true, followed: true}
+	r := bytes.NewReader(b)
+	for r.Len() > 0 && !got.closed {
+		got.boundary = false
+		before := r.Len()
+		h, err := gobwas.ReadHeader(r)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return got
+		}
+		// Extensions may use the reserved bits of data frames, and the order of fragments is the handler's to answer for.
+		state := side
+		if !h.OpCode.IsControl() {
+			state = state.Set(gobwas.StateExtended)
+		}
+		if h.OpCode == gobwas.OpContinuation {
+			state = state.Set(gobwas.StateFragmented)
+		}
+		if side.ClientSide() { // we don't judge what the handler sends beyond what keeps us from reading it
+			state = state.Set(gobwas.StateExtended)
+		}
+		// What gobwas forgives: a control frame's length in more bytes than it takes (RFC 6455, section 5.2).
+		shortest := 2
+		if h.Masked {
+			shortest += len(h.Mask)
+		}
+		long := h.OpCode.IsControl() && before-r.Len() > shortest
+		if err != nil || long || gobwas.CheckHeader(h, state) != nil {
+			got.followed = false
+			return got
+		}
+		if int64(r.Len()) < h.Length {
+			return got
+		}
+		_, _ = r.Seek(h.Length, io.SeekCurrent)
+		got.boundary = true
+		got.closed = h.OpCode == gobwas.OpClose
+		if !h.OpCode.IsControl() {
+			got.within = !h.Fin
+		}
+	}
+	return got
+}
+
+// FuzzAgainstGobwas has gobwas/ws read any bytes, cut anywhere, that a handler writes through a Conn and a peer sends it: a
+// farewell is said where gobwas says that a frame ends, the peer has answered when gobwas has read a Close.
+func FuzzAgainstGobwas(f *testing.F) {
+	for _, seed := range []string{
+		"", "\x81", "\x81\x02hi", "\x81\x02h", "\x81\x02hi\x01\x01a", "\x01\x01a\x89\x00\x80\x00", "\x88\x00", "\x88\x02\x03\xe8",
+		"\x88\x00\x81\x00", "\x82\x7e\x00\x02hi", "\x82\x7f\x00\x00\x00\x00\x00\x00\x00\x02hi", "\x82\x7f\x80\x00\x00\x00\x00\x00\x00\x02hi",
+		"\xc1\x01a", "\xc8\x00", "\x83\x00", "\x8b\x00", "\x08\x00", "\x89\x7e\x00\x7e", "\x81\x82keyshi", "\x81\x82keyshi\x88\x80keys",
+		"\x88\x80keys", "\x89\xfe\x00\x7ekeys", "\x88\x80key", "\x88\x0070", "\x89~\x000", "\xb9\x80keys", "\x81\xfe\x00\x01keysx\x88\x82keysab",
+	} {
+		f.Add([]byte(seed), uint8(1), true)
+		f.Add([]byte(seed), uint8(100), false)
+	}
+	f.Fuzz(func(t *testing.T, stream []byte, piece uint8, message bool) {
+		farewell := ws.Farewell{Code: 4321, Reason: "now"}
+		if message {
+			farewell.Message, farewell.Binary = "last", piece%2 == 0
+		}
+		cut := func(use func(p []byte)) {
+			for rest := stream; len(rest) > 0; {
+				n := min(len(rest), 1+int(piece))
+				use(rest[:n])
+				rest = rest[n:]
+			}
+		}
+
+		t.Run("outgoing", func(t *testing.T) {
+			inner := &tape{}
+			c := ws.New(inner, ws.Options{Switched: true})
+			cut(func(p []byte) {
+				n, err := c.Write(p)
+				require.NoError(t, err)
+				require.Equal(t, len(p), n)
+			})
+			require.Equal(t, string(stream), inner.out.String(), "what is written is what goes out")
+			theirs := gobwasReads(stream, gobwas.StateClientSide)
+			ours := c.State()
+			assert.Equal(t, theirs.closed, ours.Sent)
+			if !theirs.closed { // after its own Close it may send what it likes
+				assert.Equal(t, theirs.followed, ours.Following)
+			}
+
+			c.Farewell(farewell)
+			may := theirs.boundary && theirs.followed && !theirs.closed
+			require.Equal(t, may && (!message || !theirs.within), c.State().Said)
+			c.Insist()
+			require.Equal(t, may, c.State().Said)
+			if !may {
+				require.Equal(t, string(stream), inner.out.String())
+				return
+			}
+			words := bytes.NewReader(inner.out.Bytes()[len(stream):])
+			if message && !theirs.within {
+				last, err := gobwas.ReadFrame(words)
+				require.NoError(t, err)
+				assert.Equal(t, "last", string(last.Payload))
+				assert.Equal(t, farewell.Binary, last.Header.OpCode == gobwas.OpBinary)
+				assert.Equal(t, !farewell.Binary, last.Header.OpCode == gobwas.OpText)
+			}
+			end, err := gobwas.ReadFrame(words)
+			require.NoError(t, err)
+			assert.Zero(t, words.Len())
+			assert.Equal(t, gobwas.NewCloseFrame(gobwas.NewCloseFrameBody(4321, "now")), end)
+		})
+		t.Run("incoming", func(t *testing.T) {
+			inner := &tape{}
+			c := ws.New(inner, ws.Options{Switched: true})
+			var got []byte
+			buf := make([]byte, 1+int(piece))
+			cut(func(p []byte) {
+				inner.in.Reset(p)
+				for inner.in.Len() > 0 {
+					n, err := c.Read(buf)
+					require.NoError(t, err)
+					got = append(got, buf[:n]...)
+				}
+			})
+			require.Equal(t, string(stream), string(got), "what is read is what came")
+			assert.Equal(t, gobwasReads(stream, gobwas.StateServerSide).closed, c.State().Answered)
+		})
+	})
+}

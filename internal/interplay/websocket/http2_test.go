@@ -1,0 +1,170 @@
+package websocket
+
+import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	gobwas "github.com/gobwas/ws"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
+
+	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
+)
+
+// extended is what lets net/http take a WebSocket over HTTP/2 (RFC 8441). Both it and x/net read it once, as the process
+// starts.
+const extended = "http2xconnect=1"
+
+// TestOverHTTP2 drains WebSockets over HTTP/2, in a process that allows them, in front of the strict client. No library
+// here upgrades one; gobwas reads and writes frames wherever they go.
+func TestOverHTTP2(t *testing.T) {
+	if !strings.Contains(os.Getenv("GODEBUG"), extended) {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestOverHTTP2$", "-test.v")
+		cmd.Env = append(os.Environ(), "GODEBUG="+extended)
+		said, err := cmd.CombinedOutput()
+		assert.NoError(t, err, "%s", said)
+		assert.Contains(t, string(said), "--- PASS: TestOverHTTP2/")
+		return
+	}
+	reads := func(_ *http.Request, c *gobwasConn) { c.read() }
+	rule := policy.Rule{Farewell: policy.Farewell{Code: 4001, Reason: "bye", Message: "last"}}
+	short := rule
+	short.Timeout, short.Mercy = 200*time.Millisecond, 10*time.Second
+	told := func(r middleware.Report) uint64 { return r.Told }
+	goodbye := make(chan struct{})
+	for name, test := range map[string]struct {
+		rule  policy.Rule
+		play  func(*http.Request, *gobwasConn)
+		want  string // the last message; empty: there is none
+		ended func(middleware.Report) uint64
+		after <-chan struct{} // the drain begins; nil: at once
+	}{
+		"idle": {rule, reads, "last", told, nil},
+		"writing": {rule, func(_ *http.Request, c *gobwasConn) {
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for part := []byte("0123456789"); c.fragments(part, func() bool { return true }) == nil; {
+				}
+			}()
+			c.read() // the Close that gobwas sends in answer ends the writing
+			<-done
+		}, "last", told, nil},
+		"in the middle of a message that never ends": {short, func(_ *http.Request, c *gobwasConn) {
+			assert.NoError(t, c.fragments([]byte("torn"), func() bool { c.read(); return false }))
+		}, "", told, nil},
+		"its handler leaves": {rule, func(r *http.Request, c *gobwasConn) {
+			<-stream.Draining(r.Context())
+			assert.NoError(t, c.frame(gobwas.NewCloseFrame(nil)), "swallowed")
+			c.close()
+		}, "last", told, nil},
+		"its handler says goodbye first": {short, func(r *http.Request, c *gobwasConn) {
+			assert.NoError(t, c.frame(gobwas.NewCloseFrame(gobwas.NewCloseFrameBody(4001, "bye"))))
+			close(goodbye)
+			c.read()
+		}, "", func(r middleware.Report) uint64 { return r.Completed }, goodbye},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &middleware.Drainer{Policy: test.rule}
+			p := overHTTP2(t, d, test.play)
+			hello, err := readFrame(p.br)
+			require.NoError(t, err)
+			assert.Equal(t, "hello", string(hello.payload))
+
+			if test.after != nil {
+				<-test.after
+			}
+			d.Start()
+			e, err := p.listen(func(message) error { return nil })
+			assert.NoError(t, err)
+			assert.Equal(t, 4001, e.code)
+			assert.Equal(t, "bye", e.reason)
+			assert.Equal(t, test.want, e.last.data)
+			report := drained(t, d)
+			assert.Equal(t, stream.Tally{WebSocket: 1}, report.Found)
+			assert.EqualValues(t, 1, test.ended(report), "%+v", report)
+		})
+	}
+	t.Run("whose client doesn't answer", func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 100 * time.Millisecond}}
+		p := overHTTP2(t, d, func(r *http.Request, _ *gobwasConn) { <-r.Context().Done() })
+		d.Start()
+		rest, err := io.ReadAll(p.br)
+		assert.NoError(t, err, "a clean end")
+		assert.Contains(t, string(rest), "service restart")
+		assert.EqualValues(t, 1, drained(t, d).Unanswered)
+	})
+	t.Run("that is tagged finite, and broken off when its grace is over", func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Kind: policy.Finite, Grace: 100 * time.Millisecond}}
+		p := overHTTP2(t, d, func(r *http.Request, _ *gobwasConn) { <-r.Context().Done() })
+		d.Start()
+		rest, err := io.ReadAll(p.br)
+		assert.Error(t, err, "reset: nobody takes it for a clean end")
+		assert.Equal(t, "\x81\x05hello", string(rest), "nothing is ever written into it")
+		report := drained(t, d)
+		assert.Equal(t, stream.Tally{Finite: 1}, report.Found)
+		assert.EqualValues(t, 1, report.Cut)
+	})
+}
+
+// overHTTP2 has play serve one WebSocket over HTTP/2, after a hello, and gives its client.
+func overHTTP2(t *testing.T, d *middleware.Drainer, play func(*http.Request, *gobwasConn)) *peer {
+	s := httptest.NewUnstartedServer(middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, "CONNECT HTTP/2.0 websocket", r.Method+" "+r.Proto+" "+r.Header.Get(":protocol"))
+		_, _, err := http.NewResponseController(w).Hijack()
+		assert.ErrorIs(t, err, http.ErrNotSupported)
+		w.WriteHeader(http.StatusOK) // RFC 8441, section 5: no 101
+		c := &gobwasConn{Conn: bodies{reader: r.Body, writer: w, flush: http.NewResponseController(w).Flush}}
+		assert.NoError(t, c.write([]byte("hello")))
+		play(r, c)
+	})))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+
+	body, frames := io.Pipe()
+	r, err := http.NewRequest(http.MethodConnect, s.URL, body)
+	require.NoError(t, err)
+	r.Header.Set(":protocol", "websocket")
+	r.Header.Set("Sec-WebSocket-Version", "13")
+	client := &http2.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	t.Cleanup(client.CloseIdleConnections)
+	res, err := client.RoundTrip(r)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, res.Body.Close()) })
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	c := bodies{reader: res.Body, writer: frames, flush: func() error { return nil }}
+	t.Cleanup(func() { assert.NoError(t, frames.Close()) })
+	return &peer{Conn: c, br: bufio.NewReader(c)}
+}
+
+// bodies are a request's and a response's, as a connection.
+type bodies struct {
+	net.Conn // none
+	reader   io.ReadCloser
+	writer   io.Writer
+	flush    func() error
+}
+
+func (b bodies) Read(p []byte) (int, error) { return b.reader.Read(p) }
+func (b bodies) Close() error               { return b.reader.Close() }
+
+func (b bodies) Write(p []byte) (int, error) {
+	n, err := b.writer.Write(p)
+	if err != nil {
+		return n, err
+	}
+	return n, b.flush()
+}
