@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	coder "github.com/coder/websocket"
-	gobwas "github.com/gobwas/ws"
 	gorilla "github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
 	"github.com/lastcall-go/lastcall/bench/pair"
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
+	"github.com/lastcall-go/lastcall/internal/interplay/websocket/echo"
 	"github.com/lastcall-go/lastcall/middleware"
 )
 
@@ -24,73 +23,31 @@ var sizes = []struct {
 	bytes int
 }{{"64B", 64}, {"4KiB", 4 << 10}, {"64KiB", 64 << 10}, {"1MiB", 1 << 20}}
 
-func coderEcho(w http.ResponseWriter, r *http.Request) {
-	c, err := coder.Accept(w, r, nil)
-	if err != nil {
-		return
-	}
-	defer c.CloseNow()
-	c.SetReadLimit(-1)
-	for {
-		kind, p, err := c.Read(context.Background())
-		if err != nil || c.Write(context.Background(), kind, p) != nil {
-			return
-		}
-	}
-}
-
-func gobwasEcho(w http.ResponseWriter, r *http.Request) {
-	c, _, _, err := gobwas.UpgradeHTTP(r, w)
-	if err != nil {
-		return
-	}
-	defer c.Close()
-	for {
-		f, err := gobwas.ReadFrame(c)
-		if err != nil || f.Header.OpCode == gobwas.OpClose {
-			return
-		}
-		f = gobwas.UnmaskFrameInPlace(f)
-		if gobwas.WriteFrame(c, gobwas.NewFrame(f.Header.OpCode, true, f.Payload)) != nil {
-			return
-		}
-	}
-}
-
-func gorillaEcho(w http.ResponseWriter, r *http.Request) {
-	c, err := new(gorilla.Upgrader).Upgrade(w, r, nil)
-	if err != nil {
-		return
-	}
-	defer c.Close()
-	for {
-		kind, p, err := c.ReadMessage()
-		if err != nil || c.WriteMessage(kind, p) != nil {
-			return
-		}
-	}
-}
-
 var echoes = []struct {
-	name string
-	echo http.HandlerFunc
-}{{"gorilla", gorillaEcho}, {"coder", coderEcho}, {"gobwas", gobwasEcho}}
+	name    string
+	handler http.HandlerFunc
+}{
+	{"gorilla", echo.Gorilla(new(gorilla.Upgrader))},
+	{"coder", echo.Coder(nil)},
+	{"gobwas", echo.Gobwas},
+}
 
-// BenchmarkEcho compares echoes under lastcall with bare ones over loopback, as package bench does. An iteration is a sitting:
+// BenchmarkEcho compares echoes under lastcall with bare ones over loopback, as package bench does:
 //
-//	go test -run '^$' -bench Echo -benchtime 50x
+//	go test -run '^$' -bench Echo -benchtime 50x ./websocket
 func BenchmarkEcho(b *testing.B) {
-	const turn = 20 * time.Millisecond // long against the wait of a frame's beginning (ws.Conn.Write)
+	// Long in comparison with how long the start of a frame may wait for its rest.
+	const turn = 20 * time.Millisecond
 	for _, e := range echoes {
 		for _, size := range sizes {
 			b.Run(e.name+"/"+size.name, func(b *testing.B) {
-				pair.Compare(b, turn, 2*size.bytes, echoing(e.echo, size.bytes), echoing(middleware.Graceful(new(middleware.Drainer))(e.echo), size.bytes))
+				pair.Compare(b, turn, 2*size.bytes, echoing(e.handler, size.bytes), echoing(middleware.Graceful(new(middleware.Drainer))(e.handler), size.bytes))
 			})
 		}
 	}
 }
 
-// echoing is some peers of one echo server, which send a message, wait for its echo, and again.
+// echoing has some peers of one server send a message, wait for its echo, and repeat that.
 func echoing(h http.Handler, size int) pair.Variant {
 	return func(tb testing.TB) func(int) {
 		server := httptest.NewServer(h)
@@ -116,7 +73,8 @@ func echoing(h http.Handler, size int) pair.Variant {
 	}
 }
 
-// echo has the message echoed n times. It panics where it can't, since there is nothing to measure any more.
+// echo sends a message n times, and waits for the echo each time. It panics if a connection fails,
+// since nothing is left to measure.
 func (p *peer) echo(n int, message []byte) {
 	buf := make([]byte, 64<<10)
 	for range n {
@@ -133,21 +91,21 @@ func (p *peer) echo(n int, message []byte) {
 	}
 }
 
-// BenchmarkIdle is what a connection costs on which nothing happens, over what the same one costs bare.
+// BenchmarkIdle measures what an idle connection costs under lastcall, beyond what it costs bare.
 func BenchmarkIdle(b *testing.B) {
 	for _, e := range echoes {
 		b.Run(e.name, func(b *testing.B) {
-			crowd := number(b, "LASTCALL_CROWD", 2000)
+			count := harness.Int(b, "LASTCALL_CROWD", 2000)
 			var heap, stack, goroutines float64
 			for b.Loop() {
-				bare := idling(b, e.echo, crowd)
-				wrapped := idling(b, middleware.Graceful(new(middleware.Drainer))(e.echo), crowd)
+				bare := idling(b, e.handler, count)
+				wrapped := idling(b, middleware.Graceful(new(middleware.Drainer))(e.handler), count)
 				heap += wrapped.heap - bare.heap
 				stack += wrapped.stack - bare.stack
 				goroutines += wrapped.goroutines - bare.goroutines
 			}
-			each := float64(b.N * crowd)
-			b.ReportMetric(0, "ns/op") // opening them isn't what is measured
+			each := float64(b.N * count)
+			b.ReportMetric(0, "ns/op") // opening the connections is not measured
 			b.ReportMetric(heap/each, "heap-B/conn")
 			b.ReportMetric(stack/each, "stack-B/conn")
 			b.ReportMetric(goroutines/each, "goroutines/conn")
@@ -159,19 +117,19 @@ type footprint struct{ heap, stack, goroutines float64 }
 
 func measure() footprint {
 	runtime.GC()
-	runtime.GC() // the first leaves what pools have held
+	runtime.GC() // the first keeps what pools have held
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return footprint{float64(m.HeapAlloc), float64(m.StackInuse), float64(runtime.NumGoroutine())}
 }
 
-// idling is what the process holds for a crowd of connections, each after one echo.
-func idling(b *testing.B, h http.Handler, crowd int) footprint {
+// idling returns what the process holds for that many connections, each after one echo.
+func idling(b *testing.B, h http.Handler, count int) footprint {
 	s := httptest.NewServer(h)
 	defer s.Close()
 	message := clientFrame(true, opText, []byte("hello"))
 	var peers []*peer
-	arrive := func() {
+	connect := func() {
 		p := dial(b, s.Listener.Addr().String(), false)
 		peers = append(peers, p)
 		require.NoError(b, p.send(message))
@@ -184,10 +142,10 @@ func idling(b *testing.B, h http.Handler, crowd int) footprint {
 			_ = p.Close()
 		}
 	}()
-	arrive() // what the first one makes for all is no part of it
+	connect() // what is made once, for the first connection, does not count
 	before := measure()
-	for range crowd {
-		arrive()
+	for range count {
+		connect()
 	}
 	after := measure()
 	return footprint{after.heap - before.heap, after.stack - before.stack, after.goroutines - before.goroutines}

@@ -14,61 +14,57 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
+	"github.com/lastcall-go/lastcall/internal/interplay/websocket/node"
 )
 
 //go:embed clients.html
 var page []byte
 
-// chromiums are WebSockets of a page in Chromium: $LASTCALL_BROWSER, or else the chromium on the PATH. Where there is none
-// the test is skipped, unless the variable is set.
-func chromiums(t *testing.T) clientele {
-	browser := os.Getenv("LASTCALL_BROWSER")
-	if browser == "" {
-		var err error
-		if browser, err = exec.LookPath("chromium"); err != nil {
-			t.Skip("no chromium on the PATH: install it, or say where it is in LASTCALL_BROWSER")
-		}
-	}
-	return func(t *testing.T, urls []string, use func(verdict)) {
-		closings := make(chan verdict, len(urls))
+// chromiumClients returns WebSockets of one page in Chromium.
+func chromiumClients(t *testing.T) clients {
+	chromium := harness.Chromium(t)
+	return func(t *testing.T, urls []string, use func(node.Result)) {
+		results := make(chan node.Result, len(urls))
 		mux := http.NewServeMux()
 		mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(page) })
 		mux.HandleFunc("GET /urls", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(urls) })
-		mux.HandleFunc("POST /closing", func(_ http.ResponseWriter, r *http.Request) {
-			var c verdict
-			if assert.NoError(t, json.NewDecoder(r.Body).Decode(&c)) {
-				closings <- c
+		mux.HandleFunc("POST /result", func(_ http.ResponseWriter, r *http.Request) {
+			var result node.Result
+			if assert.NoError(t, json.NewDecoder(r.Body).Decode(&result)) {
+				results <- result
 			}
 		})
 		s := httptest.NewServer(mux)
 		t.Cleanup(s.Close)
-		run(t, browser, s.URL)
-		limit := time.NewTimer(patience)
+		open(t, chromium, s.URL)
+		limit := time.NewTimer(harness.Timeout)
 		defer limit.Stop()
 		for range urls {
 			select {
-			case c := <-closings:
-				use(c)
+			case r := <-results:
+				use(r)
 			case <-limit.C:
-				t.Error("the page doesn't tell of all its connections")
+				t.Error("the page does not report the end of all its connections")
 				return
 			}
 		}
 	}
 }
 
-// run runs Chromium on a page, with a profile of its own, for as long as the test lasts.
-func run(t *testing.T, browser, url string) {
+// open opens a page in a Chromium with a profile of its own, which runs until the test ends.
+func open(t *testing.T, chromium, url string) {
 	profile, err := os.MkdirTemp("", "chromium")
 	require.NoError(t, err)
-	cmd := exec.Command(browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+	cmd := exec.Command(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-breakpad",
-		"--ignore-certificate-errors", // theirs are their own
+		"--ignore-certificate-errors", // the certificates are self-signed
 		"--user-data-dir="+filepath.Join(profile, "profile"), url)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // and all that it started
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // with all processes that it started
 		_ = cmd.Wait()
 		_ = os.RemoveAll(profile)
 	})

@@ -11,25 +11,18 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
+	"github.com/lastcall-go/lastcall/internal/interplay/websocket/node"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A verdict is what a client that nobody here wrote makes of the end of a row's connection.
-type verdict struct {
-	Row   int    `json:"row"`
-	Last  string `json:"last"` // the last message, or its beginning
-	Close *struct {
-		Code     int    `json:"code"`
-		Reason   string `json:"reason"`
-		WasClean bool   `json:"wasClean"`
-	} `json:"close"`
-}
+// A clients function connects a client to each URL, all at once, and calls use with each
+// connection's end as it comes. The part of a URL after # is the start of a message: when such a
+// message comes, the client closes that connection itself, with code 1000 and reason "mine".
+type clients func(t *testing.T, urls []string, use func(node.Result))
 
-// A clientele connects to all URLs at once, and gives what it makes of each one's end to use, as that comes. What comes
-// after a # in a URL is how the message begins on which the client closes the connection by itself, with 1000 and "mine".
-type clientele func(t *testing.T, urls []string, use func(verdict))
-
-// What rows are told, and what their clients make of that. Those with a message have the client's own Close cross ours.
+// farewells are what rules say, and the close events that clients have to see. With a message, the
+// client's own Close crosses the farewell's.
 var farewells = []struct {
 	policy.Farewell
 	code   int
@@ -45,102 +38,102 @@ var farewells = []struct {
 	{policy.Farewell{Code: 4999, Reason: strings.Repeat("r", 123), Message: `{"retry":{retry}}`}, 4999, `^r{123}$`},
 }
 
-// TestRealClients drains every cell of the table in front of clients that nobody here wrote, with the farewells that a rule
-// may have: each sees the end for a clean one, with the rule's code and reason. What is against the protocol they would call
-// 1006 or 1002.
-func TestRealClients(t *testing.T) {
-	inFrontOfEach(t, func(t *testing.T, clients clientele, secure bool) {
+// TestClients drains every cell in front of clients that are not ours, with all sorts of farewells.
+// Each client has to see a clean end with the rule's code and reason. They would report 1006 or
+// 1002 for whatever is against the protocol.
+func TestClients(t *testing.T) {
+	forEachClient(t, func(t *testing.T, connect clients, secure bool) {
 		var rounds []*round
-		var wanted []int // by row, of farewells
+		var wanted []int // by row, the index of its farewell
 		for i, c := range cells() {
 			if c.secure != secure {
 				continue
 			}
-			told := []int{i % len(farewells)}
-			if c.name == libraries[0].name { // one has them all
-				told = nil
+			chosen := []int{i % len(farewells)}
+			if c.name == libraries[0].name { // the first has all of them
+				chosen = nil
 				for f := range farewells {
-					told = append(told, f)
+					chosen = append(chosen, f)
 				}
 			}
-			for _, f := range told {
+			for _, f := range chosen {
 				o := newRound(c, uint64(f+1))
-				o.farewell, o.crosses, o.stalls = farewells[f].Farewell, false, false
+				o.farewell, o.clientCloses, o.clientWaits = farewells[f].Farewell, false, false
 				o.drains = make([]bool, max(1, c.proxies))
-				o.drains[0] = true // the one that the client sees
+				o.drains[0] = true // the one that the client is connected to
 				rounds, wanted = append(rounds, o), append(wanted, f)
 			}
 		}
-		drainInFrontOf(t, clients, rounds, func(row int, c verdict) {
+		drainRounds(t, connect, rounds, func(row int, r node.Result) {
 			o, want := rounds[row], farewells[wanted[row]]
-			assert.Equal(t, want.code, c.Close.Code, "%v: %+v", o, *c.Close)
-			assert.Regexp(t, want.reason, c.Close.Reason, "%v", o)
-			assert.True(t, c.Close.WasClean, "%v: %+v", o, *c.Close)
-			if want.Message != "" && o.work != fragments {
-				assert.Regexp(t, lastMessage, c.Last, "%v", o)
+			assert.Equal(t, want.code, r.Close.Code, "%v: %+v", o, *r.Close)
+			assert.Regexp(t, want.reason, r.Close.Reason, "%v", o)
+			assert.True(t, r.Close.WasClean, "%v: %+v", o, *r.Close)
+			if want.Message != "" && o.activity != fragments {
+				assert.Regexp(t, farewellMessage, r.Last, "%v", o)
 			}
 		})
 	})
 }
 
-// inFrontOfEach runs a test with each clientele, with and without TLS.
-func inFrontOfEach(t *testing.T, test func(t *testing.T, clients clientele, secure bool)) {
-	for name, fetch := range map[string]func(t *testing.T) clientele{"Node's ws": nodes, "Chromium": chromiums} {
+// forEachClient runs a test with each kind of client, with TLS and without.
+func forEachClient(t *testing.T, test func(t *testing.T, connect clients, secure bool)) {
+	for name, prepare := range map[string]func(t *testing.T) clients{"Node's ws": nodeClients, "Chromium": chromiumClients} {
 		for transport, secure := range map[string]bool{"plain": false, "TLS": true} {
 			t.Run(name+"/"+transport, func(t *testing.T) {
-				t.Parallel() // the clients mostly wait, Chromium by itself between connections
-				test(t, fetch(t), secure)
+				t.Parallel() // the clients mostly wait, Chromium also between two connections
+				test(t, prepare(t), secure)
 			})
 		}
 	}
 }
 
-// unhurried is the least that a client gets to answer our Close, which is one process for all of them.
-const unhurried = 3 * time.Second
+// minTimeout is the shortest timeout here. One process answers the Close of all connections.
+const minTimeout = 3 * time.Second
 
-// drainInFrontOf has clients connect to a site for each round, and each be drained at its round's moment.
-func drainInFrontOf(t *testing.T, clients clientele, rounds []*round, use func(row int, c verdict)) {
-	urls, works := make([]string, len(rounds)), make([]*shift, len(rounds))
+// drainRounds connects a client to a site for each round, and drains it at the round's moment.
+func drainRounds(t *testing.T, connect clients, rounds []*round, use func(row int, r node.Result)) {
+	urls, sessions := make([]string, len(rounds)), make([]*session, len(rounds))
 	var draining sync.WaitGroup
 	for i, o := range rounds {
-		told := make(chan struct{})
-		o.draining = told
+		started := make(chan struct{})
+		o.draining = started
 		rule := o.rule()
-		rule.Timeout = max(rule.Timeout, unhurried)
-		works[i], urls[i] = enter(t, o.cell, rule, o.play)
+		rule.Timeout = max(rule.Timeout, minTimeout)
+		sessions[i], urls[i] = startSession(t, o.cell, rule, o.handle)
 		if o.farewell.Message != "" {
 			urls[i] += "#{"
 		}
 		draining.Go(func() {
-			<-o.now
-			works[i].drainers[0].Start()
-			close(told)
+			<-o.start
+			sessions[i].drainers[0].Start()
+			close(started)
 		})
 	}
-	seen := 0
-	clients(t, urls, func(c verdict) {
-		seen++
-		close(rounds[c.Row].seen)
-		use(c.Row, c)
+	closed := 0
+	connect(t, urls, func(r node.Result) {
+		closed++
+		close(rounds[r.Row].over)
+		use(r.Row, r)
 	})
-	require.Equal(t, len(rounds), seen)
+	require.Equal(t, len(rounds), closed)
 	draining.Wait()
-	for i, work := range works {
-		report := drained(t, work.drainers[0])
+	for i, s := range sessions {
+		report := harness.Shutdown(t, s.drainers[0])
 		assert.EqualValues(t, 1, report.Told, "%v: %+v", rounds[i], report)
 	}
-	t.Logf("%d connections closed", seen)
+	t.Logf("%d connections closed", closed)
 }
 
-// enter gives a cell's site to real clients.
-func enter(t *testing.T, c cell, rule policy.Rule, play func(context.Context, conn)) (work *shift, url string) {
+// startSession starts a site of a cell, for clients that send an Origin of their own.
+func startSession(t *testing.T, c cell, rule policy.Rule, handle func(context.Context, conn)) (started *session, url string) {
 	s := newSite(t, c.library, c.secure)
-	work = s.begin(rule, play)
-	s.doors[0].lead(sameOrigin(*s.doors[0].handler.Load()))
-	return work, strings.Replace(s.doors[0].URL, "http", "ws", 1)
+	started = s.start(rule, handle)
+	s.servers[0].setHandler(sameOrigin(*s.servers[0].handler.Load()))
+	return started, strings.Replace(s.servers[0].URL, "http", "ws", 1)
 }
 
-// sameOrigin has the clients come from a page of the server's own: half of the libraries ask for that.
+// sameOrigin sets the Origin of requests to the server's own, as half of the libraries want it.
 func sameOrigin(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Set("Origin", "http://"+r.Host)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,78 +12,31 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// What a handler is at when the drain comes.
-type work int
+// workers is how many rounds of a cell run at the same time, each with servers of its own.
+const workers = 8
 
-const (
-	idle work = iota
-	small
-	large
-	fragments
-)
-
-func (w work) String() string {
-	return [...]string{"idle", "writing small", "writing large", "inside a message"}[w]
-}
-
-// A cell is a place in the table.
-type cell struct {
-	library
-	secure bool
-	work   work
-	reads  bool
-}
-
-func (c cell) String() string {
-	transport, reading := "plain", "never reads"
-	if c.secure {
-		transport = "TLS"
-	}
-	if c.reads {
-		reading = "reads"
-	}
-	return fmt.Sprintf("%s/%s/%s/%s", c.name, transport, c.work, reading)
-}
-
-func cells() (all []cell) {
-	for _, l := range libraries {
-		for _, secure := range []bool{false, true} {
-			for w := idle; w <= fragments; w++ {
-				for _, reads := range []bool{true, false} {
-					if (reads || !l.reads) && (w < fragments || l.parts) {
-						all = append(all, cell{l, secure, w, reads})
-					}
-				}
-			}
-		}
-	}
-	return all
-}
-
-// atOnce is how many rounds of a cell are under way at once, each on servers of its own.
-const atOnce = 8
-
-// TestInterplay drains each library in each state at random moments, and has a strict client say what it saw: whole
-// frames only, then exactly one Close with the rule's code and reason, then EOF.
-func TestInterplay(t *testing.T) {
-	rounds := number(t, "LASTCALL_ROUNDS", 3)
+// TestDrain drains each library in each state at random moments. The strict client has to see whole
+// frames, then exactly one Close with the rule's code and reason, then EOF.
+func TestDrain(t *testing.T) {
+	rounds := harness.Int(t, "LASTCALL_ROUNDS", 3)
 	total := 0
 	for _, c := range cells() {
 		t.Run(c.String(), func(t *testing.T) {
 			var next atomic.Int64
-			var workers sync.WaitGroup
-			for range min(rounds, atOnce) {
+			var running sync.WaitGroup
+			for range min(rounds, workers) {
 				s := newSite(t, c.library, c.secure)
-				workers.Go(func() {
+				running.Go(func() {
 					for seed := next.Add(1); seed <= int64(rounds) && !t.Failed(); seed = next.Add(1) {
 						newRound(c, uint64(seed)).run(t, s)
 					}
 				})
 			}
-			workers.Wait()
+			running.Wait()
 			total += rounds
 		})
 	}
@@ -94,30 +46,29 @@ func TestInterplay(t *testing.T) {
 // A round is one connection that is drained.
 type round struct {
 	cell
-	seed     uint64
-	r        *rand.Rand
-	farewell policy.Farewell
-	messages int  // that the handler writes, at most
-	at       int  // after so many the drain is begun
-	finishes bool // the message that it is inside of
-	stalls   bool // the client, until the drain has begun
-	crosses  bool // the client sends a Close of its own at the same moment
-	drains   []bool
+	seed         uint64
+	farewell     policy.Farewell
+	messages     int    // how many the handler writes, at most
+	drainAfter   int    // the drain starts after so many of them
+	finishes     bool   // the handler ends the message that it is inside of when the drain starts
+	clientWaits  bool   // the client reads nothing until the drain has started
+	clientCloses bool   // the client sends a Close of its own when the drain starts
+	drains       []bool // which of the session's Drainers start to drain
 
 	once     sync.Once
-	now      chan struct{} // the moment to begin the drain
-	draining <-chan struct{}
-	seen     chan struct{} // closed when the client has seen the end
+	start    chan struct{}   // closed when the drain has to start
+	draining <-chan struct{} // closed when it has started
+	over     chan struct{}   // closed when the client has seen the end
 }
 
 func newRound(c cell, seed uint64) *round {
-	r := rand.New(rand.NewPCG(seed, uint64(c.work)))
-	o := &round{cell: c, seed: seed, r: r, now: make(chan struct{}), seen: make(chan struct{})}
+	r := rand.New(rand.NewPCG(seed, uint64(c.activity)))
+	o := &round{cell: c, seed: seed, start: make(chan struct{}), over: make(chan struct{})}
 	o.farewell = policy.Farewell{Code: 4000 + r.IntN(1000), Reason: "now; retry={retry}"}
 	if r.IntN(2) == 0 {
 		o.farewell.Message = `{"retry":{retry}}`
 	}
-	switch c.work {
+	switch c.activity {
 	case small:
 		o.messages = 300
 	case large:
@@ -125,11 +76,11 @@ func newRound(c cell, seed uint64) *round {
 	case fragments:
 		o.messages = 4
 	}
-	o.at = r.IntN(o.messages + 1)
-	o.finishes = c.whole || r.IntN(2) == 0
-	o.stalls = r.IntN(2) == 0
-	o.crosses = c.reads && r.IntN(4) == 0
-	// With two proxies, the first is told to drain, or the second, or both.
+	o.drainAfter = r.IntN(o.messages + 1)
+	o.finishes = c.mustFinish || r.IntN(2) == 0
+	o.clientWaits = r.IntN(2) == 0
+	o.clientCloses = c.reads && r.IntN(4) == 0
+	// With two proxies the first drains, or the second, or both.
 	which := 1 + r.IntN(1<<max(1, c.proxies)-1)
 	for i := range max(1, c.proxies) {
 		o.drains = append(o.drains, which>>i&1 == 1)
@@ -138,130 +89,131 @@ func newRound(c cell, seed uint64) *round {
 }
 
 func (o *round) rule() policy.Rule {
-	// The cut is far off: what ends well on a slow machine too ends without it.
-	rule := policy.Rule{Timeout: patience / 3, Mercy: patience / 3, Farewell: o.farewell}
-	if o.hasty() {
+	// A timeout that is never reached: what can end well does so before, on a slow machine too.
+	rule := policy.Rule{Timeout: harness.Timeout / 3, Mercy: harness.Timeout / 3, Farewell: o.farewell}
+	if o.endsByTimeout() {
 		rule.Timeout = 60 * time.Millisecond
 		if o.proxies > 0 {
-			rule.Timeout *= 5 // a proxy that is cancelled breaks off within a frame, and on a slow machine a large one takes long
+			// A proxy that is canceled stops within a frame, and a large one takes long on a slow
+			// machine.
+			rule.Timeout *= 5
 		}
 	}
 	return rule
 }
 
-// hasty tells of a round that would only wait for its timeout. Half of that is all the time that the farewell's message
-// has: on a slow machine it may be left out.
-func (o *round) hasty() bool { return !o.reads || o.work == fragments && !o.finishes }
+// endsByTimeout reports whether nothing but its timeout ends the connection. The farewell's message
+// has half of that time, and may be left out on a slow machine.
+func (o *round) endsByTimeout() bool { return !o.reads || o.activity == fragments && !o.finishes }
 
 func (o *round) run(t *testing.T, s *site) {
 	fail := func(format string, args ...any) {
 		t.Errorf("round %d: %s", o.seed, fmt.Sprintf(format, args...))
 	}
-	drainTold := make(chan struct{})
-	o.draining = drainTold
-	work := s.begin(o.rule(), o.play)
+	drainStarted := make(chan struct{})
+	o.draining = drainStarted
+	started := s.start(o.rule(), o.handle)
 	p := s.dial(t, o.secure)
 	defer p.Close()
-	defer close(o.seen)
+	defer close(o.over)
 
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	helpers.Go(func() {
-		<-o.now
-		for i, d := range work.drainers {
+		<-o.start
+		for i, d := range started.drainers {
 			if o.drains[i] {
 				d.Start()
 			}
 		}
-		close(drainTold)
+		close(drainStarted)
 	})
-	if o.crosses {
+	if o.clientCloses {
 		helpers.Go(func() {
-			<-o.now
+			<-o.start
 			if err := p.sendClose([]byte("\x03\xe8")); err != nil {
 				fail("the client's own Close: %v", err)
 			}
 		})
 	}
-	chat := rand.New(rand.NewPCG(o.seed, 1))
 	helpers.Go(func() {
-		if err := p.chat(chat); err != nil {
+		if err := p.sendMessages(rand.New(rand.NewPCG(o.seed, 1))); err != nil {
 			fail("the client's own frames: %v", err)
 		}
 	})
-	if o.stalls {
-		<-drainTold
+	if o.clientWaits {
+		<-drainStarted
 	}
-	e, err := p.listen(isWritten)
-	_ = p.Close() // a proxy that isn't draining waits for it
+	e, err := p.readToClose(checkMessage)
+	_ = p.Close() // a proxy that doesn't drain waits for it
 	if err != nil {
 		fail("%v", err)
 		return
 	}
-	o.judge(t, e)
+	o.checkEnding(t, e)
 	helpers.Wait()
-	for _, d := range work.drainers {
-		// With two proxies one of them may be ended by the other.
-		switch report := drained(t, d); {
-		case len(o.drains) > 1:
-		case o.crosses: // then it may have ended by itself, before the drain
+	for _, d := range started.drainers {
+		switch report := harness.Shutdown(t, d); {
+		case len(o.drains) > 1: // one of two proxies may be ended by the other
+		case o.clientCloses: // the connection may have ended before the drain
 			assert.Zero(t, report.Unanswered+report.Cancelled+report.Cut, "round %d: %+v", o.seed, report)
 		default:
 			assert.EqualValues(t, 1, report.Told, "round %d: %+v", o.seed, report)
 		}
 	}
 	if o.proxies == 0 {
-		work.playing.Wait()
+		started.handlers.Wait()
 	}
 }
 
-// judge compares what the client saw with what the rule says.
-func (o *round) judge(t *testing.T, e ending) {
-	if o.crosses && e.code == 1000 { // the handler's own answer came first, and stands
+var farewellMessage = regexp.MustCompile(`^{"retry":\d{4}}$`)
+
+// checkEnding compares what the client saw with what the rule says.
+func (o *round) checkEnding(t *testing.T, e ending) {
+	if o.clientCloses && e.code == 1000 { // the handler's answer to the client came first, and stands
 		assert.Empty(t, e.reason, "round %d", o.seed)
 		return
 	}
 	assert.Equal(t, o.farewell.Code, e.code, "round %d", o.seed)
 	assert.Regexp(t, `^now; retry=\d{4}$`, e.reason, "round %d", o.seed)
-	assert.True(t, !e.within || o.work == fragments || o.cuts, "round %d: the Close came inside a message, and none was in parts", o.seed)
+	assert.True(t, !e.inMessage || o.activity == fragments || o.splitsLarge,
+		"round %d: the Close came inside a message, and none was fragmented", o.seed)
 	switch {
-	case o.farewell.Message != "" && lastMessage.MatchString(e.last.data):
+	case o.farewell.Message != "" && farewellMessage.MatchString(e.last.data):
 		assert.Equal(t, byte(opText), e.last.opcode, "round %d", o.seed)
-	case o.farewell.Message == "", e.within, o.hasty():
+	case o.farewell.Message == "", e.inMessage, o.endsByTimeout():
 		if e.last.opcode != 0 {
-			assert.NoError(t, isWritten(e.last), "round %d", o.seed)
+			assert.NoError(t, checkMessage(e.last), "round %d", o.seed)
 		}
 	default:
 		t.Errorf("round %d: the last message is not the farewell's but %.40q…", o.seed, e.last.data)
 	}
 }
 
-var lastMessage = regexp.MustCompile(`^{"retry":\d{4}}$`)
-
-// play is the handler.
-func (o *round) play(ctx context.Context, c conn) {
+// handle is the handler of the connection.
+func (o *round) handle(ctx context.Context, c conn) {
 	defer c.close()
 	if !o.reads {
-		o.speak(c, ctx.Done())
+		o.write(c, ctx.Done())
 		select {
 		case <-ctx.Done():
-		case <-o.seen: // behind a proxy, where nobody cancels it
+		case <-o.over: // behind a proxy, where nobody cancels the handler
 		}
 		return
 	}
 	stop := make(chan struct{})
-	var speaking sync.WaitGroup
-	speaking.Go(func() { o.speak(c, stop) })
+	var writing sync.WaitGroup
+	writing.Go(func() { o.write(c, stop) })
 	c.read()
 	close(stop)
-	speaking.Wait()
+	writing.Wait()
 }
 
-func (o *round) moment() { o.once.Do(func() { close(o.now) }) }
+func (o *round) startDrain() { o.once.Do(func() { close(o.start) }) }
 
-// speak writes what the cell says, and says when it has come to the round's moment.
-func (o *round) speak(c conn, stop <-chan struct{}) {
-	defer o.moment()
+// write writes the messages of the round, and has the drain start when its moment has come.
+func (o *round) write(c conn, stop <-chan struct{}) {
+	defer o.startDrain()
 	r := rand.New(rand.NewPCG(o.seed, 2))
 	for i := range o.messages {
 		select {
@@ -271,14 +223,14 @@ func (o *round) speak(c conn, stop <-chan struct{}) {
 		}
 		var err error
 		switch {
-		case i < o.at, o.work != fragments:
-			if i == o.at {
-				o.moment()
+		case i < o.drainAfter, o.activity != fragments:
+			if i == o.drainAfter {
+				o.startDrain()
 			}
-			err = c.write(written(o.size(r)))
-		case i == o.at:
-			err = c.(fragmenter).fragments(written(200_000), func() bool {
-				o.moment()
+			err = c.write(text(o.size(r)))
+		case i == o.drainAfter:
+			err = c.(fragmenter).fragments(text(200_000), func() bool {
+				o.startDrain()
 				select {
 				case <-o.draining:
 				case <-stop:
@@ -289,7 +241,7 @@ func (o *round) speak(c conn, stop <-chan struct{}) {
 				return
 			}
 		default:
-			err = c.write(written(o.size(r)))
+			err = c.write(text(o.size(r)))
 		}
 		if err != nil {
 			return
@@ -298,45 +250,8 @@ func (o *round) speak(c conn, stop <-chan struct{}) {
 }
 
 func (o *round) size(r *rand.Rand) int {
-	if o.work == large {
+	if o.activity == large {
 		return 40_000 + r.IntN(300_000)
 	}
 	return r.IntN(300)
-}
-
-// alphabet is what messages are made of, one after the other.
-var alphabet = strings.Repeat("abcdefghijklmnopqrstuvwxyz", 20_000)
-
-func written(n int) []byte { return []byte(alphabet[:n]) }
-
-// isWritten tells what is wrong with a message that was written whole.
-func isWritten(m message) error {
-	half := m.data[len(m.data)/2:]
-	if m.opcode != opText || m.data != alphabet[:len(m.data)] && (len(m.data) != 400_000 || half != alphabet[:200_000] || half != m.data[:200_000]) {
-		return fmt.Errorf("a message of %d bytes with opcode %#x is not one that was written: %.40q…", len(m.data), m.opcode, m.data)
-	}
-	return nil
-}
-
-// chat sends messages, fragments and pings, which no handler of these tests answers but with pongs.
-func (p *peer) chat(r *rand.Rand) error {
-	for range r.IntN(8) {
-		var err error
-		text := written(r.IntN(200))
-		switch r.IntN(3) {
-		case 0:
-			err = p.send(clientFrame(true, opBinary, text))
-		case 1:
-			err = p.send(clientFrame(true, opPing, []byte("ping")))
-		default:
-			err = p.send(
-				clientFrame(false, opText, text),
-				clientFrame(true, opPing, []byte("ping")),
-				clientFrame(true, opContinuation, text))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -17,7 +17,7 @@ const (
 	opPong         = 0xA
 )
 
-// A frame is one of RFC 6455, section 5.2, from a server, and so unmasked.
+// A frame is a frame from a server (RFC 6455, section 5.2).
 type frame struct {
 	final   bool
 	rsv     byte
@@ -27,30 +27,31 @@ type frame struct {
 
 func (f frame) control() bool { return f.opcode >= opClose }
 
-// errTorn is a stream that ends within a frame.
-var errTorn = errors.New("the stream ends within a frame")
+// errPartialFrame is the error of a stream that ends within a frame.
+var errPartialFrame = errors.New("the stream ends within a frame")
 
-// readFrame reads a server's frame, or io.EOF where one would begin. It forgives nothing that the RFC forbids.
+// readFrame reads a frame from a server. Whatever the RFC forbids is an error. It returns io.EOF if
+// the stream ends before the frame.
 func readFrame(r io.Reader) (frame, error) {
 	var head [8]byte
 	if _, err := io.ReadFull(r, head[:1]); err != nil {
 		return frame{}, err
 	}
 	f := frame{final: head[0]&0x80 != 0, rsv: head[0] >> 4 & 7, opcode: head[0] & 0x0F}
-	if err := full(r, head[:1]); err != nil {
+	if err := readFull(r, head[:1]); err != nil {
 		return f, err
 	}
 	masked, size := head[0]&0x80 != 0, uint64(head[0]&0x7F)
 	switch short := size; short {
 	case 126:
-		if err := full(r, head[:2]); err != nil {
+		if err := readFull(r, head[:2]); err != nil {
 			return f, err
 		}
 		if size = uint64(binary.BigEndian.Uint16(head[:2])); size < 126 {
 			return f, fmt.Errorf("a length of %d in 16 bits; the shortest form is a must", size)
 		}
 	case 127:
-		if err := full(r, head[:8]); err != nil {
+		if err := readFull(r, head[:8]); err != nil {
 			return f, err
 		}
 		if size = binary.BigEndian.Uint64(head[:8]); size <= 0xFFFF {
@@ -68,18 +69,19 @@ func readFrame(r io.Reader) (frame, error) {
 		return f, fmt.Errorf("a frame of %d bytes, which nobody here sends", size)
 	}
 	f.payload = make([]byte, size)
-	return f, full(r, f.payload)
+	return f, readFull(r, f.payload)
 }
 
-func full(r io.Reader, p []byte) error {
+// readFull reads len(p) bytes, which have to be there.
+func readFull(r io.Reader, p []byte) error {
 	_, err := io.ReadFull(r, p)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: %w", errTorn, err)
+		return fmt.Errorf("%w: %w", errPartialFrame, err)
 	}
 	return err
 }
 
-// clientFrame makes a client's frame, masked.
+// clientFrame returns the bytes of a frame from a client, which is masked.
 func clientFrame(final bool, opcode byte, payload []byte) []byte {
 	b := []byte{opcode, 0x80}
 	if final {
@@ -103,8 +105,9 @@ func clientFrame(final bool, opcode byte, payload []byte) []byte {
 	return b
 }
 
-// mayClose tells whether a code may stand in a Close frame (RFC 6455, section 7.4, and the registry).
-func mayClose(code int) bool {
+// validCode reports whether a code may be sent in a Close frame (RFC 6455, section 7.4, and IANA's
+// registry).
+func validCode(code int) bool {
 	switch code {
 	case 1004, 1005, 1006, 1015:
 		return false

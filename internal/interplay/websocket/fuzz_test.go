@@ -15,32 +15,32 @@ import (
 	"github.com/lastcall-go/lastcall/ws"
 )
 
-// A tape is a net.Conn that keeps what is written, and reads what it was given, and then EOF.
-type tape struct {
+// A memoryConn is a net.Conn that reads what it was given and then EOF, and keeps what is written.
+type memoryConn struct {
 	in  bytes.Reader
 	out bytes.Buffer
 }
 
-func (t *tape) Read(p []byte) (int, error)     { return t.in.Read(p) }
-func (t *tape) Write(p []byte) (int, error)    { return t.out.Write(p) }
-func (*tape) Close() error                     { return nil }
-func (*tape) LocalAddr() net.Addr              { return &net.TCPAddr{} }
-func (*tape) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
-func (*tape) SetDeadline(time.Time) error      { return nil }
-func (*tape) SetReadDeadline(time.Time) error  { return nil }
-func (*tape) SetWriteDeadline(time.Time) error { return nil }
+func (c *memoryConn) Read(p []byte) (int, error)     { return c.in.Read(p) }
+func (c *memoryConn) Write(p []byte) (int, error)    { return c.out.Write(p) }
+func (*memoryConn) Close() error                     { return nil }
+func (*memoryConn) LocalAddr() net.Addr              { return &net.TCPAddr{} }
+func (*memoryConn) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+func (*memoryConn) SetDeadline(time.Time) error      { return nil }
+func (*memoryConn) SetReadDeadline(time.Time) error  { return nil }
+func (*memoryConn) SetWriteDeadline(time.Time) error { return nil }
 
-// A reading is what gobwas makes of bytes.
-type reading struct {
-	boundary bool // they end where a frame ends
-	followed bool // and are frames as far as they go
-	within   bool // they end inside a fragmented message
-	closed   bool // a whole Close is among them, and nothing was read after it
+// framing is how gobwas divides bytes into frames.
+type framing struct {
+	boundary  bool // the bytes end where a frame ends
+	valid     bool // no frame is invalid
+	inMessage bool // the bytes end inside a fragmented message
+	closed    bool // they have a whole Close, after which nothing was read
 }
 
-// gobwasReads reads frames of the peer of side. It stops at the first that can't be.
-func gobwasReads(b []byte, side gobwas.State) reading {
-	got := reading{boundary: true, followed: true}
+// gobwasReads reads the frames that side receives. It stops at the first that is invalid.
+func gobwasReads(b []byte, side gobwas.State) framing {
+	got := framing{boundary: true, valid: true}
 	r := bytes.NewReader(b)
 	for r.Len() > 0 && !got.closed {
 		got.boundary = false
@@ -49,7 +49,8 @@ func gobwasReads(b []byte, side gobwas.State) reading {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return got
 		}
-		// Extensions may use the reserved bits of data frames, and the order of fragments is the handler's to answer for.
+		// Extensions may use the reserved bits of data frames, and the order of fragments is up to
+		// the handler.
 		state := side
 		if !h.OpCode.IsControl() {
 			state = state.Set(gobwas.StateExtended)
@@ -57,17 +58,18 @@ func gobwasReads(b []byte, side gobwas.State) reading {
 		if h.OpCode == gobwas.OpContinuation {
 			state = state.Set(gobwas.StateFragmented)
 		}
-		if side.ClientSide() { // we don't judge what the handler sends beyond what keeps us from reading it
+		if side.ClientSide() { // of what the handler sends, only what can't be read counts as invalid
 			state = state.Set(gobwas.StateExtended)
 		}
-		// What gobwas forgives: a control frame's length in more bytes than it takes (RFC 6455, section 5.2).
+		// gobwas accepts a control frame whose length takes more bytes than it needs, which RFC
+		// 6455, section 5.2, forbids.
 		shortest := 2
 		if h.Masked {
 			shortest += len(h.Mask)
 		}
 		long := h.OpCode.IsControl() && before-r.Len() > shortest
 		if err != nil || long || gobwas.CheckHeader(h, state) != nil {
-			got.followed = false
+			got.valid = false
 			return got
 		}
 		if int64(r.Len()) < h.Length {
@@ -77,14 +79,15 @@ func gobwasReads(b []byte, side gobwas.State) reading {
 		got.boundary = true
 		got.closed = h.OpCode == gobwas.OpClose
 		if !h.OpCode.IsControl() {
-			got.within = !h.Fin
+			got.inMessage = !h.Fin
 		}
 	}
 	return got
 }
 
-// FuzzAgainstGobwas has gobwas/ws read any bytes, cut anywhere, that a handler writes through a Conn and a peer sends it: a
-// farewell is said where gobwas says that a frame ends, the peer has answered when gobwas has read a Close.
+// FuzzAgainstGobwas writes any bytes through a Conn, and reads any bytes through one, in pieces of
+// any size, and has gobwas/ws read them too. A farewell is sent only where gobwas sees the end of a
+// frame, and the peer has answered when gobwas has read a Close.
 func FuzzAgainstGobwas(f *testing.F) {
 	for _, seed := range []string{
 		"", "\x81", "\x81\x02hi", "\x81\x02h", "\x81\x02hi\x01\x01a", "\x01\x01a\x89\x00\x80\x00", "\x88\x00", "\x88\x02\x03\xe8",
@@ -109,7 +112,7 @@ func FuzzAgainstGobwas(f *testing.F) {
 		}
 
 		t.Run("outgoing", func(t *testing.T) {
-			inner := &tape{}
+			inner := &memoryConn{}
 			c := ws.New(inner, ws.Options{Switched: true})
 			cut(func(p []byte) {
 				n, err := c.Write(p)
@@ -120,34 +123,34 @@ func FuzzAgainstGobwas(f *testing.F) {
 			theirs := gobwasReads(stream, gobwas.StateClientSide)
 			ours := c.State()
 			assert.Equal(t, theirs.closed, ours.Sent)
-			if !theirs.closed { // after its own Close it may send what it likes
-				assert.Equal(t, theirs.followed, ours.Following)
+			if !theirs.closed { // after its Close a handler may send anything
+				assert.Equal(t, theirs.valid, ours.Following)
 			}
 
 			c.Farewell(farewell)
-			may := theirs.boundary && theirs.followed && !theirs.closed
-			require.Equal(t, may && (!message || !theirs.within), c.State().Said)
+			may := theirs.boundary && theirs.valid && !theirs.closed
+			require.Equal(t, may && (!message || !theirs.inMessage), c.State().Said)
 			c.Insist()
 			require.Equal(t, may, c.State().Said)
 			if !may {
 				require.Equal(t, string(stream), inner.out.String())
 				return
 			}
-			words := bytes.NewReader(inner.out.Bytes()[len(stream):])
-			if message && !theirs.within {
-				last, err := gobwas.ReadFrame(words)
+			farewellFrames := bytes.NewReader(inner.out.Bytes()[len(stream):])
+			if message && !theirs.inMessage {
+				last, err := gobwas.ReadFrame(farewellFrames)
 				require.NoError(t, err)
 				assert.Equal(t, "last", string(last.Payload))
 				assert.Equal(t, farewell.Binary, last.Header.OpCode == gobwas.OpBinary)
 				assert.Equal(t, !farewell.Binary, last.Header.OpCode == gobwas.OpText)
 			}
-			end, err := gobwas.ReadFrame(words)
+			end, err := gobwas.ReadFrame(farewellFrames)
 			require.NoError(t, err)
-			assert.Zero(t, words.Len())
+			assert.Zero(t, farewellFrames.Len())
 			assert.Equal(t, gobwas.NewCloseFrame(gobwas.NewCloseFrameBody(4321, "now")), end)
 		})
 		t.Run("incoming", func(t *testing.T) {
-			inner := &tape{}
+			inner := &memoryConn{}
 			c := ws.New(inner, ws.Options{Switched: true})
 			var got []byte
 			buf := make([]byte, 1+int(piece))

@@ -18,24 +18,26 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
 
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// extended is what lets net/http take a WebSocket over HTTP/2 (RFC 8441). Both it and x/net read it once, as the process
-// starts.
-const extended = "http2xconnect=1"
+// extendedConnect is the setting of GODEBUG with which net/http accepts WebSockets over HTTP/2 (RFC
+// 8441). It and x/net read the setting once, when the process starts.
+const extendedConnect = "http2xconnect=1"
 
-// TestOverHTTP2 drains WebSockets over HTTP/2, in a process that allows them, in front of the strict client. No library
-// here upgrades one; gobwas reads and writes frames wherever they go.
+// TestOverHTTP2 drains WebSockets over HTTP/2 in front of the strict client, in a process of its
+// own that accepts them. The handlers use gobwas, which reads and writes frames on any connection;
+// no library here accepts a WebSocket over HTTP/2.
 func TestOverHTTP2(t *testing.T) {
-	if !strings.Contains(os.Getenv("GODEBUG"), extended) {
+	if !strings.Contains(os.Getenv("GODEBUG"), extendedConnect) {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestOverHTTP2$", "-test.v")
-		cmd.Env = append(os.Environ(), "GODEBUG="+extended)
-		said, err := cmd.CombinedOutput()
-		assert.NoError(t, err, "%s", said)
-		assert.Contains(t, string(said), "--- PASS: TestOverHTTP2/")
+		cmd.Env = append(os.Environ(), "GODEBUG="+extendedConnect)
+		output, err := cmd.CombinedOutput()
+		assert.NoError(t, err, "%s", output)
+		assert.Contains(t, string(output), "--- PASS: TestOverHTTP2/")
 		return
 	}
 	reads := func(_ *http.Request, c *gobwasConn) { c.read() }
@@ -45,11 +47,11 @@ func TestOverHTTP2(t *testing.T) {
 	told := func(r middleware.Report) uint64 { return r.Told }
 	goodbye := make(chan struct{})
 	for name, test := range map[string]struct {
-		rule  policy.Rule
-		play  func(*http.Request, *gobwasConn)
-		want  string // the last message; empty: there is none
-		ended func(middleware.Report) uint64
-		after <-chan struct{} // the drain begins; nil: at once
+		rule    policy.Rule
+		handle  func(*http.Request, *gobwasConn)
+		want    string // the last message, empty if there is none
+		outcome func(middleware.Report) uint64
+		after   <-chan struct{} // what the drain waits for, nil for nothing
 	}{
 		"idle": {rule, reads, "last", told, nil},
 		"writing": {rule, func(_ *http.Request, c *gobwasConn) {
@@ -59,7 +61,7 @@ func TestOverHTTP2(t *testing.T) {
 				for part := []byte("0123456789"); c.fragments(part, func() bool { return true }) == nil; {
 				}
 			}()
-			c.read() // the Close that gobwas sends in answer ends the writing
+			c.read() // gobwas answers the Close, which ends the writing
 			<-done
 		}, "last", told, nil},
 		"in the middle of a message that never ends": {short, func(_ *http.Request, c *gobwasConn) {
@@ -67,7 +69,7 @@ func TestOverHTTP2(t *testing.T) {
 		}, "", told, nil},
 		"its handler leaves": {rule, func(r *http.Request, c *gobwasConn) {
 			<-stream.Draining(r.Context())
-			assert.NoError(t, c.frame(gobwas.NewCloseFrame(nil)), "swallowed")
+			assert.NoError(t, c.frame(gobwas.NewCloseFrame(nil)), "discarded")
 			c.close()
 		}, "last", told, nil},
 		"its handler says goodbye first": {short, func(r *http.Request, c *gobwasConn) {
@@ -78,7 +80,7 @@ func TestOverHTTP2(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &middleware.Drainer{Policy: test.rule}
-			p := overHTTP2(t, d, test.play)
+			p := overHTTP2(t, d, test.handle)
 			hello, err := readFrame(p.br)
 			require.NoError(t, err)
 			assert.Equal(t, "hello", string(hello.payload))
@@ -87,14 +89,14 @@ func TestOverHTTP2(t *testing.T) {
 				<-test.after
 			}
 			d.Start()
-			e, err := p.listen(func(message) error { return nil })
+			e, err := p.readToClose(func(message) error { return nil })
 			assert.NoError(t, err)
 			assert.Equal(t, 4001, e.code)
 			assert.Equal(t, "bye", e.reason)
 			assert.Equal(t, test.want, e.last.data)
-			report := drained(t, d)
+			report := harness.Shutdown(t, d)
 			assert.Equal(t, stream.Tally{WebSocket: 1}, report.Found)
-			assert.EqualValues(t, 1, test.ended(report), "%+v", report)
+			assert.EqualValues(t, 1, test.outcome(report), "%+v", report)
 		})
 	}
 	t.Run("whose client doesn't answer", func(t *testing.T) {
@@ -102,25 +104,26 @@ func TestOverHTTP2(t *testing.T) {
 		p := overHTTP2(t, d, func(r *http.Request, _ *gobwasConn) { <-r.Context().Done() })
 		d.Start()
 		rest, err := io.ReadAll(p.br)
-		assert.NoError(t, err, "a clean end")
+		assert.NoError(t, err, "the stream ends in order")
 		assert.Contains(t, string(rest), "service restart")
-		assert.EqualValues(t, 1, drained(t, d).Unanswered)
+		assert.EqualValues(t, 1, harness.Shutdown(t, d).Unanswered)
 	})
 	t.Run("that is tagged finite, and broken off when its grace is over", func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{Kind: policy.Finite, Grace: 100 * time.Millisecond}}
 		p := overHTTP2(t, d, func(r *http.Request, _ *gobwasConn) { <-r.Context().Done() })
 		d.Start()
 		rest, err := io.ReadAll(p.br)
-		assert.Error(t, err, "reset: nobody takes it for a clean end")
+		assert.Error(t, err, "the stream is reset, which no client takes for its end")
 		assert.Equal(t, "\x81\x05hello", string(rest), "nothing is ever written into it")
-		report := drained(t, d)
+		report := harness.Shutdown(t, d)
 		assert.Equal(t, stream.Tally{Finite: 1}, report.Found)
 		assert.EqualValues(t, 1, report.Cut)
 	})
 }
 
-// overHTTP2 has play serve one WebSocket over HTTP/2, after a hello, and gives its client.
-func overHTTP2(t *testing.T, d *middleware.Drainer, play func(*http.Request, *gobwasConn)) *peer {
+// overHTTP2 returns the client of a WebSocket over HTTP/2 that handle serves, after a message
+// "hello".
+func overHTTP2(t *testing.T, d *middleware.Drainer, handle func(*http.Request, *gobwasConn)) *peer {
 	s := httptest.NewUnstartedServer(middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		assert.Equal(t, "CONNECT HTTP/2.0 websocket", r.Method+" "+r.Proto+" "+r.Header.Get(":protocol"))
 		_, _, err := http.NewResponseController(w).Hijack()
@@ -128,7 +131,7 @@ func overHTTP2(t *testing.T, d *middleware.Drainer, play func(*http.Request, *go
 		w.WriteHeader(http.StatusOK) // RFC 8441, section 5: no 101
 		c := &gobwasConn{Conn: bodies{reader: r.Body, writer: w, flush: http.NewResponseController(w).Flush}}
 		assert.NoError(t, c.write([]byte("hello")))
-		play(r, c)
+		handle(r, c)
 	})))
 	s.EnableHTTP2 = true
 	s.StartTLS()
@@ -150,9 +153,9 @@ func overHTTP2(t *testing.T, d *middleware.Drainer, play func(*http.Request, *go
 	return &peer{Conn: c, br: bufio.NewReader(c)}
 }
 
-// bodies are a request's and a response's, as a connection.
+// bodies is a connection that reads from one body and writes to another.
 type bodies struct {
-	net.Conn // none
+	net.Conn // nil
 	reader   io.ReadCloser
 	writer   io.Writer
 	flush    func() error

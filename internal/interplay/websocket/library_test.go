@@ -17,52 +17,53 @@ import (
 	xnet "golang.org/x/net/websocket"
 )
 
-// A conn is a library's connection as a handler uses it.
+// A conn is a library's connection, as a handler uses it.
 type conn interface {
 	write(text []byte) error
 	read() // until the connection ends
 	close()
 }
 
-// A fragmenter is a conn that can begin a message, and go on with it later.
+// A fragmenter is a conn that can start a message and continue it later.
 type fragmenter interface {
-	// fragments writes part in a frame of its own, then calls between, and then writes part again and ends the
-	// message, unless between says no.
+	// fragments writes part in a frame of its own and calls between. If that returns true it writes
+	// part again and ends the message.
 	fragments(part []byte, between func() bool) error
 }
 
 // A library is one way to serve WebSockets.
 type library struct {
-	name    string
-	serve   func(w http.ResponseWriter, r *http.Request, play func(conn)) // upgrades, plays, closes and returns
-	reads   bool                                                          // always: its reading can't be left out
-	parts   bool                                                          // its conns are fragmenters
-	whole   bool                                                          // but all parts have to come: it holds them back, or a lock
-	cuts    bool                                                          // it sends a large message in parts by itself
-	proxies int                                                           // in front of it
+	name string
+	// serve upgrades the request, calls handle with the connection, closes it and returns.
+	serve       func(w http.ResponseWriter, r *http.Request, handle func(conn))
+	alwaysReads bool // it reads by itself, whatever its handler does
+	canFragment bool // its conns are fragmenters
+	mustFinish  bool // a message has to be ended: the library holds fragments back, or a lock
+	splitsLarge bool // it sends a large message in fragments by itself
+	proxies     int  // how many ReverseProxies stand in front of it
 }
 
 var libraries = []library{
-	{name: "gorilla", serve: serveGorilla(&gorilla.Upgrader{WriteBufferSize: 1024}, false), parts: true},
-	{name: "gorilla with a pool of buffers", serve: serveGorilla(&gorilla.Upgrader{WriteBufferPool: new(sync.Pool)}, false), parts: true},
+	{name: "gorilla", serve: serveGorilla(&gorilla.Upgrader{WriteBufferSize: 1024}, false), canFragment: true},
+	{name: "gorilla with a pool of buffers", serve: serveGorilla(&gorilla.Upgrader{WriteBufferPool: new(sync.Pool)}, false), canFragment: true},
 	{name: "gorilla with prepared messages", serve: serveGorilla(&gorilla.Upgrader{}, true)},
-	{name: "gorilla with compression", serve: serveGorilla(&gorilla.Upgrader{EnableCompression: true, WriteBufferSize: 1024}, false), parts: true, cuts: true},
-	{name: "coder", serve: serveCoder(coder.CompressionDisabled), parts: true, whole: true},
-	{name: "coder with compression", serve: serveCoder(coder.CompressionNoContextTakeover), cuts: true},
-	{name: "gobwas", serve: serveGobwas, parts: true},
+	{name: "gorilla with compression", serve: serveGorilla(&gorilla.Upgrader{EnableCompression: true, WriteBufferSize: 1024}, false), canFragment: true, splitsLarge: true},
+	{name: "coder", serve: serveCoder(coder.CompressionDisabled), canFragment: true, mustFinish: true},
+	{name: "coder with compression", serve: serveCoder(coder.CompressionNoContextTakeover), splitsLarge: true},
+	{name: "gobwas", serve: serveGobwas, canFragment: true},
 	{name: "x/net", serve: serveXNet},
-	{name: "gws", serve: serveGws(false), parts: true, whole: true},
+	{name: "gws", serve: serveGws(false), canFragment: true, mustFinish: true},
 	{name: "gws with compression", serve: serveGws(true)},
-	{name: "melody", serve: serveMelody, reads: true},
-	{name: "ReverseProxy", serve: serveGorilla(&gorilla.Upgrader{WriteBufferSize: 1024}, false), parts: true, proxies: 1},
-	{name: "two ReverseProxies", serve: serveGorilla(&gorilla.Upgrader{WriteBufferSize: 1024}, false), parts: true, proxies: 2},
+	{name: "melody", serve: serveMelody, alwaysReads: true},
+	{name: "ReverseProxy", serve: serveGorilla(&gorilla.Upgrader{WriteBufferSize: 1024}, false), canFragment: true, proxies: 1},
+	{name: "two ReverseProxies", serve: serveGorilla(&gorilla.Upgrader{WriteBufferSize: 1024}, false), canFragment: true, proxies: 2},
 }
 
-// proxy is a ReverseProxy to a server.
+// proxy returns a ReverseProxy to a server.
 func proxy(addr string) http.Handler {
 	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: "http", Host: addr})
-		r.Out.Host = r.In.Host // else the back end refuses the Origin
+		r.Out.Host = r.In.Host // else the server behind it refuses the Origin
 	}}
 }
 
@@ -72,13 +73,13 @@ type gorillaConn struct {
 }
 
 func serveGorilla(u *gorilla.Upgrader, prepared bool) func(http.ResponseWriter, *http.Request, func(conn)) {
-	return func(w http.ResponseWriter, r *http.Request, play func(conn)) {
+	return func(w http.ResponseWriter, r *http.Request, handle func(conn)) {
 		c, err := u.Upgrade(w, r, nil)
 		if err != nil {
 			return
 		}
 		defer c.Close()
-		play(gorillaConn{c, prepared})
+		handle(gorillaConn{c, prepared})
 	}
 }
 
@@ -123,13 +124,13 @@ type coderConn struct {
 }
 
 func serveCoder(mode coder.CompressionMode) func(http.ResponseWriter, *http.Request, func(conn)) {
-	return func(w http.ResponseWriter, r *http.Request, play func(conn)) {
+	return func(w http.ResponseWriter, r *http.Request, handle func(conn)) {
 		c, err := coder.Accept(w, r, &coder.AcceptOptions{CompressionMode: mode})
 		if err != nil {
 			return
 		}
 		defer c.CloseNow()
-		play(coderConn{c, r.Context()})
+		handle(coderConn{c, r.Context()})
 	}
 }
 
@@ -158,20 +159,21 @@ func (c coderConn) fragments(part []byte, between func() bool) error {
 	return w.Close()
 }
 
-// gobwas leaves it to its user that frames don't mix, and that none follows a Close.
+// A gobwasConn does what gobwas leaves to its user: it keeps frames apart, and sends none after a
+// Close.
 type gobwasConn struct {
 	net.Conn
-	mu   sync.Mutex // guards following, and is held while a frame goes out
-	over bool
+	mu        sync.Mutex // guards closeSent, and is held while a frame is written
+	closeSent bool
 }
 
-func serveGobwas(w http.ResponseWriter, r *http.Request, play func(conn)) {
+func serveGobwas(w http.ResponseWriter, r *http.Request, handle func(conn)) {
 	c, _, _, err := gobwas.UpgradeHTTP(r, w)
 	if err != nil {
 		return
 	}
 	defer c.Close()
-	play(&gobwasConn{Conn: c})
+	handle(&gobwasConn{Conn: c})
 }
 
 func (c *gobwasConn) close() { _ = c.Close() }
@@ -179,10 +181,10 @@ func (c *gobwasConn) close() { _ = c.Close() }
 func (c *gobwasConn) frame(f gobwas.Frame) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	if c.closeSent {
 		return net.ErrClosed
 	}
-	c.over = f.Header.OpCode == gobwas.OpClose
+	c.closeSent = f.Header.OpCode == gobwas.OpClose
 	return gobwas.WriteFrame(c.Conn, f)
 }
 
@@ -219,8 +221,8 @@ func (c *gobwasConn) fragments(part []byte, between func() bool) error {
 
 type xnetConn struct{ *xnet.Conn }
 
-func serveXNet(w http.ResponseWriter, r *http.Request, play func(conn)) {
-	xnet.Handler(func(c *xnet.Conn) { play(xnetConn{c}) }).ServeHTTP(w, r)
+func serveXNet(w http.ResponseWriter, r *http.Request, handle func(conn)) {
+	xnet.Handler(func(c *xnet.Conn) { handle(xnetConn{c}) }).ServeHTTP(w, r)
 }
 
 func (c xnetConn) close()                  { _ = c.Close() }
@@ -246,13 +248,13 @@ func (gwsEvents) OnMessage(_ *gws.Conn, m *gws.Message) {
 
 func serveGws(compress bool) func(http.ResponseWriter, *http.Request, func(conn)) {
 	u := gws.NewUpgrader(gwsEvents{}, &gws.ServerOption{PermessageDeflate: gws.PermessageDeflate{Enabled: compress}})
-	return func(w http.ResponseWriter, r *http.Request, play func(conn)) {
+	return func(w http.ResponseWriter, r *http.Request, handle func(conn)) {
 		c, err := u.Upgrade(w, r)
 		if err != nil {
 			return
 		}
 		defer c.NetConn().Close()
-		play(gwsConn{c})
+		handle(gwsConn{c})
 	}
 }
 
@@ -264,11 +266,12 @@ func (c gwsConn) fragments(part []byte, between func() bool) error {
 	return c.WriteFile(gws.OpcodeText, &parts{part: part, left: 2, between: between})
 }
 
-// parts reads as part, twice, for gws, which makes a frame of each 128 KiB.
+// parts is a reader of part, twice, which gws sends in frames of 128 KiB. It calls between before
+// the second.
 type parts struct {
 	part    []byte
-	left    int
-	rest    []byte
+	left    int    // how many parts are still to come
+	rest    []byte // of the part that is being read
 	between func() bool
 }
 
@@ -287,25 +290,25 @@ func (p *parts) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// melody queues what is written; a melodyConn waits until it is out.
+// A melodyConn waits until a message has been sent, since melody only queues it.
 type melodyConn struct {
 	*melody.Session
 	sent  <-chan struct{}
 	ended <-chan struct{}
 }
 
-func serveMelody(w http.ResponseWriter, r *http.Request, play func(conn)) {
+func serveMelody(w http.ResponseWriter, r *http.Request, handle func(conn)) {
 	m := melody.New()
 	defer m.Close()
 	sent, ended := make(chan struct{}, 1), make(chan struct{})
 	m.HandleSentMessage(func(*melody.Session, []byte) { sent <- struct{}{} })
-	var playing sync.WaitGroup
+	var handlers sync.WaitGroup
 	m.HandleConnect(func(s *melody.Session) {
-		playing.Go(func() { play(melodyConn{s, sent, ended}) })
+		handlers.Go(func() { handle(melodyConn{s, sent, ended}) })
 	})
 	_ = m.HandleRequest(w, r) // until the peer is gone
 	close(ended)
-	playing.Wait()
+	handlers.Wait()
 }
 
 func (c melodyConn) close() {}

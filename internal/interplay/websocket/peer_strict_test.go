@@ -10,15 +10,17 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
 )
 
-// TestStrictClient has the strict client read what it must refuse, and what it must not: else what it says of others
-// has no meaning.
+// TestStrictClient checks the strict client itself: it has to refuse every violation of the
+// protocol, and nothing else. Otherwise the other tests would prove little.
 func TestStrictClient(t *testing.T) {
 	const bye = "\x88\x02\x03\xf4" // 1012
 	big := string(binary.BigEndian.AppendUint64([]byte("\x82\x7f"), 65535))
 	for _, test := range []struct {
-		name, stream, wrong string // wrong: part of the error; empty: none
+		name, stream, wrong string // wrong is part of the error, or empty if there is none
 		deflate             bool
 	}{
 		{name: "messages and a Close", stream: "\x81\x02ab\x89\x01p\x8a\x04ping\x82\x00" + bye},
@@ -60,7 +62,7 @@ func TestStrictClient(t *testing.T) {
 			require.NoError(t, server.(*net.TCPConn).CloseWrite())
 			p := newPeer(client)
 			p.deflate = test.deflate
-			_, err = p.listen(func(message) error { return nil })
+			_, err = p.readToClose(func(message) error { return nil })
 			if test.wrong == "" {
 				assert.NoError(t, err)
 			} else {
@@ -77,19 +79,19 @@ func TestStrictClient(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, server.(*net.TCPConn).SetLinger(0))
 		require.NoError(t, server.Close())
-		_, err = p.listen(nil)
+		_, err = p.readToClose(nil)
 		assert.Error(t, err)
 	})
 	t.Run("what it sends", func(t *testing.T) {
 		for _, n := range []int{0, 125, 126, 65535, 65536} {
 			b := clientFrame(true, opBinary, make([]byte, n))
 			_, err := readFrame(bytes.NewReader(b))
-			assert.ErrorContains(t, err, "masked", "and all else is right")
+			assert.ErrorContains(t, err, "masked", "nothing else is wrong with it")
 		}
 	})
 }
 
-// tcp gives both ends of a connection over loopback.
+// tcp returns both ends of a connection over loopback.
 func tcp(t *testing.T) (client, server net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -100,6 +102,6 @@ func tcp(t *testing.T) (client, server net.Conn) {
 	server, err = l.Accept()
 	require.NoError(t, err)
 	t.Cleanup(func() { _, _ = client.Close(), server.Close() })
-	require.NoError(t, client.SetDeadline(time.Now().Add(patience)))
+	require.NoError(t, client.SetDeadline(time.Now().Add(harness.Timeout)))
 	return client, server
 }

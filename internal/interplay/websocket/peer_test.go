@@ -18,35 +18,32 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
 )
 
-// A peer is a client over a bare connection that forgives nothing.
+// A peer is the strict client: one over a bare connection, for which every violation of the
+// protocol is an error.
 type peer struct {
 	net.Conn
 	br      *bufio.Reader
 	deflate bool // permessage-deflate was agreed on, without context takeover (RFC 7692)
 
-	mu    sync.Mutex // guards following, and is held while a frame goes out
-	quiet bool       // nothing may follow: our Close is out
+	mu        sync.Mutex // guards closeSent, and is held while frames are written
+	closeSent bool       // no frame may follow
 }
 
 func newPeer(c net.Conn) *peer { return &peer{Conn: c, br: bufio.NewReader(c)} }
 
-// dial connects and shakes hands.
+// dial connects a peer to a server.
 func dial(tb testing.TB, addr string, secure bool) *peer {
 	tb.Helper()
-	var d net.Dialer
-	return handshake(tb, &d, addr, secure)
-}
-
-func handshake(tb testing.TB, d *net.Dialer, addr string, secure bool) *peer {
-	tb.Helper()
-	c, err := d.Dial("tcp", addr)
+	c, err := net.Dial("tcp", addr)
 	require.NoError(tb, err)
 	if secure {
 		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
 	}
-	require.NoError(tb, c.SetDeadline(time.Now().Add(patience)))
+	require.NoError(tb, c.SetDeadline(time.Now().Add(harness.Timeout)))
 	_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: "+addr+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Origin: http://"+addr+"\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"+
 		"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n\r\n")
@@ -60,48 +57,49 @@ func handshake(tb testing.TB, d *net.Dialer, addr string, secure bool) *peer {
 	return p
 }
 
-// send writes frames in one piece, unless our Close is out.
+// send writes frames in one piece, or nothing once a Close has been sent.
 func (p *peer) send(frames ...[]byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.quiet {
+	if p.closeSent {
 		return nil
 	}
 	_, err := p.Write(bytes.Join(frames, nil))
 	return err
 }
 
-// sendClose writes a Close, once.
+// sendClose writes a Close, if none has been sent.
 func (p *peer) sendClose(payload []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.quiet {
+	if p.closeSent {
 		return nil
 	}
-	p.quiet = true
+	p.closeSent = true
 	_, err := p.Write(clientFrame(true, opClose, payload))
 	return err
 }
 
-// A message is a whole one, inflated.
+// A message is a whole message, inflated.
 type message struct {
 	opcode byte
 	data   string
 }
 
-// An ending is what a peer has seen at the end.
+// An ending is what a peer has read of a connection, up to its end.
 type ending struct {
-	messages int     // before the last
-	last     message // the zero message if there was none
-	within   bool    // the Close came inside a fragmented message
-	code     int
-	reason   string
+	messages  int     // how many came before the last
+	last      message // the zero message if there was none
+	inMessage bool    // the Close came inside a fragmented message
+	code      int
+	reason    string
 }
 
-// listen reads to the end, answers the Close, and returns what it saw or the first thing that was wrong. Each message
-// goes to check before the next is read, but for the last: that is known for the last only when the Close is there.
-func (p *peer) listen(check func(message) error) (e ending, err error) {
-	var parts assembly
+// readToClose reads up to the end of the connection and answers the Close. Its error is the first
+// thing that was wrong. Every message but the last is given to check as soon as the next one is
+// there.
+func (p *peer) readToClose(check func(message) error) (e ending, err error) {
+	var parts assembler
 	for {
 		f, err := readFrame(p.br)
 		if err != nil {
@@ -115,14 +113,14 @@ func (p *peer) listen(check func(message) error) (e ending, err error) {
 				err = fmt.Errorf("a pong %q that nobody asked for", f.payload)
 			}
 		case opClose:
-			e.within = parts.open
-			if e.code, e.reason, err = closing(f.payload); err != nil {
+			e.inMessage = parts.open
+			if e.code, e.reason, err = parseClose(f.payload); err != nil {
 				return e, err
 			}
 			if err := p.sendClose(f.payload); err != nil {
 				return e, fmt.Errorf("answering the Close: %w", err)
 			}
-			return e, p.atEnd()
+			return e, p.checkEOF()
 		default:
 			var m *message
 			if m, err = parts.add(f, p.deflate); m != nil {
@@ -139,9 +137,9 @@ func (p *peer) listen(check func(message) error) (e ending, err error) {
 	}
 }
 
-// atEnd tells what is wrong with what follows the closing handshake: an EOF is right, a reset, a missing close_notify
-// or another byte is not.
-func (p *peer) atEnd() error {
+// checkEOF returns an error unless the connection ends after the closing handshake as it should: by
+// an EOF, not by a reset, without close_notify, or after another byte.
+func (p *peer) checkEOF() error {
 	rest, err := io.ReadAll(io.LimitReader(p.br, 100))
 	switch {
 	case len(rest) > 0:
@@ -152,8 +150,8 @@ func (p *peer) atEnd() error {
 	return nil
 }
 
-// closing reads a Close frame's payload.
-func closing(payload []byte) (code int, reason string, err error) {
+// parseClose parses the payload of a Close frame.
+func parseClose(payload []byte) (code int, reason string, err error) {
 	if len(payload) == 0 {
 		return 1005, "", nil
 	}
@@ -161,7 +159,7 @@ func closing(payload []byte) (code int, reason string, err error) {
 		return 0, "", errors.New("a Close with half a code")
 	}
 	code, reason = int(binary.BigEndian.Uint16(payload)), string(payload[2:])
-	if !mayClose(code) {
+	if !validCode(code) {
 		return code, reason, fmt.Errorf("close code %d may not be sent", code)
 	}
 	if !utf8.ValidString(reason) {
@@ -170,15 +168,16 @@ func closing(payload []byte) (code int, reason string, err error) {
 	return code, reason, nil
 }
 
-// An assembly puts messages together from frames.
-type assembly struct {
-	open   bool
-	packed bool
-	opcode byte
-	data   []byte
+// An assembler makes messages of frames.
+type assembler struct {
+	open       bool // inside a message
+	compressed bool
+	opcode     byte
+	data       []byte
 }
 
-func (a *assembly) add(f frame, deflate bool) (*message, error) {
+// add returns the message if f is its last frame.
+func (a *assembler) add(f frame, deflate bool) (*message, error) {
 	switch {
 	case a.open && f.opcode != opContinuation:
 		return nil, fmt.Errorf("opcode %#x inside a fragmented message", f.opcode)
@@ -188,7 +187,7 @@ func (a *assembly) add(f frame, deflate bool) (*message, error) {
 		return nil, fmt.Errorf("reserved bits %03b, deflate=%v, inside a message=%v", f.rsv, deflate, a.open)
 	}
 	if !a.open {
-		*a = assembly{opcode: f.opcode, packed: f.rsv != 0}
+		*a = assembler{opcode: f.opcode, compressed: f.rsv != 0}
 	}
 	a.data = append(a.data, f.payload...)
 	a.open = !f.final
@@ -196,9 +195,10 @@ func (a *assembly) add(f frame, deflate bool) (*message, error) {
 		return nil, nil
 	}
 	data := a.data
-	if a.packed {
+	if a.compressed {
 		var err error
-		tail := "\x00\x00\xff\xff\x01\x00\x00\xff\xff" // RFC 7692, section 7.2.2, and a last block for flate's sake
+		// RFC 7692, section 7.2.2, and a last block, which flate wants.
+		tail := "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
 		if data, err = io.ReadAll(flate.NewReader(io.MultiReader(bytes.NewReader(data), strings.NewReader(tail)))); err != nil {
 			return nil, fmt.Errorf("a message that doesn't inflate: %w", err)
 		}

@@ -8,86 +8,81 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A door is a server whose handler can be replaced: a Drainer drains but once, and a server can be had for many rounds.
-type door struct {
+// A server is one whose handler can be replaced. A Drainer drains only once; this way a server can
+// be used for many rounds, each with a Drainer of its own.
+type server struct {
 	*httptest.Server
 	handler atomic.Pointer[http.Handler]
 }
 
-func open(tb testing.TB, secure bool) *door {
-	d := new(door)
-	d.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		(*d.handler.Load()).ServeHTTP(w, r)
+func newServer(tb testing.TB, secure bool) *server {
+	s := new(server)
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(*s.handler.Load()).ServeHTTP(w, r)
 	}))
 	if secure {
-		d.StartTLS()
+		s.StartTLS()
 	} else {
-		d.Start()
+		s.Start()
 	}
-	tb.Cleanup(d.Close)
-	return d
+	tb.Cleanup(s.Close)
+	return s
 }
 
-func (d *door) lead(h http.Handler) { d.handler.Store(&h) }
-func (d *door) addr() string        { return d.Listener.Addr().String() }
+func (s *server) setHandler(h http.Handler) { s.handler.Store(&h) }
+func (s *server) addr() string              { return s.Listener.Addr().String() }
 
-// A site is a library behind its proxies: the first door is for clients, the others are plain.
+// A site is a library behind its proxies. Clients connect to the first server; only that one may
+// use TLS.
 type site struct {
 	library
-	doors []*door
+	servers []*server
 }
 
 func newSite(tb testing.TB, l library, secure bool) *site {
-	s := &site{library: l, doors: []*door{open(tb, secure)}}
+	s := &site{library: l, servers: []*server{newServer(tb, secure)}}
 	for range l.proxies {
-		s.doors = append(s.doors, open(tb, false))
+		s.servers = append(s.servers, newServer(tb, false))
 	}
 	return s
 }
 
-// A shift is a site with fresh Drainers. What stands behind a proxy as the last is bare, as other people's are.
-type shift struct {
-	drainers []*middleware.Drainer // by door
-	playing  sync.WaitGroup        // the handlers
+// A session is one use of a site, with new Drainers.
+type session struct {
+	drainers []*middleware.Drainer // one for each server that drains
+	handlers sync.WaitGroup        // the handlers that run
 }
 
-func (s *site) begin(rule policy.Rule, play func(ctx context.Context, c conn)) *shift {
-	w := new(shift)
-	for i, door := range s.doors {
-		last := i == len(s.doors)-1
-		var h http.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			w.playing.Add(1)
-			defer w.playing.Done()
-			s.serve(rw, r, func(c conn) { play(r.Context(), c) })
+// start has the site serve WebSockets with handle. Every server drains by rule, but not one that is
+// behind a proxy and is no proxy itself.
+func (s *site) start(rule policy.Rule, handle func(ctx context.Context, c conn)) *session {
+	started := new(session)
+	for i, server := range s.servers {
+		last := i == len(s.servers)-1
+		var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			started.handlers.Add(1)
+			defer started.handlers.Done()
+			s.serve(w, r, func(c conn) { handle(r.Context(), c) })
 		})
 		if !last {
-			h = proxy(s.doors[i+1].addr())
+			h = proxy(s.servers[i+1].addr())
 		}
 		if i == 0 || !last {
-			d := &middleware.Drainer{Policy: rule, Budget: policy.Budget{Total: 2 * patience}}
-			w.drainers = append(w.drainers, d)
+			d := &middleware.Drainer{Policy: rule, Budget: policy.Budget{Total: 2 * harness.Timeout}}
+			started.drainers = append(started.drainers, d)
 			h = middleware.Graceful(d)(h)
 		}
-		door.lead(h)
+		server.setHandler(h)
 	}
-	return w
+	return started
 }
 
-// dial connects a strict client.
+// dial connects a strict client to the site.
 func (s *site) dial(tb testing.TB, secure bool) *peer {
-	return dial(tb, s.doors[0].addr(), secure)
-}
-
-// drained has a Drainer end, and gives its report.
-func drained(tb require.TestingT, d *middleware.Drainer) middleware.Report {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	require.NoError(tb, d.Shutdown(ctx))
-	return d.Report()
+	return dial(tb, s.servers[0].addr(), secure)
 }

@@ -1,34 +1,34 @@
-// The client of the tests beside this file.
+// The WebSocket client of the tests beside this file, which copy it to where the package ws is
+// installed.
 //
-//   node client.mjs FOLDER echo URL      says everything it knows to an echo server; prints what came of it, a line each
-//   node client.mjs FOLDER drain URL...  stays connected to each; prints what it is told, as it comes
+//   node client.mjs echo URL       sends an echo server everything that it knows, and prints what
+//                                  came back, a line for each
+//   node client.mjs drain URL...   stays connected to each URL, and prints how each connection ends
 //
-// What comes after a # in a URL is how the message begins on which it closes the connection by itself, with 1000 and "mine".
-//
-// FOLDER is where the package ws is installed.
-import { createRequire } from 'node:module'
+// The part of a URL after # is the start of a message. When such a message comes, the client closes
+// that connection itself, with code 1000 and reason "mine".
+import WebSocket from 'ws'
 
-const [folder, mode, ...urls] = process.argv.slice(2)
-const WebSocket = createRequire(folder + '/')('ws')
+const [mode, ...urls] = process.argv.slice(2)
 
 const print = (line) => process.stdout.write(JSON.stringify(line) + '\n')
 
-// open gives a connection and all that happens on it: messages, pongs, errors, the close event.
+// open opens a connection, and keeps all that happens on it: messages, pongs, errors, the close event.
 function open(url, options) {
   const ws = new WebSocket(url, options)
   const seen = []
-  let look = () => {}
-  const note = (...what) => { seen.push(what); look() }
+  let changed = () => {}
+  const note = (...what) => { seen.push(what); changed() }
   ws.on('message', (data, binary) => note(binary ? 'binary' : 'text', digest(data)))
   ws.on('pong', (data) => note('pong', data.toString()))
   ws.on('error', (err) => note('error', err.code ?? err.message))
   const closed = new Promise((resolve) => ws.addEventListener('close', ({ code, reason, wasClean }) => resolve({ code, reason, wasClean })))
   const opened = new Promise((resolve) => ws.on('open', resolve))
-  const heard = (n) => Promise.race([closed, new Promise((resolve) => {
-    look = () => { if (seen.length >= n) resolve() }
-    look()
+  const received = (n) => Promise.race([closed, new Promise((resolve) => {
+    changed = () => { if (seen.length >= n) resolve() }
+    changed()
   })])
-  return { ws, seen, closed, opened, heard }
+  return { ws, seen, closed, opened, received }
 }
 
 function digest(data) {
@@ -43,35 +43,35 @@ function bytes(n) {
   return b
 }
 
-// masked makes a frame with a zero mask of any header bytes.
+// masked returns a frame with any header bytes, and a mask of zeros.
 const masked = (first, length, payload = '') => Buffer.concat([Buffer.from([first, ...length]), Buffer.alloc(4), Buffer.from(payload, 'latin1')])
 
 const sizes = [0, 1, 125, 126, 127, 4095, 4096, 65535, 65536, 1 << 20]
 
-// What is said, and how many answers it has.
-const says = {}
+// By name, how many answers a message has, and how it is sent.
+const messages = {}
 for (const n of sizes) {
-  says[`text of ${n}`] = [1, (ws) => ws.send('x'.repeat(n))]
-  says[`binary of ${n}`] = [1, (ws) => ws.send(bytes(n))]
-  says[`text of ${n} in parts`] = [1, (ws) => {
+  messages[`text of ${n}`] = [1, (ws) => ws.send('x'.repeat(n))]
+  messages[`binary of ${n}`] = [1, (ws) => ws.send(bytes(n))]
+  messages[`text of ${n} in parts`] = [1, (ws) => {
     ws.send('é'.repeat(n >> 2), { fin: false })
     ws.send('y'.repeat(n >> 1), { fin: false })
     ws.send('z'.repeat(n & 3), { fin: true })
   }]
 }
-says['characters'] = [1, (ws) => ws.send('κόσμε 𐍈 \u0000 \u{10ffff}')]
-says['a ping'] = [1, (ws) => ws.ping('are you there')]
-says['a ping without a payload'] = [1, (ws) => ws.ping()]
-says['the longest ping'] = [1, (ws) => ws.ping('p'.repeat(125))]
-says['a ping inside a message'] = [2, (ws) => {
+messages['characters'] = [1, (ws) => ws.send('κόσμε 𐍈 \u0000 \u{10ffff}')]
+messages['a ping'] = [1, (ws) => ws.ping('are you there')]
+messages['a ping without a payload'] = [1, (ws) => ws.ping()]
+messages['the longest ping'] = [1, (ws) => ws.ping('p'.repeat(125))]
+messages['a ping inside a message'] = [2, (ws) => {
   ws.send('a', { fin: false })
   ws.ping('within')
   ws.send('b', { fin: true })
 }]
-says['a pong that nobody asked for'] = [1, (ws) => { ws.pong('oh'); ws.send('after it') }]
-says['many at once'] = [100, (ws) => { for (let i = 0; i < 100; i++) ws.send(bytes(i * 50)) }]
+messages['a pong that nobody asked for'] = [1, (ws) => { ws.pong('oh'); ws.send('after it') }]
+messages['many at once'] = [100, (ws) => { for (let i = 0; i < 100; i++) ws.send(bytes(i * 50)) }]
 
-// What ends the connection.
+// By name, what ends the connection.
 const ends = { 'no code': (ws) => ws.close() }
 for (const code of [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999]) {
   ends[`code ${code}`] = (ws) => ws.close(code, `reason of ${code}`)
@@ -101,10 +101,10 @@ async function echo(url) {
     const c = open(url, { perMessageDeflate })
     await c.opened
     print({ name: `${how}: extensions`, seen: c.ws.extensions })
-    for (const [name, [answers, say]] of Object.entries(says)) {
+    for (const [name, [answers, send]] of Object.entries(messages)) {
       c.seen.length = 0
-      say(c.ws)
-      await c.heard(answers)
+      send(c.ws)
+      await c.received(answers)
       print({ name: `${how}: ${name}`, seen: c.seen })
     }
     c.ws.close(1000)
@@ -121,12 +121,12 @@ async function echo(url) {
 
 async function drain() {
   const all = urls.map((url) => {
-    const [address, cue] = url.split('#')
-    const c = open(address, { rejectUnauthorized: false }) // their certificates are their own
+    const [address, start] = url.split('#')
+    const c = open(address, { rejectUnauthorized: false }) // the certificates are self-signed
     c.last = ''
     c.ws.on('message', (data) => {
       c.last = data.toString()
-      if (cue && c.last.startsWith(cue)) c.ws.close(1000, 'mine')
+      if (start && c.last.startsWith(start)) c.ws.close(1000, 'mine')
     })
     return c
   })

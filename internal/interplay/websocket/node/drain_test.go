@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"net/http"
 	"testing"
 	"time"
@@ -10,12 +9,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// silent never reads, and writes nothing.
-func silent(w http.ResponseWriter, r *http.Request) {
+// idle neither reads nor writes.
+func idle(w http.ResponseWriter, r *http.Request) {
 	c, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		return
@@ -24,8 +24,8 @@ func silent(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// talkative writes for as long as it may.
-func talkative(w http.ResponseWriter, r *http.Request) {
+// writing writes until its context ends or a write fails.
+func writing(w http.ResponseWriter, r *http.Request) {
 	c, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		return
@@ -42,8 +42,9 @@ func talkative(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// unfinished stays inside a message. It doesn't compress: that would keep all of it back.
-func unfinished(w http.ResponseWriter, r *http.Request) {
+// insideMessage never ends a message that it has started. It doesn't compress, since the compressor
+// would hold the message back.
+func insideMessage(w http.ResponseWriter, r *http.Request) {
 	c, err := (&gorilla.Upgrader{}).Upgrade(w, r, nil)
 	if err != nil {
 		return
@@ -57,7 +58,8 @@ func unfinished(w http.ResponseWriter, r *http.Request) {
 	_, _, _ = c.ReadMessage()
 }
 
-// TestDrain has the client connected to servers that drain. What it makes of the end is what its users see.
+// TestDrain drains servers to which the client is connected, and compares the close events that its
+// users get.
 func TestDrain(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -65,7 +67,7 @@ func TestDrain(t *testing.T) {
 		rule    policy.Rule
 		code    int
 		reason  string // a pattern
-		last    string // likewise
+		last    string // a pattern
 	}{
 		{"by default", gorillaEcho, policy.Rule{}, 1012, `^service restart; retry=\d{4}$`, `^$`},
 		{"come back", gorillaEcho, policy.Rule{Farewell: policy.ComeBack()}, 1012, `^service restart; retry=\d{4}$`, `^$`},
@@ -74,40 +76,38 @@ func TestDrain(t *testing.T) {
 		{"try again later", coderEcho, policy.Rule{Farewell: policy.Farewell{Code: 1013}}, 1013, `^service restart; retry=\d{4}$`, `^$`},
 		{"a code of one's own", coderEcho, policy.Rule{Farewell: policy.Farewell{Code: 4999, Reason: "é"}}, 4999, `^é$`, `^$`},
 		{"a last message", gorillaEcho, policy.Rule{Farewell: policy.Farewell{Message: `{"retry":{retry}}`}}, 1012, `retry`, `^{"retry":\d{4}}$`},
-		{"a handler that never reads", silent, policy.Rule{Farewell: policy.Farewell{Message: "last"}}, 1012, `retry`, `^last$`},
-		{"a handler that writes", talkative, policy.Rule{Farewell: policy.Farewell{Message: "last"}}, 1012, `retry`, `^last$`},
-		{"a handler inside a message", unfinished, policy.Rule{Farewell: policy.Farewell{Message: "last"}}, 1012, `retry`, `^$`},
+		{"a handler that never reads", idle, policy.Rule{Farewell: policy.Farewell{Message: "last"}}, 1012, `retry`, `^last$`},
+		{"a handler that writes", writing, policy.Rule{Farewell: policy.Farewell{Message: "last"}}, 1012, `retry`, `^last$`},
+		{"a handler inside a message", insideMessage, policy.Rule{Farewell: policy.Farewell{Message: "last"}}, 1012, `retry`, `^$`},
 		{"later", coderEcho, policy.Rule{Grace: 200 * time.Millisecond, Spread: 200 * time.Millisecond}, 1012, `retry`, `^$`},
 	}
 	args := []string{"drain"}
 	drainers := make([]middleware.Drainer, len(tests))
 	for i, test := range tests {
 		d := &drainers[i]
-		test.rule.Timeout, test.rule.Mercy = time.Second, patience/4
-		d.Policy, d.Budget.Total = test.rule, patience
+		test.rule.Timeout, test.rule.Mercy = time.Second, harness.Timeout/4
+		d.Policy, d.Budget.Total = test.rule, harness.Timeout
 		args = append(args, serve(t, middleware.Graceful(d)(test.handler)))
 	}
 	ended := 0
-	client(t, func(l line) {
-		if l.Name == "open" {
+	client.Run(t, func(r Result) {
+		if r.Name == "open" {
 			for i := range drainers {
 				drainers[i].Start()
 			}
 			return
 		}
 		ended++
-		test := tests[l.Row]
-		require.NotNil(t, l.Close, test.name)
-		assert.Equal(t, test.code, l.Close.Code, test.name)
-		assert.Regexp(t, test.reason, l.Close.Reason, test.name)
-		assert.True(t, l.Close.WasClean, test.name)
-		assert.Regexp(t, test.last, l.Last, test.name)
+		test := tests[r.Row]
+		require.NotNil(t, r.Close, test.name)
+		assert.Equal(t, test.code, r.Close.Code, test.name)
+		assert.Regexp(t, test.reason, r.Close.Reason, test.name)
+		assert.True(t, r.Close.WasClean, test.name)
+		assert.Regexp(t, test.last, r.Last, test.name)
 	}, args...)
 	assert.Equal(t, len(tests), ended)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
 	for i := range drainers {
-		require.NoError(t, drainers[i].Shutdown(ctx), tests[i].name)
-		assert.EqualValues(t, 1, drainers[i].Report().Told, tests[i].name)
+		report := harness.Shutdown(t, &drainers[i], tests[i].name)
+		assert.EqualValues(t, 1, report.Told, tests[i].name)
 	}
 }

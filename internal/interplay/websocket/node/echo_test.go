@@ -1,58 +1,25 @@
 package node
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	coder "github.com/coder/websocket"
 	gorilla "github.com/gorilla/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/interplay/websocket/echo"
 	"github.com/lastcall-go/lastcall/middleware"
 )
 
-var upgrader = gorilla.Upgrader{EnableCompression: true}
-
-func gorillaEcho(w http.ResponseWriter, r *http.Request) {
-	c, err := upgrader.Upgrade(w, r, nil)
-	if err != nil {
-		return
-	}
-	defer c.Close()
-	for {
-		kind, p, err := c.ReadMessage()
-		if err != nil {
-			return
-		}
-		if kind == gorilla.TextMessage && !utf8.Valid(p) { // gorilla leaves this to its user
-			_ = c.WriteMessage(gorilla.CloseMessage, gorilla.FormatCloseMessage(gorilla.CloseInvalidFramePayloadData, ""))
-			return
-		}
-		if c.WriteMessage(kind, p) != nil {
-			return
-		}
-	}
-}
-
-func coderEcho(w http.ResponseWriter, r *http.Request) {
-	c, err := coder.Accept(w, r, &coder.AcceptOptions{CompressionMode: coder.CompressionContextTakeover})
-	if err != nil {
-		return
-	}
-	defer c.CloseNow()
-	c.SetReadLimit(-1)
-	for {
-		kind, p, err := c.Read(context.Background())
-		if err != nil || c.Write(context.Background(), kind, p) != nil {
-			return
-		}
-	}
-}
+var (
+	upgrader    = &gorilla.Upgrader{EnableCompression: true}
+	gorillaEcho = echo.Gorilla(upgrader)
+	coderEcho   = echo.Coder(&coder.AcceptOptions{CompressionMode: coder.CompressionContextTakeover})
+)
 
 func serve(t *testing.T, h http.Handler) (url string) {
 	t.Helper()
@@ -61,21 +28,21 @@ func serve(t *testing.T, h http.Handler) (url string) {
 	return "ws" + strings.TrimPrefix(s.URL, "http")
 }
 
-// TestEcho has the client say all that the protocol knows, right and wrong, to a bare server and a wrapped one, and see
-// the same.
+// TestEcho has the client send everything that the protocol knows, right and wrong, to a bare
+// server and to a wrapped one. What it sees has to be the same.
 func TestEcho(t *testing.T) {
 	for name, echo := range map[string]http.HandlerFunc{"gorilla": gorillaEcho, "coder": coderEcho} {
 		t.Run(name, func(t *testing.T) {
-			said := func(h http.Handler) (all []line) {
-				client(t, func(l line) { all = append(all, l) }, "echo", serve(t, h))
+			results := func(h http.Handler) (all []Result) {
+				client.Run(t, func(r Result) { all = append(all, r) }, "echo", serve(t, h))
 				return all
 			}
-			bare := said(echo)
+			bare := results(echo)
 			var d middleware.Drainer
-			wrapped := said(middleware.Graceful(&d)(echo))
+			wrapped := results(middleware.Graceful(&d)(echo))
 			require.NoError(t, d.Shutdown(t.Context()))
 			assert.Equal(t, bare, wrapped)
-			// 2 ways, each with its extensions, 37 things to say, its close, and 32 ends.
+			// Plain and deflated: the extensions, 37 messages, the close, and 32 other ends.
 			assert.Len(t, wrapped, 2*(1+37+1+32))
 			assert.EqualValues(t, 2*(1+32), d.Report().Before.All(), "connections")
 			t.Logf("%d results, equal", len(wrapped))
