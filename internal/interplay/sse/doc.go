@@ -1,12 +1,9 @@
-// Package sse shows what other people's event streams make of lastcall, and lastcall of them: the libraries that a
-// handler may use, under the routers, proxies and compressors that may stand around them, each drained at any moment in
-// front of a client that forgives nothing. It holds tests only, in a module of its own, so that nobody else needs what
-// they need.
+// Package sse tests lastcall with other people's event stream code: the libraries that a handler
+// may use, under the routers, proxies and compressors that may stand around them, each drained at
+// any moment in front of a client that accepts no violation of the format. It holds tests only.
 //
-//	cd sse/interplay && go test -race ./...
+// This environment variable makes it do more:
 //
-// This variable makes it do more:
-//
-//	LASTCALL_ROUNDS    how often each cell of the tables is drained; 2 if unset, 500 for a full run, which takes hours
-//	                   unless -run picks some cells
+//	LASTCALL_ROUNDS   how often each cell of TestDrain and TestCompression is drained; 2 if unset,
+//	                  500 for a full run, which takes hours unless -run picks some cells
 package sse

@@ -1,10 +1,7 @@
 package sse
 
 import (
-	"context"
 	"fmt"
-	"hash/fnv"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -13,50 +10,56 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A route is the way from the library to the client.
+// A route is the way from the library to the client. It starts the server that the client asks, and
+// the one that has the library, which may be the same.
 type route struct {
 	name string
-	// A proxy stops reading when its context ends, and be it within an event. So its rule has to leave it the time to come
-	// to the end of one.
+	// timeout is the rule's. A proxy stops reading when its context ends, even within an event, so
+	// that it needs some time to come to the end of one.
 	timeout time.Duration
-	begin   func(t *testing.T, p protocol, graceful wrap, r router, h http.Handler) (front, back *site)
+	start   func(t *testing.T, p protocol, graceful wrap, r router, h http.Handler) (front, back *server)
 }
 
 var routes = []route{
-	{"direct", policy.AtOnce, func(t *testing.T, p protocol, graceful wrap, r router, h http.Handler) (front, back *site) {
+	{"direct", policy.AtOnce, func(t *testing.T, p protocol, graceful wrap, r router, h http.Handler) (front, back *server) {
 		front = serve(t, p, r.with(graceful, h))
 		return front, front
 	}},
-	{"proxy drains", 250 * time.Millisecond, func(t *testing.T, p protocol, graceful wrap, r router, h http.Handler) (front, back *site) {
+	{"proxy drains", 250 * time.Millisecond, func(t *testing.T, p protocol, graceful wrap, r router, h http.Handler) (front, back *server) {
 		back = serve(t, p, h)
 		return serve(t, p, r.with(graceful, proxy(back))), back
 	}},
-	{"behind a proxy", policy.AtOnce, func(t *testing.T, p protocol, graceful wrap, r router, h http.Handler) (front, back *site) {
+	{"behind a proxy", policy.AtOnce, func(t *testing.T, p protocol, graceful wrap, r router, h http.Handler) (front, back *server) {
 		back = serve(t, p, r.with(graceful, h))
 		return serve(t, p, proxy(back)), back
 	}},
 }
 
-// TestInterplay drains each library under each router on each route and protocol, at random moments and under load. A
-// strict client says what it saw: whole events, one farewell at most and as the last, and a clean end.
-func TestInterplay(t *testing.T) {
-	rounds := number(t, "LASTCALL_ROUNDS", 2)
-	var all tally
+// TestDrain drains each library under each router on each route and protocol, at random moments and
+// under load. The strict client has to see whole events, at most one farewell, as the last event,
+// and a clean end.
+func TestDrain(t *testing.T) {
+	rounds := harness.Int(t, "LASTCALL_ROUNDS", 2)
+	var all totals
 	t.Cleanup(func() { t.Log(&all) })
+	cells := uint64(0)
 	for _, l := range libraries {
-		for _, way := range routes {
+		for _, route := range routes {
 			for _, r := range routers {
 				for _, p := range protocols {
-					t.Run(fmt.Sprintf("%s/%s/%s/%s", l.name, way.name, r.name, p.name), func(t *testing.T) {
+					cell := cells
+					cells++
+					t.Run(fmt.Sprintf("%s/%s/%s/%s", l.name, route.name, r.name, p.name), func(t *testing.T) {
 						t.Parallel()
 						for seed := uint64(1); seed <= uint64(rounds) && !t.Failed(); seed++ {
-							drainOnce(t, l, way, r, p, seed, &all)
+							random := rand.New(rand.NewPCG(seed, cell))
+							drainOnce(t, l, route, r, p, seed, random, &all)
 						}
 					})
 				}
@@ -65,51 +68,60 @@ func TestInterplay(t *testing.T) {
 	}
 }
 
-// tally is what the clients of all rounds saw.
-type tally struct{ told, refused, events atomic.Int64 }
+// totals count what the clients of all rounds saw.
+type totals struct{ told, refused, events atomic.Int64 }
 
-func (a *tally) String() string {
+func (a *totals) String() string {
 	return fmt.Sprintf("%d streams told, %d refused, %d events", a.told.Load(), a.refused.Load(), a.events.Load())
 }
 
-// A moment comes after so many events, and when so many clients have their answer. In every second round that is none, and
-// the moment so early that some meet the drain at its very beginning.
-type moment struct {
+// A countdown is over when so many clients have their answer and so many events have been read.
+type countdown struct {
+	done chan struct{} // closed when it is over
+
 	mu              sync.Mutex // guards following
-	clients, events int        // to come
-	now             chan struct{}
-	come            bool
+	clients, events int        // still to come
+	over            bool
 }
 
-func (m *moment) wait(t *testing.T) {
+func newCountdown(clients, events int) *countdown {
+	c := &countdown{done: make(chan struct{}), clients: clients, events: events}
+	c.count(0, 0)
+	return c
+}
+
+func (c *countdown) wait(t *testing.T) {
 	t.Helper()
-	limit := time.NewTimer(patience)
+	limit := time.NewTimer(harness.Timeout)
 	defer limit.Stop()
 	select {
-	case <-m.now:
+	case <-c.done:
 	case <-limit.C:
 		t.Fatal("the events don't come")
 	}
 }
 
-func (m *moment) note(clients, events int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.clients -= clients
-	m.events -= events
-	if m.clients <= 0 && m.events <= 0 && !m.come {
-		m.come = true
-		close(m.now)
+func (c *countdown) count(clients, events int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clients -= clients
+	c.events -= events
+	if c.clients <= 0 && c.events <= 0 && !c.over {
+		c.over = true
+		close(c.done)
 	}
 }
 
-// inside counts the calls of a handler that haven't returned.
-type inside struct {
+// stop ends the countdown, since nothing more will come.
+func (c *countdown) stop() { c.count(1000, 1000) }
+
+// running counts the calls of a handler that haven't returned.
+type running struct {
 	n   atomic.Int64
 	all sync.WaitGroup
 }
 
-func (i *inside) count(h http.Handler) http.Handler {
+func (i *running) count(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		i.all.Add(1)
 		defer i.all.Done()
@@ -119,39 +131,37 @@ func (i *inside) count(h http.Handler) http.Handler {
 	})
 }
 
-func drainOnce(t *testing.T, l library, way route, r router, p protocol, seed uint64, all *tally) {
+// drainOnce drains a few clients of one server. In every second round it waits for no client and
+// hardly any event, so that some clients come when the drain has just started.
+func drainOnce(t *testing.T, l library, route route, r router, p protocol, seed uint64, random *rand.Rand, all *totals) {
 	const clients = 3
-	name := fnv.New64a()
-	_, _ = io.WriteString(name, t.Name())
-	random := rand.New(rand.NewPCG(seed, name.Sum64()))
-	d := &middleware.Drainer{Budget: policy.Budget{Total: 3 * patience}, Policy: policy.Rule{
-		Mercy:   patience,
-		Timeout: way.timeout + time.Duration(random.IntN(2))*5*time.Millisecond,
+	d := &middleware.Drainer{Budget: policy.Budget{Total: 6 * mercy}, Policy: policy.Rule{
+		Mercy:   2 * mercy,
+		Timeout: route.timeout + time.Duration(random.IntN(2))*5*time.Millisecond,
 		Spread:  []time.Duration{0, 5 * time.Millisecond}[random.IntN(2)],
 	}}
-	src := l.begin(t)
-	var drained, served inside
+	src := l.start(t)
+	var drained, served running
 	graceful := func(h http.Handler) http.Handler { return middleware.Graceful(d)(drained.count(h)) }
-	front, back := way.begin(t, p, graceful, r, served.count(src))
+	front, back := route.start(t, p, graceful, r, served.count(src))
 	stop := src.publishing(random.Uint64())
 
-	m := &moment{now: make(chan struct{}), clients: clients, events: random.IntN(60)}
+	m := newCountdown(clients, random.IntN(60))
 	if seed%2 == 0 {
-		m.clients, m.events = 0, random.IntN(3)
+		m = newCountdown(0, random.IntN(3))
 	}
-	m.note(0, 0)
 	var events, told, refused atomic.Int64
-	var following sync.WaitGroup
+	var reading sync.WaitGroup
 	for range clients {
-		following.Go(func() {
+		reading.Go(func() {
 			res, err := front.get()
 			if !assert.NoError(t, err) {
-				m.note(clients, 1000) // nothing more is to be learnt
+				m.stop()
 				return
 			}
 			defer res.Body.Close()
-			m.note(1, 0)
-			e, err := follow(res.Body, func() { m.note(0, 1) })
+			m.count(1, 0)
+			e, err := readStream(res.Body, func() { m.count(0, 1) })
 			assert.NoError(t, err, "seed %d", seed)
 			events.Add(int64(e.events))
 			if e.told {
@@ -163,18 +173,16 @@ func drainOnce(t *testing.T, l library, way route, r router, p protocol, seed ui
 		})
 	}
 	m.wait(t)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	require.NoError(t, d.Shutdown(ctx), "seed %d", seed)
+	harness.Shutdown(t, d, "seed %d", seed)
 	assert.Zero(t, drained.n.Load(), "handlers that still run")
-	following.Wait()
+	reading.Wait()
 	stop()
 	front.close()
 	back.close()
-	served.all.Wait() // behind a proxy that was drained they end by themselves
+	served.all.Wait() // behind a proxy that was drained, the handlers end by themselves
 	src.close()
 
-	report := d.Report()
+	report := d.Report() // now, since some clients may have been refused after Shutdown
 	assert.EqualValues(t, clients, told.Load()+refused.Load(), "seed %d: each is told or refused: %+v", seed, report)
 	assert.EqualValues(t, told.Load(), report.Told, "seed %d: %+v", seed, report)
 	assert.EqualValues(t, refused.Load(), report.Refused, "seed %d: %+v", seed, report)

@@ -18,27 +18,28 @@ import (
 	"github.com/stretchr/testify/assert"
 	gosse "github.com/tmaxmax/go-sse"
 
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
 	"github.com/lastcall-go/lastcall/sse/r3labs"
 )
 
 // A library serves an event stream to any number of clients.
 type library struct {
 	name  string
-	begin func(t *testing.T) source
+	start func(t *testing.T) source
 }
 
-// A source is a library at work.
+// A source is the handler of a library, and what publishes its events.
 type source struct {
 	http.Handler
-	publish func(n int, data string) // nil: the handler makes its own events
-	close   func()                   // when nobody is served any more
+	publish func(n int, data string) // nil if the handler makes its own events
+	close   func()                   // called when no request is served any more
 }
 
 var libraries = []library{
 	{"r3labs bound", func(t *testing.T) source {
 		h := &r3labs.Handler{Server: newR3labs()}
 		return source{h, publishR3labs(h.Server), func() {
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			ctx, cancel := context.WithTimeout(context.Background(), harness.Timeout)
 			defer cancel()
 			assert.NoError(t, h.Close(ctx))
 		}}
@@ -59,12 +60,12 @@ var libraries = []library{
 	}},
 	{"launchdarkly", func(*testing.T) source {
 		s := eventsource.NewServer()
-		s.BufferSize = 1 << 14 // it drops whoever falls behind
+		s.BufferSize = 1 << 14 // it drops clients that fall behind
 		return source{s.Handler("s"),
 			func(n int, data string) { s.Publish([]string{"s"}, plainEvent{n, data}) },
 			s.Close}
 	}},
-	{"by hand", func(*testing.T) source { return source{http.HandlerFunc(byHand), nil, func() {}} }},
+	{"by hand", func(*testing.T) source { return source{http.HandlerFunc(writeByHand), nil, func() {}} }},
 }
 
 func newR3labs() *r3.Server {
@@ -87,8 +88,9 @@ func (e plainEvent) Id() string    { return strconv.Itoa(e.n) } //nolint:revive 
 func (e plainEvent) Event() string { return "" }
 func (e plainEvent) Data() string  { return e.data }
 
-// byHand writes its events in the worst of ways: line ends of all sorts, cut anywhere, flushed within.
-func byHand(w http.ResponseWriter, r *http.Request) {
+// writeByHand writes its events in the least convenient way: with line ends of all sorts, in pieces
+// cut anywhere, some of them flushed.
+func writeByHand(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	control := http.NewResponseController(w)
 	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
@@ -97,11 +99,11 @@ func byHand(w http.ResponseWriter, r *http.Request) {
 		lines := strings.ReplaceAll(payload(n, sizeOf(random)), "\n", end+"data:")
 		text := fmt.Sprint(":comment", end, "data: ", lines, end, "id: ", n, end, end)
 		for text != "" {
-			part := 1 + random.IntN(len(text))
-			if _, err := io.WriteString(w, text[:part]); err != nil {
+			size := 1 + random.IntN(len(text))
+			if _, err := io.WriteString(w, text[:size]); err != nil {
 				return
 			}
-			text = text[part:]
+			text = text[size:]
 			if random.IntN(2) == 0 && control.Flush() != nil {
 				return
 			}
@@ -112,7 +114,7 @@ func byHand(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// publishing publishes events of any size at any pace until the function it gives is called.
+// publishing publishes events of any size at any pace, until the returned function is called.
 func (s source) publishing(seed uint64) (stop func()) {
 	if s.publish == nil {
 		return func() {}
@@ -131,7 +133,7 @@ func (s source) publishing(seed uint64) (stop func()) {
 	}
 }
 
-// sizeOf is mostly small. Now and then it is more than net/http's buffers.
+// sizeOf returns the size of an event: mostly small, now and then larger than net/http's buffers.
 func sizeOf(r *rand.Rand) int {
 	if r.IntN(20) == 0 {
 		return r.IntN(40_000)
@@ -139,7 +141,7 @@ func sizeOf(r *rand.Rand) int {
 	return r.IntN(200)
 }
 
-// pause is mostly none. It reports false when it was told to stop.
+// pause waits for a moment, or mostly not at all. It returns false if it was told to stop.
 func pause(r *rand.Rand, stop <-chan struct{}) bool {
 	select {
 	case <-stop:

@@ -2,30 +2,19 @@ package sse
 
 import (
 	"flag"
-	"os"
-	"strconv"
 	"testing"
+	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
+
+// mercy is how long a canceled handler has to return, on a slow machine too.
+const mercy = 10 * time.Second
 
 func TestMain(m *testing.M) {
 	gin.SetMode(gin.ReleaseMode)
 	flag.Parse()
-	_ = flag.Set("test.parallel", "16") // what waits, and it mostly does, costs nothing
+	_ = flag.Set("test.parallel", "16") // the tests mostly wait
 	goleak.VerifyTestMain(m)
-}
-
-// number is that of an environment's variable, or usual.
-func number(t testing.TB, variable string, usual int) int {
-	v := os.Getenv(variable)
-	if v == "" {
-		return usual
-	}
-	n, err := strconv.Atoi(v)
-	require.NoError(t, err, variable)
-	require.Positive(t, n, variable)
-	return n
 }

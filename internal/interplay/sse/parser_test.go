@@ -9,28 +9,28 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 )
 
-// errTorn is a stream that ends within a line or an event. A browser would drop the event without a word.
-var errTorn = errors.New("the stream ends within an event")
+// errPartialEvent is the error of a stream that ends within an event, which a browser would ignore.
+var errPartialEvent = errors.New("the stream ends within an event")
 
-// An event is what one blank line dispatches.
+// An event is what a blank line dispatches.
 type event struct {
 	name, data, id, retry string
 	fields                map[string]int // how often each was there
 }
 
-// A parser reads an event stream as WHATWG HTML 9.2.5 has it, but takes what that ignores for an error: fields that
-// nobody knows, a retry that is no number, fields twice, and an end anywhere but behind a blank line.
+// A parser reads an event stream (WHATWG HTML, 9.2.5), and takes for an error what that ignores:
+// unknown fields, a retry that is no number, a field twice, and an end anywhere but after a blank
+// line.
 type parser struct {
 	in      *bufio.Reader
 	afterCR bool // an LF that follows belongs to it
 }
 
-// next gives the next event, or io.EOF where one would begin.
+// next returns the next event, or io.EOF if the stream ends before it.
 func (p *parser) next() (event, error) {
 	e := event{fields: map[string]int{}}
 	var data []string
@@ -38,7 +38,7 @@ func (p *parser) next() (event, error) {
 		line, err := p.line()
 		switch {
 		case err == io.EOF && (line != "" || len(e.fields) > 0):
-			return e, fmt.Errorf("%w: %.80q", errTorn, line)
+			return e, fmt.Errorf("%w: %.80q", errPartialEvent, line)
 		case err != nil:
 			return e, err
 		case line == "" && len(e.fields) > 0:
@@ -70,7 +70,7 @@ func (p *parser) next() (event, error) {
 	}
 }
 
-// line gives the next line without its end, and what there is of one with io.EOF.
+// line returns the next line without its end. With io.EOF it returns what there is of a line.
 func (p *parser) line() (string, error) {
 	var line []byte
 	for {
@@ -90,15 +90,16 @@ func (p *parser) line() (string, error) {
 	}
 }
 
-// What a client saw of its stream, up to its clean end.
+// An ending is what a client has read of a stream, up to its clean end.
 type ending struct {
-	events  int  // that the library published
-	told    bool // of the shutdown, as the very last
-	refused bool // an answer with nothing but a time to come back
+	events  int  // how many came that the library published
+	told    bool // the last event was the farewell
+	refused bool // there was nothing but a retry field
 }
 
-// follow reads a stream to its end. Every event but the last must be as published, each the one after the one before.
-func follow(body io.Reader, each func()) (ending, error) {
+// readStream reads a stream to its end, and calls each for every event. Every event but the
+// farewell has to be as it was published, and to have the number after that of the event before.
+func readStream(body io.Reader, each func()) (ending, error) {
 	p := &parser{in: bufio.NewReader(body)}
 	var e ending
 	last := -1
@@ -113,13 +114,13 @@ func follow(body io.Reader, each func()) (ending, error) {
 			return e, fmt.Errorf("an event after the farewell: %.80q", got.data)
 		case got.name == "shutdown":
 			e.told = true
-			err = isFarewell(got)
+			err = checkFarewell(got)
 		case len(got.fields) == 1 && got.fields["retry"] == 1 && e.events == 0:
 			e.refused = true
 		default:
 			e.events++
 			var n int
-			n, err = isPublished(got)
+			n, err = checkPublished(got)
 			if err == nil && last >= 0 && n != last+1 {
 				err = fmt.Errorf("event %d after event %d", n, last)
 			}
@@ -132,7 +133,8 @@ func follow(body io.Reader, each func()) (ending, error) {
 	}
 }
 
-func isFarewell(e event) error {
+// checkFarewell returns what is wrong with a farewell.
+func checkFarewell(e event) error {
 	var told struct{ Retry int }
 	if err := json.Unmarshal([]byte(e.data), &told); err != nil {
 		return fmt.Errorf("the farewell's data: %w", err)
@@ -143,19 +145,19 @@ func isFarewell(e event) error {
 	return nil
 }
 
-// alphabet is what events are made of. Its lines are of odd lengths.
+// alphabet is what the data of events is made of.
 var alphabet = strings.Repeat("abcdefghijklmnopqrstuvwxyz\n0123456789 ", 3000)
 
-// payload is the data of the n-th event.
+// payload returns the data of event n.
 func payload(n, size int) string {
 	return fmt.Sprintf("%d %d %s.", n, size, alphabet[:size])
 }
 
-// isPublished gives an event's number, or tells why it is none that was published.
-func isPublished(e event) (n int, err error) {
+// checkPublished returns the number of an event, or why it is none that was published.
+func checkPublished(e event) (n int, err error) {
 	var size int
 	if _, err := fmt.Sscanf(e.data, "%d %d", &n, &size); err != nil || size > len(alphabet) {
-		return 0, fmt.Errorf("no event of ours: %.80q: %v", e.data, err)
+		return 0, fmt.Errorf("not an event that was published: %.80q: %v", e.data, err)
 	}
 	if e.data != payload(n, size) || e.name != "" || e.retry != "" {
 		return n, fmt.Errorf("event %d isn't as it was published: %d bytes, name %q, retry %q", n, len(e.data), e.name, e.retry)
@@ -163,7 +165,8 @@ func isPublished(e event) (n int, err error) {
 	return n, nil
 }
 
-// The client must refuse what a real one would bear in silence: else the tables say nothing.
+// TestStrictClient checks the strict client itself: it has to refuse what a real client would
+// ignore. Otherwise the other tests would prove little.
 func TestStrictClient(t *testing.T) {
 	const ours, bye = "id: 4\ndata: 1 2 ab.\n\n", "retry: 1500\nevent: shutdown\ndata: {\"retry\":1500}\n\n"
 	for body, want := range map[string]string{
@@ -172,8 +175,8 @@ func TestStrictClient(t *testing.T) {
 		":c\n\r\ndata:1 0 .\r\r\n:c\r" + bye: "",
 		"retry: 1500\n\n":                    "",
 		"data: 0 29 abcdefghijklmnopqrstuvwxyz\ndata: 01.\n\ndata: 1 0 .\n\n": "",
-		ours + "data: 2 0 .\n":          errTorn.Error(),
-		ours + "data: 2 0":              errTorn.Error(),
+		ours + "data: 2 0 .\n":          errPartialEvent.Error(),
+		ours + "data: 2 0":              errPartialEvent.Error(),
 		"data: 1 2 a\n\n":               "isn't as it was published",
 		ours + ours:                     "event 1 after event 1",
 		ours + "data: 3 0 .\n\n":        "event 3 after event 1",
@@ -183,9 +186,9 @@ func TestStrictClient(t *testing.T) {
 		"data: a\nretry: 1\n" + bye:     "two fields",
 		"retry: 1\nevent: shutdown\n\n": "the farewell's data",
 		"junk\n\n":                      "begins no field",
-		ours + "retry: 1500\n\n":        "no event of ours",
+		ours + "retry: 1500\n\n":        "not an event that was published",
 	} {
-		_, err := follow(strings.NewReader(body), func() {})
+		_, err := readStream(strings.NewReader(body), func() {})
 		if want == "" {
 			assert.NoError(t, err, "%q", body)
 		} else {
@@ -193,6 +196,3 @@ func TestStrictClient(t *testing.T) {
 		}
 	}
 }
-
-// patience is for what should come at once, on the slowest machine.
-const patience = 20 * time.Second

@@ -17,27 +17,27 @@ import (
 	"github.com/lastcall-go/lastcall/middleware"
 )
 
-// counted counts the bytes that net/http hands to its connection as a file, which the connection then has the kernel
-// send, rather than as bytes.
-type counted struct {
+// A countingListener counts the bytes that net/http gives to a connection as a file, which the
+// kernel then sends (sendfile), and not as bytes.
+type countingListener struct {
 	net.Listener
 	fromFile *atomic.Int64
 }
 
-func (l counted) Accept() (net.Conn, error) {
+func (l countingListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return countedConn{c.(*net.TCPConn), l.fromFile}, nil
+	return countingConn{c.(*net.TCPConn), l.fromFile}, nil
 }
 
-type countedConn struct {
+type countingConn struct {
 	*net.TCPConn
 	fromFile *atomic.Int64
 }
 
-func (c countedConn) ReadFrom(r io.Reader) (int64, error) {
+func (c countingConn) ReadFrom(r io.Reader) (int64, error) {
 	n, err := c.TCPConn.ReadFrom(r)
 	if limited, ok := r.(*io.LimitedReader); ok {
 		r = limited.R
@@ -48,7 +48,8 @@ func (c countedConn) ReadFrom(r io.Reader) (int64, error) {
 	return n, err
 }
 
-// A file goes out by sendfile as it would without us. A wrapper that has no ReadFrom loses that.
+// TestSendfile serves a file, which the kernel has to send as it would without lastcall. A wrapper
+// without ReadFrom prevents that.
 func TestSendfile(t *testing.T) {
 	const size = 3 << 20
 	content := strings.Repeat("lastcall", size/8)
@@ -68,7 +69,7 @@ func TestSendfile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var fromFile atomic.Int64
-			s := serveOn(t, protocols[0], c.h, func(l net.Listener) net.Listener { return counted{l, &fromFile} })
+			s := serveOn(t, protocols[0], c.h, func(l net.Listener) net.Listener { return countingListener{l, &fromFile} })
 			res, err := s.get()
 			require.NoError(t, err)
 			defer res.Body.Close()
@@ -79,7 +80,7 @@ func TestSendfile(t *testing.T) {
 			assert.Equal(t, sha256.Sum256([]byte(content)), [32]byte(sum.Sum(nil)))
 			s.close()
 			if c.byKernel {
-				assert.EqualValues(t, size-512, fromFile.Load(), "all but the first 512 bytes, which net/http wants to see")
+				assert.EqualValues(t, size-512, fromFile.Load(), "all but the first 512 bytes, which net/http looks at")
 			} else {
 				assert.Zero(t, fromFile.Load())
 			}

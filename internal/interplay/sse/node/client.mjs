@@ -2,8 +2,9 @@
 //
 //   node client.mjs FOLDER PACKAGE URL PROBE
 //
-// follows the event stream at URL with the EventSource of PACKAGE, which is installed in FOLDER, until its input ends. Once
-// a shutdown event has come it tries PROBE too, as another. It prints what happens to both, a line each, as it comes.
+// It follows the event stream at URL until its standard input ends, with the EventSource of PACKAGE,
+// which is installed in FOLDER. When a shutdown event has come it also tries PROBE, with another
+// EventSource. It prints the events of both as they come, one a line.
 import { createRequire } from 'node:module'
 
 const [folder, name, url, probe] = process.argv.slice(2)

@@ -1,50 +1,40 @@
 package node
 
 import (
-	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// slots is later than either package comes back by itself: 3 s and 1 s. So one that isn't early has heard.
-var slots = policy.Window{Min: 3100 * time.Millisecond, Max: 3300 * time.Millisecond}
+// reconnect is later than either package reconnects by itself, which is after 3 s and 1 s. So a
+// client that isn't early has read its retry field.
+var reconnect = policy.Window{Min: 3100 * time.Millisecond, Max: 3300 * time.Millisecond}
 
-// A server has an event stream that goes on where its client has been, a body that holds up the drain, and a probe.
+// A server has an event stream that continues after the client's last event, a body that holds up
+// the drain, and a probe.
 type server struct {
-	addr    string
-	drainer *middleware.Drainer
-	came    chan string   // the Last-Event-ID of each that was served
-	release chan struct{} // ends the body
-	stop    context.CancelFunc
-	ended   chan error
+	*harness.Server
+	came    chan string   // the Last-Event-ID of each request for the event stream
+	release chan struct{} // closed to end the body
 }
 
-// serve starts a server. The test has to end it.
 func serve(t *testing.T, secure bool, addr string) *server {
 	t.Helper()
-	ln, err := net.Listen("tcp", addr)
-	require.NoError(t, err)
-	s := &server{
-		addr: ln.Addr().String(), came: make(chan string, 100), release: make(chan struct{}), ended: make(chan error, 1),
-		drainer: &middleware.Drainer{Policy: policy.Rule{Timeout: policy.AtOnce, Reconnect: slots}},
-	}
+	s := &server{came: make(chan string, 100), release: make(chan struct{})}
+	d := &middleware.Drainer{Policy: policy.Rule{Timeout: policy.AtOnce, Reconnect: reconnect}}
 	inner := http.NewServeMux()
 	inner.HandleFunc("GET /events", s.events)
 	inner.HandleFunc("GET /body", func(w http.ResponseWriter, _ *http.Request) {
@@ -53,21 +43,13 @@ func serve(t *testing.T, secure bool, addr string) *server {
 		<-s.release
 	})
 	outer := http.NewServeMux()
-	outer.Handle("/", middleware.Graceful(s.drainer)(inner))
-	outer.Handle("GET /readyz", s.drainer.Readiness())
-	srv := &http.Server{Handler: outer, ErrorLog: log.New(io.Discard, "", 0)}
-	begin := func() error { return srv.Serve(ln) }
-	if secure {
-		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate()}}
-		begin = func() error { return srv.ServeTLS(ln, "", "") }
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	s.stop = stop
-	go func() { s.ended <- s.drainer.Run(ctx, srv, begin) }()
+	outer.Handle("/", middleware.Graceful(d)(inner))
+	outer.Handle("GET /readyz", d.Readiness())
+	s.Server = harness.Serve(t, addr, secure, outer, d)
 	return s
 }
 
-// events sends three, numbered on from the last that the client has seen.
+// events sends three events, numbered on from the last one that the client has seen.
 func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	last := r.Header.Get("Last-Event-ID")
 	s.came <- last
@@ -80,11 +62,11 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// hold begins a body that only release ends.
-func (s *server) hold(t *testing.T, scheme string) (end func()) {
+// hold starts a body that only end ends.
+func (s *server) hold(t *testing.T) (end func()) {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
-	res, err := (&http.Client{Transport: transport}).Get(scheme + "://" + s.addr + "/body")
+	res, err := (&http.Client{Transport: transport}).Get(s.URL("/body"))
 	require.NoError(t, err)
 	return func() {
 		close(s.release)
@@ -96,104 +78,96 @@ func (s *server) hold(t *testing.T, scheme string) (end func()) {
 	}
 }
 
-// certificate is the one that net/http/httptest brings along.
-var certificate = sync.OnceValue(func() tls.Certificate {
-	s := httptest.NewTLSServer(nil)
-	defer s.Close()
-	return s.TLS.Certificates[0]
-})
-
-// TestDrain has an EventSource hear its farewell, come back again and again to a server that still drains, and then to the
-// next one, which it tells where it has been: our farewell and our refusals have left that alone.
+// TestDrain has an EventSource read its farewell, reconnect several times to the server that still
+// drains, and then to the next server. That one gets the right Last-Event-ID: neither the farewell
+// nor the refusals have changed it.
 func TestDrain(t *testing.T) {
 	for _, scheme := range []string{"http", "https"} {
 		for _, p := range packages {
 			name, version, _ := strings.Cut(p, "@npm:")
 			t.Run(version+" over "+scheme, func(t *testing.T) {
 				t.Parallel()
-				old := serve(t, scheme == "https", "127.0.0.1:0")
-				release := old.hold(t, scheme)
-				url := scheme + "://" + old.addr
-				c := start(t, name, url+"/events", url+"/readyz")
-				assert.Equal(t, line{Source: "stream", Type: "open", ReadyState: opened}, without(c.next("stream", "open")))
+				first := serve(t, scheme == "https", "127.0.0.1:0")
+				release := first.hold(t)
+				c := startClient(t, name, first.URL("/events"), first.URL("/readyz"))
+				assert.Equal(t, event{Source: "stream", Type: "open", ReadyState: harness.Open}, timeless(c.next("stream", "open")))
 				for i := 1; i <= 3; i++ {
 					assert.Equal(t, fmt.Sprintf("number %d", i), c.next("stream", "message").Data)
 				}
-				assert.Empty(t, <-old.came)
+				assert.Empty(t, <-first.came)
 
-				old.stop()
-				bye := c.next("stream", "shutdown")
-				var told struct{ Retry float64 }
-				require.NoError(t, json.Unmarshal([]byte(bye.Data), &told), bye.Data)
-				assert.GreaterOrEqual(t, told.Retry, ms(slots.Min))
-				assert.Less(t, told.Retry, ms(slots.Max))
+				first.Stop()
+				farewell := c.next("stream", "shutdown")
+				var data struct{ Retry float64 }
+				require.NoError(t, json.Unmarshal([]byte(farewell.Data), &data), farewell.Data)
+				assert.GreaterOrEqual(t, data.Retry, milliseconds(reconnect.Min))
+				assert.Less(t, data.Retry, milliseconds(reconnect.Max))
 
-				// It waits for the slot that is its own, and after each refusal for another.
-				wait := told.Retry
+				// It waits as long as the farewell says, and then as long as each refusal says.
+				wait := data.Retry
 				for range 2 {
-					gone := c.next("stream", "error", "message")
-					assert.Equal(t, line{Source: "stream", Type: "error", ReadyState: connecting}, without(gone))
+					lost := c.next("stream", "error", "message")
+					assert.Equal(t, event{Source: "stream", Type: "error", ReadyState: harness.Connecting}, timeless(lost))
 					back := c.next("stream", "open", "error", "message")
-					assert.Equal(t, line{Source: "stream", Type: "open", ReadyState: opened}, without(back))
-					assert.GreaterOrEqual(t, back.At-gone.At, wait-timerSlack)
-					wait = ms(slots.Min)
+					assert.Equal(t, event{Source: "stream", Type: "open", ReadyState: harness.Open}, timeless(back))
+					assert.GreaterOrEqual(t, back.At-lost.At, wait-timerSlack)
+					wait = milliseconds(reconnect.Min)
 				}
 				select {
-				case err := <-old.ended:
-					require.Fail(t, "the drain didn't wait for the body", "%v", err)
+				case <-first.Done:
+					require.Fail(t, "the drain didn't wait for the body")
 				default:
 				}
 				release()
-				require.NoError(t, <-old.ended)
-				report := old.drainer.Report()
+				first.Drain(t)
+				report := first.Drainer.Report()
 				assert.EqualValues(t, 1, report.Told, "%+v", report)
 				assert.EqualValues(t, 1, report.Completed, "%+v", report)
 				assert.GreaterOrEqual(t, report.Refused, uint64(2), "%+v", report)
-				assert.Empty(t, old.came, "nobody else was served")
+				assert.Empty(t, first.came, "no other request was served")
 
 				// Another server takes its place.
-				young := serve(t, scheme == "https", old.addr)
+				second := serve(t, scheme == "https", first.Addr)
 				for i := 4; i <= 6; i++ {
 					assert.Equal(t, fmt.Sprintf("number %d", i), c.next("stream", "message").Data)
 				}
-				assert.Equal(t, "3", <-young.came, "the last event that it saw")
-				young.stop()
-				require.NoError(t, <-young.ended)
-				for _, l := range c.seen {
-					assert.NotEqual(t, closed, l.ReadyState, "%+v", l)
+				assert.Equal(t, "3", <-second.came, "the last event that it saw")
+				second.Drain(t)
+				for _, e := range c.seen {
+					assert.NotEqual(t, harness.Closed, e.ReadyState, "%+v", e)
 				}
 			})
 		}
 	}
 }
 
-func ms(d time.Duration) float64 { return d.Seconds() * 1000 }
+func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }
 
-// timerSlack is by how much Node's timers may fire early, in ms.
+// timerSlack is how many milliseconds too early a timer of Node.js may fire.
 const timerSlack = 2
 
-func without(l line) line {
-	l.At = 0
-	return l
+// timeless returns the event without its time.
+func timeless(e event) event {
+	e.At = 0
+	return e
 }
 
-// TestUnavailableEndsIt is what the refusals spare a client: any other status is the end for a source by the book. The old
-// package bears a 503, and comes back at a pace of its own.
-func TestUnavailableEndsIt(t *testing.T) {
+// TestUnavailable shows why a refusal is no 503: by the standard, any status but 200 closes an
+// EventSource for good. The old package bears a 503, and reconnects at its own pace.
+func TestUnavailable(t *testing.T) {
 	for _, p := range packages {
 		name, version, _ := strings.Cut(p, "@npm:")
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			s := serve(t, false, "127.0.0.1:0")
-			release := s.hold(t, "http")
-			url := "http://" + s.addr
-			c := start(t, name, url+"/events", url+"/readyz")
+			release := s.hold(t)
+			c := startClient(t, name, s.URL("/events"), s.URL("/readyz"))
 			c.next("stream", "message")
-			s.stop()
-			want := map[string]int{"eventsource-4": closed, "eventsource-2": connecting}[name]
-			assert.Equal(t, line{Source: "probe", Type: "error", ReadyState: want}, without(c.next("probe", "error", "open")))
+			s.Stop()
+			want := map[string]int{"eventsource-4": harness.Closed, "eventsource-2": harness.Connecting}[name]
+			assert.Equal(t, event{Source: "probe", Type: "error", ReadyState: want}, timeless(c.next("probe", "error", "open")))
 			release()
-			require.NoError(t, <-s.ended)
+			s.Drain(t)
 		})
 	}
 }
