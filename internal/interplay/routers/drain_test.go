@@ -13,21 +13,18 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// patience bounds what has to come.
-const patience = 30 * time.Second
-
-// window is a reconnect window of so many seconds and the one after.
+// window returns the reconnect window of one second, from that many seconds on.
 func window(seconds int) policy.Window {
 	return policy.Window{Min: time.Duration(seconds) * time.Second, Max: time.Duration(seconds+1) * time.Second}
 }
 
-// waits is a handler that ends when it is told to, with a last word.
-func waits(w http.ResponseWriter, r *http.Request) {
+// endsWhenDraining is a handler that writes another event and ends when the drain starts.
+func endsWhenDraining(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "data: first\n\n")
 	_ = http.NewResponseController(w).Flush()
 	select {
@@ -37,15 +34,15 @@ func waits(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "data: last\n\n")
 }
 
-// ends is one that ends only when its context does.
-func ends(w http.ResponseWriter, r *http.Request) {
+// endsWhenCanceled is a handler that ends when its context does.
+func endsWhenCanceled(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "data: first\n\n")
 	_ = http.NewResponseController(w).Flush()
 	<-r.Context().Done()
 }
 
-// deaf is one that ends only when nothing more can be written.
-func deaf(w http.ResponseWriter, _ *http.Request) {
+// endsWhenCut is a handler that ends when nothing more can be written.
+func endsWhenCut(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, "data: first\n\n")
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -57,79 +54,79 @@ func deaf(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// of is a handler with a content type.
-func of(contentType string, h http.HandlerFunc) http.HandlerFunc {
+// withType returns h with a content type.
+func withType(contentType string, h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", contentType)
 		h(w, r)
 	}
 }
 
-// saying is a handler that first says something through stream.
-func saying(word func(ctx context.Context), h http.HandlerFunc) http.HandlerFunc {
+// after returns a handler that first calls first, for instance to tag the response.
+func after(first func(ctx context.Context), h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		word(r.Context())
+		first(r.Context())
 		h(w, r)
 	}
 }
 
-// drains is what a client sees of a response, by its rule, after its first event.
+// drains are what a client has to see after the first event of a response, by its rule.
 var drains = []struct {
-	name    string
-	words   words
-	budget  policy.Budget
-	handler http.HandlerFunc
-	sees    string // a pattern
-	torn    bool   // the body's end is an error
-	outcome stream.Outcome
+	name     string
+	rules    rules
+	budget   policy.Budget
+	handler  http.HandlerFunc
+	sees     string // a pattern
+	torn     bool   // the end of the body is an error
+	outcomes stream.Outcomes
 }{
-	{name: "a farewell in parts", words: words{
-		theDefault: {Timeout: policy.AtOnce, Reconnect: window(7)},
-		theTable:   {Farewell: policy.Farewell{Event: "bye", Data: "table"}},
-		theRoute:   {Farewell: policy.Farewell{Data: "come back in {retry}"}},
-	}, handler: of(eventStream, ends), sees: `^retry: 7\d{3}\nevent: bye\ndata: come back in 7\d{3}\n\n$`, outcome: stream.Told},
-	{name: "the innermost window", words: words{
-		theDefault: {Timeout: policy.AtOnce, Reconnect: window(7)}, theTable: {Reconnect: window(6)},
-		theOutside: {Reconnect: window(5)}, theRoot: {Reconnect: window(4)}, theGroup: {Reconnect: window(3)},
-		theSubgroup: {Reconnect: window(2)}, theRoute: {Reconnect: window(1)},
-	}, handler: of(eventStream, ends), sees: `^retry: 1\d{3}\nevent: shutdown\ndata: {"retry":1\d{3}}\n\n$`, outcome: stream.Told},
-	{name: "the handler's rule", words: words{
-		theRoute:   {Timeout: time.Second, Reconnect: window(1), Farewell: policy.Farewell{Event: "bye"}},
-		theHandler: {Timeout: policy.AtOnce, Reconnect: window(9)},
-	}, handler: of(eventStream, ends), sees: `^retry: 9\d{3}\nevent: bye\n`, outcome: stream.Told},
-	{name: "the handler's farewell over its rule", words: words{
-		theRoute:   {Timeout: policy.AtOnce, Farewell: policy.Farewell{Event: "bye", Data: "route"}},
-		theHandler: {Farewell: policy.Farewell{Data: "handler"}},
-	}, handler: of(eventStream, saying(func(ctx context.Context) {
+	{name: "a farewell in parts", rules: rules{
+		fromDefault: {Timeout: policy.AtOnce, Reconnect: window(7)},
+		fromTable:   {Farewell: policy.Farewell{Event: "bye", Data: "table"}},
+		fromRoute:   {Farewell: policy.Farewell{Data: "come back in {retry}"}},
+	}, handler: withType(eventStream, endsWhenCanceled), sees: `^retry: 7\d{3}\nevent: bye\ndata: come back in 7\d{3}\n\n$`, outcomes: stream.Outcomes{Told: 1}},
+	{name: "the innermost window", rules: rules{
+		fromDefault: {Timeout: policy.AtOnce, Reconnect: window(7)}, fromTable: {Reconnect: window(6)},
+		fromOutside: {Reconnect: window(5)}, fromRoot: {Reconnect: window(4)}, fromGroup: {Reconnect: window(3)},
+		fromSubgroup: {Reconnect: window(2)}, fromRoute: {Reconnect: window(1)},
+	}, handler: withType(eventStream, endsWhenCanceled), sees: `^retry: 1\d{3}\nevent: shutdown\ndata: {"retry":1\d{3}}\n\n$`, outcomes: stream.Outcomes{Told: 1}},
+	{name: "the handler's rule", rules: rules{
+		fromRoute:   {Timeout: time.Second, Reconnect: window(1), Farewell: policy.Farewell{Event: "bye"}},
+		fromHandler: {Timeout: policy.AtOnce, Reconnect: window(9)},
+	}, handler: withType(eventStream, endsWhenCanceled), sees: `^retry: 9\d{3}\nevent: bye\n`, outcomes: stream.Outcomes{Told: 1}},
+	{name: "the handler's farewell over its rule", rules: rules{
+		fromRoute:   {Timeout: policy.AtOnce, Farewell: policy.Farewell{Event: "bye", Data: "route"}},
+		fromHandler: {Farewell: policy.Farewell{Data: "handler"}},
+	}, handler: withType(eventStream, after(func(ctx context.Context) {
 		stream.OnFarewell(ctx, func(time.Duration) policy.Farewell { return policy.Farewell{Data: "own"} })
-	}, ends)), sees: `^retry: [1-4]\d{3}\nevent: bye\ndata: own\n\n$`, outcome: stream.Told},
+	}, endsWhenCanceled)), sees: `^retry: [1-4]\d{3}\nevent: bye\ndata: own\n\n$`, outcomes: stream.Outcomes{Told: 1}},
 
-	{name: "an answer by tag", words: words{theTable: policy.TellComeBack(), theRoute: policy.TellStayAway()},
-		handler: of(eventStream, saying(func(ctx context.Context) { stream.Tag(ctx, policy.Finite) }, waits)),
-		sees:    `^data: last\n\n$`, outcome: stream.Completed},
-	{name: "an answer by the route's rule", words: words{theTable: policy.TellComeBack(), theRoute: policy.LetFinish()},
-		handler: of(eventStream, waits), sees: `^data: last\n\n$`, outcome: stream.Completed},
-	{name: "a watch of JSON by the group's rule", words: words{theTable: policy.LetFinish(), theGroup: {Kind: policy.Infinite, Timeout: policy.AtOnce}},
-		handler: of("application/json", ends), sees: `^$`, outcome: stream.Cancelled},
-	{name: "a stream by tag", words: words{theTable: policy.LetFinish(), theRoute: {Timeout: policy.AtOnce}},
-		handler: of("text/plain", saying(func(ctx context.Context) { stream.Tag(ctx, policy.Infinite) }, ends)),
-		sees:    `^$`, outcome: stream.Cancelled},
+	{name: "an answer by tag", rules: rules{fromTable: policy.TellComeBack(), fromRoute: policy.TellStayAway()},
+		handler: withType(eventStream, after(func(ctx context.Context) { stream.Tag(ctx, policy.Finite) }, endsWhenDraining)),
+		sees:    `^data: last\n\n$`, outcomes: stream.Outcomes{Completed: 1}},
+	{name: "an answer by the route's rule", rules: rules{fromTable: policy.TellComeBack(), fromRoute: policy.LetFinish()},
+		handler: withType(eventStream, endsWhenDraining), sees: `^data: last\n\n$`, outcomes: stream.Outcomes{Completed: 1}},
+	{name: "a watch of JSON by the group's rule", rules: rules{fromTable: policy.LetFinish(), fromGroup: {Kind: policy.Infinite, Timeout: policy.AtOnce}},
+		handler: withType("application/json", endsWhenCanceled), sees: `^$`, outcomes: stream.Outcomes{Cancelled: 1}},
+	{name: "a stream by tag", rules: rules{fromTable: policy.LetFinish(), fromRoute: {Timeout: policy.AtOnce}},
+		handler: withType("text/plain", after(func(ctx context.Context) { stream.Tag(ctx, policy.Infinite) }, endsWhenCanceled)),
+		sees:    `^$`, outcomes: stream.Outcomes{Cancelled: 1}},
 
-	{name: "left alone over told at once", words: words{theTable: {Kind: policy.Infinite, Timeout: policy.AtOnce}, theRoute: policy.LeaveAlone()},
+	{name: "left alone over told at once", rules: rules{fromTable: {Kind: policy.Infinite, Timeout: policy.AtOnce}, fromRoute: policy.LeaveAlone()},
 		budget:  policy.Budget{Total: 5*time.Second + 500*time.Millisecond, Reserve: 5 * time.Second},
-		handler: of(eventStream, deaf), sees: `^[:\n]*$`, torn: true, outcome: stream.Cut},
-	{name: "told at once over left alone", words: words{theTable: policy.LeaveAlone(), theRoute: {Grace: policy.AtOnce, Mercy: time.Second}},
-		handler: of(eventStream, ends), sees: `^retry: [1-4]\d{3}\nevent: shutdown\n`, outcome: stream.Told},
-	{name: "cut at once over let finish", words: words{theTable: policy.LetFinish(), theRoute: policy.CutAtOnce()},
-		handler: of("text/plain", ends), sees: `^$`, torn: true, outcome: stream.Cut},
+		handler: withType(eventStream, endsWhenCut), sees: `^[:\n]*$`, torn: true, outcomes: stream.Outcomes{Cut: 1}},
+	{name: "told at once over left alone", rules: rules{fromTable: policy.LeaveAlone(), fromRoute: {Grace: policy.AtOnce, Mercy: time.Second}},
+		handler: withType(eventStream, endsWhenCanceled), sees: `^retry: [1-4]\d{3}\nevent: shutdown\n`, outcomes: stream.Outcomes{Told: 1}},
+	{name: "cut at once over let finish", rules: rules{fromTable: policy.LetFinish(), fromRoute: policy.CutAtOnce()},
+		handler: withType("text/plain", endsWhenCanceled), sees: `^$`, torn: true, outcomes: stream.Outcomes{Cut: 1}},
 }
 
-// TestDrains drains a response of each rule under each router, whose client sees what the rule says.
-func TestDrains(t *testing.T) {
-	each(t, func(t *testing.T, r router, copying wrap) {
+// TestDrain drains a response of each rule under each router.
+func TestDrain(t *testing.T) {
+	forEachRouter(t, func(t *testing.T, r router, rewrite wrap) {
 		for _, c := range drains {
-			d := c.words.drainer(c.budget)
-			s := httptest.NewServer(c.words.around(d, r, copying, c.handler))
+			d := c.rules.drainer(c.budget)
+			s := httptest.NewServer(c.rules.serve(d, r, rewrite, c.handler))
 			res, err := s.Client().Get(s.URL + path)
 			require.NoError(t, err, c.name)
 			body := bufio.NewReader(res.Body)
@@ -138,51 +135,37 @@ func TestDrains(t *testing.T) {
 			require.NoError(t, err, c.name)
 			require.Equal(t, first, string(got), c.name)
 
-			require.NoError(t, shutdown(t, d), c.name)
+			report := harness.Shutdown(t, d, c.name)
 			got, err = io.ReadAll(body)
 			assert.Equal(t, c.torn, err != nil, "%s: %v", c.name, err)
 			assert.Regexp(t, c.sees, string(got), c.name)
-			report := d.Report()
-			assert.Equal(t, one(c.outcome), report.Outcomes, "%s: %+v", c.name, report)
+			assert.Equal(t, c.outcomes, report.Outcomes, "%s: %+v", c.name, report)
 			res.Body.Close()
 			s.Close()
 		}
 	})
 }
 
-func shutdown(t *testing.T, d *middleware.Drainer) error {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	return d.Shutdown(ctx)
-}
-
-// one is a report's figures where a single response ended.
-func one(o stream.Outcome) (all stream.Outcomes) {
-	all.Add(o)
-	return all
-}
-
-// TestRefusals: who comes too late is refused by the outermost Graceful, with the rule that is known there. Those further
-// in are never asked.
-func TestRefusals(t *testing.T) {
+// TestRefusal sends requests in the middle of a drain. The outermost Graceful refuses them, by the
+// rule that is known there.
+func TestRefusal(t *testing.T) {
 	tests := []struct {
 		name  string
-		words words
+		rules rules
 		slot  int // the window's first second
 	}{
-		{"by the table over the default", words{theDefault: {Reconnect: window(10)}, theTable: {Reconnect: window(20)}, theRoute: {Reconnect: window(50)}}, 20},
-		{"by the rule from outside over the table", words{theTable: {Reconnect: window(20)}, theOutside: {Reconnect: window(30)}, theRoute: {Reconnect: window(50)}}, 30},
-		{"by the router's", words{theRoot: {Reconnect: window(30)}, theGroup: {Reconnect: window(40)}}, 30},
-		{"by the group's", words{theGroup: {Reconnect: window(40)}, theRoute: {Reconnect: window(50)}}, 40},
-		{"by the inner group's", words{theSubgroup: {Reconnect: window(40)}, theRoute: {Reconnect: window(50)}}, 40},
-		{"by the route's", words{theRoute: {Reconnect: window(50)}}, 50},
+		{"by the table over the default", rules{fromDefault: {Reconnect: window(10)}, fromTable: {Reconnect: window(20)}, fromRoute: {Reconnect: window(50)}}, 20},
+		{"by the rule from outside over the table", rules{fromTable: {Reconnect: window(20)}, fromOutside: {Reconnect: window(30)}, fromRoute: {Reconnect: window(50)}}, 30},
+		{"by the router's", rules{fromRoot: {Reconnect: window(30)}, fromGroup: {Reconnect: window(40)}}, 30},
+		{"by the group's", rules{fromGroup: {Reconnect: window(40)}, fromRoute: {Reconnect: window(50)}}, 40},
+		{"by the inner group's", rules{fromSubgroup: {Reconnect: window(40)}, fromRoute: {Reconnect: window(50)}}, 40},
+		{"by the route's", rules{fromRoute: {Reconnect: window(50)}}, 50},
 	}
-	each(t, func(t *testing.T, r router, copying wrap) {
+	forEachRouter(t, func(t *testing.T, r router, rewrite wrap) {
 		for _, c := range tests {
-			d := c.words.drainer(policy.Budget{})
+			d := c.rules.drainer(policy.Budget{})
 			draining, release := make(chan struct{}), make(chan struct{})
-			s := httptest.NewServer(c.words.around(d, r, copying, func(w http.ResponseWriter, r *http.Request) {
+			s := httptest.NewServer(c.rules.serve(d, r, rewrite, func(w http.ResponseWriter, r *http.Request) {
 				w.WriteHeader(http.StatusOK)
 				_ = http.NewResponseController(w).Flush()
 				<-stream.Draining(r.Context())
@@ -210,7 +193,7 @@ func TestRefusals(t *testing.T) {
 			assert.Equal(t, strconv.Itoa(c.slot+1), upgrade.Header.Get("Retry-After"), c.name)
 
 			close(release)
-			require.NoError(t, shutdown(t, d), c.name)
+			harness.Shutdown(t, d, c.name)
 			held.Body.Close()
 			s.Close()
 			assert.Equal(t, stream.Outcomes{Completed: 1, Refused: 3}, d.Report().Outcomes, c.name)
@@ -218,14 +201,15 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// TestRouteAloneIsRefused: a Graceful around one route leaves the rest of the router to itself, in a drain too.
-func TestRouteAloneIsRefused(t *testing.T) {
+// TestRefusalOfOneRoute drains a Graceful around one route. The rest of the router goes on as
+// before.
+func TestRefusalOfOneRoute(t *testing.T) {
 	for _, r := range routers {
 		t.Run(r.name, func(t *testing.T) {
-			said := words{theRoute: {}}
-			d := said.drainer(policy.Budget{})
-			h := said.around(d, r, copying[0].wrap, answers)
-			require.NoError(t, shutdown(t, d))
+			sources := rules{fromRoute: {}}
+			d := sources.drainer(policy.Budget{})
+			h := sources.serve(d, r, rewrites[0].wrap, answers)
+			harness.Shutdown(t, d)
 			assert.Equal(t, http.StatusServiceUnavailable, ask(t, h, http.MethodGet, path).Code)
 			assert.Equal(t, http.StatusNotFound, ask(t, h, http.MethodGet, "/api/v1/others").Code)
 			assert.EqualValues(t, 1, d.Report().Refused)

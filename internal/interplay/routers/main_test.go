@@ -11,6 +11,6 @@ import (
 func TestMain(m *testing.M) {
 	gin.SetMode(gin.ReleaseMode)
 	flag.Parse()
-	_ = flag.Set("test.parallel", "16") // what waits, waits together
+	_ = flag.Set("test.parallel", "16") // the tests mostly wait
 	goleak.VerifyTestMain(m)
 }

@@ -16,12 +16,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/interplay/ginadapter"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// TestRoutersOwnAnswers: what a router answers by itself is the same with a Graceful in any place, or in all of them.
-func TestRoutersOwnAnswers(t *testing.T) {
+// TestRouterResponses compares what a router responds, also to paths and methods that it doesn't
+// have, with a Graceful at any place, at all of them and at none.
+func TestRouterResponses(t *testing.T) {
 	asked := []struct{ method, path string }{
 		{http.MethodGet, path},
 		{http.MethodGet, "/nowhere"},
@@ -31,25 +33,25 @@ func TestRoutersOwnAnswers(t *testing.T) {
 		{http.MethodPost, path},
 		{http.MethodOptions, path},
 	}
-	everywhere := words{}
-	for v := theOutside; v <= theRoute; v++ {
+	everywhere := rules{}
+	for v := fromOutside; v <= fromRoute; v++ {
 		everywhere[v] = policy.Rule{}
 	}
 	for _, r := range routers {
 		t.Run(r.name, func(t *testing.T) {
-			var nothing layers // and as much of it as there is middleware otherwise: echo routes by that
-			for p := range nothing {
-				nothing[p] = []wrap{copying[0].wrap}
+			var none layers // of middleware that does nothing, since echo routes differently without any
+			for p := range none {
+				none[p] = []wrap{rewrites[0].wrap}
 			}
-			bare := r.serve(nothing, http.HandlerFunc(answers))
-			for _, said := range []words{{theOutside: {}}, {theRoot: {}}, {theGroup: {}}, {theSubgroup: {}}, {theRoute: {}}, everywhere} {
-				d := said.drainer(roomy)
-				graceful := said.around(d, r, copying[0].wrap, answers)
+			bare := r.serve(none, http.HandlerFunc(answers))
+			for _, sources := range []rules{{fromOutside: {}}, {fromRoot: {}}, {fromGroup: {}}, {fromSubgroup: {}}, {fromRoute: {}}, everywhere} {
+				d := sources.drainer(longBudget)
+				graceful := sources.serve(d, r, rewrites[0].wrap, answers)
 				for _, a := range asked {
 					want, got := ask(t, bare, a.method, a.path), ask(t, graceful, a.method, a.path)
-					assert.Equal(t, want.Code, got.Code, "%v of %s", said, a)
-					assert.Equal(t, want.Body.String(), got.Body.String(), "%v of %s", said, a)
-					assert.Equal(t, want.Header(), got.Header(), "%v of %s", said, a)
+					assert.Equal(t, want.Code, got.Code, "%v of %s", sources, a)
+					assert.Equal(t, want.Body.String(), got.Body.String(), "%v of %s", sources, a)
+					assert.Equal(t, want.Header(), got.Header(), "%v of %s", sources, a)
 				}
 				assert.Zero(t, d.Report().Open.All())
 			}
@@ -64,8 +66,8 @@ func answers(w http.ResponseWriter, _ *http.Request) {
 
 var errTea = errors.New("tea")
 
-// fails are routes of each router that don't answer but fail, in the way of its users.
-var fails = []struct {
+// failures are routes of each router that panic, return an error or abort.
+var failures = []struct {
 	name  string
 	serve func(graceful wrap) http.Handler
 }{
@@ -78,7 +80,7 @@ var fails = []struct {
 	{"gin", func(graceful wrap) http.Handler {
 		r := gin.New()
 		r.Use(gin.RecoveryWithWriter(io.Discard))
-		r.Use(ginned([]wrap{graceful})...)
+		r.Use(ginadapter.Middleware(graceful)...)
 		r.GET("/panics", func(*gin.Context) { panic(errTea) })
 		r.GET("/aborts", func(c *gin.Context) { c.AbortWithStatus(http.StatusTeapot) })
 		r.GET("/says", func(c *gin.Context) { c.AbortWithStatusJSON(http.StatusTeapot, gin.H{"error": "tea"}) })
@@ -98,12 +100,13 @@ var fails = []struct {
 	}},
 }
 
-// TestErrorsComeBack: the errors and panics of handlers go through a Graceful to the router, whose answer gets out.
-func TestErrorsComeBack(t *testing.T) {
-	usually := log.Writer()
+// TestErrorsAndPanics compares the responses of routers to errors and panics of handlers, which
+// have to reach the router through a Graceful.
+func TestErrorsAndPanics(t *testing.T) {
+	writer := log.Writer()
 	log.SetOutput(io.Discard) // of chi's Recoverer
-	t.Cleanup(func() { log.SetOutput(usually) })
-	for _, f := range fails {
+	t.Cleanup(func() { log.SetOutput(writer) })
+	for _, f := range failures {
 		t.Run(f.name, func(t *testing.T) {
 			d := new(middleware.Drainer)
 			bare := httptest.NewServer(f.serve(func(h http.Handler) http.Handler { return h }))
@@ -124,7 +127,7 @@ func TestErrorsComeBack(t *testing.T) {
 	}
 }
 
-// get asks over a connection of its own, with pairs of header fields.
+// get sends a request with pairs of header fields, on a connection of its own.
 func get(t *testing.T, url string, header ...string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)

@@ -1,85 +1,84 @@
 package routers
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"reflect"
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// A voice is one that may say what rule a response has, from the weakest to the strongest. A place's is its Graceful.
-type voice int
+// A source sets fields of a response's rule. Sources are ordered from the weakest to the strongest.
+// Those from fromOutside to fromRoute are a Graceful at a place of a router.
+type source int
 
 const (
-	theDefault voice = iota
-	theTable
-	theOutside
-	theRoot
-	theGroup
-	theSubgroup
-	theRoute
-	theHandler
-	voices
+	fromDefault source = iota
+	fromTable
+	fromOutside
+	fromRoot
+	fromGroup
+	fromSubgroup
+	fromRoute
+	fromHandler
+	sources
 )
 
-func (v voice) String() string {
-	return [...]string{"the default", "the table", "outside", "the router", "the group", "the group in it", "the route", "the handler"}[v]
+func (v source) String() string {
+	return [...]string{"the default", "the table", "outside", "the router", "the group", "the inner group", "the route", "the handler"}[v]
 }
 
-// words is who says what. Where no place has a word, or the table has, a Graceful stands outside in any case: from there
-// the table's patterns match whatever the router makes of a path.
-type words map[voice]policy.Rule
+// rules has what each source sets. If it has no Graceful at any place, or if it has the table,
+// there is a Graceful outside of the router all the same. From there the table's patterns match
+// whatever the router does with the path.
+type rules map[source]policy.Rule
 
-// drainer is one with the default and the table in it.
-func (w words) drainer(b policy.Budget) *middleware.Drainer {
-	table := &policy.Mux{Default: w[theDefault]}
-	table.Handle(pattern, w[theTable])
+// drainer returns a Drainer with the default and the table.
+func (all rules) drainer(b policy.Budget) *middleware.Drainer {
+	table := &policy.Mux{Default: all[fromDefault]}
+	table.Handle(pattern, all[fromTable])
 	return &middleware.Drainer{Policy: table, Budget: b}
 }
 
-// around has a router serve a handler, with the words said and copying between all places.
-func (w words) around(d *middleware.Drainer, r router, copying wrap, h http.HandlerFunc) http.Handler {
+// serve returns a router that serves a handler, with a Graceful for each source that is a place,
+// and with rewrite around each place.
+func (all rules) serve(d *middleware.Drainer, r router, rewrite wrap, h http.HandlerFunc) http.Handler {
 	var l layers
 	for p := outside; p < places; p++ {
-		l[p] = append(l[p], copying)
-		if rule, said := w[theOutside+voice(p)]; said {
-			l[p] = append(l[p], middleware.Graceful(d, rule), copying)
+		l[p] = append(l[p], rewrite)
+		if rule, ok := all[fromOutside+source(p)]; ok {
+			l[p] = append(l[p], middleware.Graceful(d, rule), rewrite)
 		}
 	}
-	if w.needsOutside() {
+	if all.needsOutside() {
 		l[outside] = append([]wrap{middleware.Graceful(d)}, l[outside]...)
 	}
-	return l.around(outside, r.serve(l, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		stream.From(r.Context()).Refine(w[theHandler])
+	return l.wrap(outside, r.serve(l, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		stream.From(r.Context()).Refine(all[fromHandler])
 		h(rw, r)
 	})))
 }
 
-func (w words) needsOutside() bool {
-	if _, said := w[theTable]; said {
-		_, outermost := w[theOutside]
+// needsOutside reports whether another Graceful has to be outside of the router.
+func (all rules) needsOutside() bool {
+	if _, ok := all[fromTable]; ok {
+		_, outermost := all[fromOutside]
 		return !outermost
 	}
-	for v := theOutside; v <= theRoute; v++ {
-		if _, said := w[v]; said {
+	for v := fromOutside; v <= fromRoute; v++ {
+		if _, ok := all[v]; ok {
 			return false
 		}
 	}
 	return true
 }
 
-// copying is middleware that hands on another request than it got.
-var copying = []struct {
+// rewrites are middleware that passes on another request than it got, but for the first.
+var rewrites = []struct {
 	name string
 	wrap wrap
 }{
@@ -100,7 +99,7 @@ var copying = []struct {
 
 type key struct{}
 
-// ask sends one request without a drain.
+// ask serves one request.
 func ask(t *testing.T, h http.Handler, method, path string) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -108,11 +107,11 @@ func ask(t *testing.T, h http.Handler, method, path string) *httptest.ResponseRe
 	return w
 }
 
-// each runs a test with every router and every way to copy a request.
-func each(t *testing.T, test func(t *testing.T, r router, copying wrap)) {
+// forEachRouter runs a test with every router and every way to copy a request.
+func forEachRouter(t *testing.T, test func(t *testing.T, r router, rewrite wrap)) {
 	t.Helper()
 	for _, r := range routers {
-		for _, c := range copying {
+		for _, c := range rewrites {
 			t.Run(r.name+"/"+c.name, func(t *testing.T) {
 				t.Parallel()
 				test(t, r, c.wrap)
@@ -121,69 +120,5 @@ func each(t *testing.T, test func(t *testing.T, r router, copying wrap)) {
 	}
 }
 
-// roomy is a budget that all rules of these tests fit.
-var roomy = policy.Budget{Total: time.Hour}
-
-// TestInnermostWinsFieldByField has each field of a rule said by each of the 256 sets of voices once, every field by
-// another set at a time. The strongest that says something about a field is heard on it, and nobody else.
-func TestInnermostWinsFieldByField(t *testing.T) {
-	fields := []func(r *policy.Rule, v voice){ // says what only that voice would, or for want of values its neighbours wouldn't
-		func(r *policy.Rule, v voice) { r.Kind = policy.Finite + policy.Kind(v%2) },
-		func(r *policy.Rule, v voice) { r.Grace = time.Minute + time.Duration(v) },
-		func(r *policy.Rule, v voice) { r.Spread = time.Minute + time.Duration(v) },
-		func(r *policy.Rule, v voice) { r.Order = policy.OldestFirst + policy.Order(v%3) },
-		func(r *policy.Rule, v voice) { r.Priority = cmp.Or(int(v)-3, 100) },
-		func(r *policy.Rule, v voice) { r.Timeout = time.Minute + time.Duration(v) },
-		func(r *policy.Rule, v voice) { r.Mercy = time.Minute + time.Duration(v) },
-		func(r *policy.Rule, v voice) { r.MaxAge = time.Minute + time.Duration(v) },
-		func(r *policy.Rule, v voice) {
-			r.Reconnect = policy.Window{Min: time.Duration(v) * time.Second, Max: time.Minute}
-		},
-		func(r *policy.Rule, v voice) { r.Farewell.Code = 4000 + int(v) },
-		func(r *policy.Rule, v voice) { r.Farewell.Reason = "reason of " + v.String() },
-		func(r *policy.Rule, v voice) { r.Farewell.Message, r.Farewell.Binary = "of "+v.String(), v%2 == 0 },
-		func(r *policy.Rule, v voice) { r.Farewell.Event = "event of " + v.String() },
-		func(r *policy.Rule, v voice) { r.Farewell.Data = "data of " + v.String() },
-	}
-	var full policy.Rule
-	for _, says := range fields {
-		says(&full, theOutside)
-	}
-	for _, all := range []reflect.Value{reflect.ValueOf(full), reflect.ValueOf(full.Farewell)} {
-		for i := range all.NumField() {
-			require.False(t, all.Field(i).IsZero(), "%v.%s is among the fields", all.Type(), all.Type().Field(i).Name)
-		}
-	}
-	each(t, func(t *testing.T, r router, copying wrap) {
-		for round := range 1 << voices {
-			said, want := words{}, policy.Rule{}
-			for i, says := range fields {
-				set := round*(2*i+1) + 37*i // modulo 256 another one each round, since the factor is odd
-				for v := range voices {
-					if set>>v&1 == 1 {
-						rule := said[v]
-						says(&rule, v)
-						said[v] = rule
-						says(&want, v) // the last is the strongest
-					}
-				}
-			}
-			d := said.drainer(roomy)
-			var got policy.Rule
-			var kind policy.Kind
-			var open int
-			h := said.around(d, r, copying, func(_ http.ResponseWriter, r *http.Request) {
-				got, kind = stream.From(r.Context()).Rule(), stream.From(r.Context()).Kind()
-				open = d.Report().Open.All()
-			})
-			assert.Equal(t, http.StatusOK, ask(t, h, http.MethodGet, path).Code)
-			assert.Equal(t, want, got, "said %v", said)
-			assert.Equal(t, want.Kind, kind, "said %v", said)
-			assert.Equal(t, 1, open, "tracked once, and no more often than that")
-			assert.EqualValues(t, 1, d.Report().Before.Completed)
-			if t.Failed() {
-				return
-			}
-		}
-	})
-}
+// longBudget is a budget that all rules of these tests fit.
+var longBudget = policy.Budget{Total: time.Hour}
