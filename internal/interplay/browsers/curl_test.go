@@ -12,18 +12,21 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// curl's exit status tells how a body ended: see EXIT CODES in curl(1).
+// The exit status of curl says how a body ended (EXIT CODES in curl(1)).
 const (
 	inOrder  = 0
 	partial  = 18 // a chunked body without its last chunk, fewer bytes than were declared
-	badReset = 92 // a stream of HTTP/2 that was reset; partial, where curl reads the connection's GOAWAY with it
+	badReset = 92 // an HTTP/2 stream that was reset; it is 18 if curl reads a GOAWAY with that
 )
 
+// TestCurl drains a server that curl reads from. Its exit status has to be 0 for what is whole, and
+// for an event stream that ends with its farewell, and an error for what was cut.
 func TestCurl(t *testing.T) {
-	curl := program(t, "LASTCALL_CURL", "curl")
+	curl := harness.Curl(t)
 	const farewell = `^data: old over HTTP/[12].[01]\n\nretry: [1-3]\d\d\nevent: shutdown\ndata: {"retry":[1-3]\d\d}\n\n$`
 	const cut, whole = `^half a body, $`, `^half a body, half a body, $`
 	tests := []struct {
@@ -55,9 +58,9 @@ func TestCurl(t *testing.T) {
 				rule.Grace = 50 * time.Millisecond
 			}
 			s := serve(t, tt.protocol, "127.0.0.1:0", site{name: "old", hold: hold, rule: rule})
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), harness.Timeout)
 			defer cancel()
-			args := append([]string{"--silent", "--show-error", "--no-buffer", s.url(tt.path)}, tt.protocol.curl...)
+			args := append([]string{"--silent", "--show-error", "--no-buffer", s.URL(tt.path)}, tt.protocol.curl...)
 			cmd := exec.CommandContext(ctx, curl, args...)
 			var stderr strings.Builder
 			cmd.Stderr = &stderr
@@ -66,16 +69,16 @@ func TestCurl(t *testing.T) {
 			require.NoError(t, cmd.Start())
 			body := bufio.NewReader(stdout)
 			_, err = body.Peek(1)
-			assert.NoError(t, err, "something came")
+			assert.NoError(t, err, "the body has started")
 
-			s.stop()
+			s.Stop()
 			if tt.released {
-				<-s.drainer.Draining()
+				<-s.Drainer.Draining()
 				close(hold)
 			}
 			output, err := io.ReadAll(body)
 			assert.NoError(t, err)
-			_ = cmd.Wait() // what is wrong is in the status
+			_ = cmd.Wait() // its error is the exit status
 			assert.Contains(t, tt.status, cmd.ProcessState.ExitCode(), &stderr)
 			assert.Regexp(t, tt.output, string(output))
 		})

@@ -23,27 +23,28 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A download is a body that takes its time. The same bytes come to all; but one that is asked for with "slow" in its query
-// is a single byte too slow for its rule: the last is due when its rule has it cancelled.
+// A download is a body that takes some time, with the same bytes for every request. If the query
+// has "slow", the last byte is due when the rule has the handler canceled, and never comes.
 type download struct {
-	lasts time.Duration
-	bytes []byte
-	begun chan struct{} // gets one for each that is under way
+	lasts   time.Duration
+	bytes   []byte
+	started chan struct{} // receives once for each request
 }
 
-// pieces is how many a download comes in, but for its last byte.
+// pieces is how many pieces a download is written in, without its last byte.
 const pieces = 100
 
 func newDownload(lasts time.Duration) *download {
-	d := &download{lasts: lasts, bytes: make([]byte, pieces<<16+1), begun: make(chan struct{}, len(queries))}
+	d := &download{lasts: lasts, bytes: make([]byte, pieces<<16+1), started: make(chan struct{}, len(queries))}
 	_, _ = rand.NewChaCha8([32]byte{}).Read(d.bytes)
 	return d
 }
 
-// rule gives the download the time that it takes, and some for a slow machine.
+// rule returns a rule with as much grace as the download takes, and some more for a slow machine.
 func (d *download) rule() policy.Rule {
 	return policy.Rule{Grace: d.lasts + d.lasts/10 + time.Second}
 }
@@ -68,7 +69,7 @@ func (d *download) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		_ = http.NewResponseController(w).Flush()
 		if i == 0 {
-			d.begun <- struct{}{}
+			d.started <- struct{}{}
 		}
 		select {
 		case <-pace.C:
@@ -83,14 +84,14 @@ func (d *download) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(w, whole)
 }
 
-// A receipt is what a client has of a download.
+// A receipt is what a client has received of a download.
 type receipt struct {
 	Bytes int    `json:"bytes"`
 	Sum   string `json:"sum"` // SHA-256
-	End   string `json:"end"` // "whole", or what its client says of the end
+	End   string `json:"end"` // "whole", or the error
 }
 
-// A receiver makes a receipt of what is written to it.
+// A receiver counts and hashes what is written to it, for a receipt.
 type receiver struct {
 	bytes int
 	sum   hash.Hash
@@ -107,30 +108,31 @@ func (r *receiver) receipt(end string) receipt {
 	return receipt{r.bytes, hex.EncodeToString(r.sum.Sum(nil)), end}
 }
 
-// lasting is how long a download takes.
-func lasting(t *testing.T) time.Duration {
-	said := os.Getenv("LASTCALL_DOWNLOAD")
-	if said == "" {
+// downloadTime returns how long downloads take.
+func downloadTime(t *testing.T) time.Duration {
+	s := os.Getenv("LASTCALL_DOWNLOAD")
+	if s == "" {
 		return 3 * time.Second
 	}
-	d, err := time.ParseDuration(said)
+	d, err := time.ParseDuration(s)
 	require.NoError(t, err, "LASTCALL_DOWNLOAD")
 	return d
 }
 
 const whole = "whole"
 
-// queries ask for a download in each way, the last two for one that is too slow.
+// queries are those of the downloads. The last two are too slow.
 var queries = []string{"", "length", "slow", "slow&length"}
 
-// TestDownload drains a server in the middle of long downloads. Those that fit their rule arrive byte for byte, and every
-// client knows of those that are one byte too slow for it that they are not whole.
+// TestDownload drains a server in the middle of long downloads. Those that fit their rule arrive
+// byte for byte. Of those that lack one byte when their time is up, every client has to know that
+// they are not whole.
 func TestDownload(t *testing.T) {
 	clients := []struct {
 		name     string
 		protocol protocol
 		fetch    func(t *testing.T, s *server) (receipts func() []receipt)
-		torn     string // a pattern: what the client says of a body that isn't whole
+		torn     string // a pattern of the client's error for a body that is not whole
 	}{
 		{"Go", http1, fetchByGo, `^unexpected EOF$`},
 		{"Go", h2c, fetchByGo, `stream error|GOAWAY`},
@@ -144,21 +146,21 @@ func TestDownload(t *testing.T) {
 	for _, c := range clients {
 		t.Run(c.name+" over "+c.protocol.scheme+" "+c.protocol.name, func(t *testing.T) {
 			t.Parallel()
-			d := newDownload(lasting(t))
+			d := newDownload(downloadTime(t))
 			s := serve(t, c.protocol, "127.0.0.1:0", site{name: "old", download: d})
 			receipts := c.fetch(t, s)
-			limited, cancel := context.WithTimeout(t.Context(), patience)
+			limited, cancel := context.WithTimeout(t.Context(), harness.Timeout)
 			defer cancel()
 			for range queries {
 				select {
-				case <-d.begun:
+				case <-d.started:
 				case <-limited.Done():
-					require.FailNow(t, "the downloads don't begin")
+					require.FailNow(t, "the downloads don't start")
 				}
 			}
-			began := time.Now()
-			s.drain(t)
-			took := time.Since(began)
+			start := time.Now()
+			s.Drain(t)
+			took := time.Since(start)
 			got := receipts()
 
 			sum := sha256.Sum256(d.bytes)
@@ -171,22 +173,23 @@ func TestDownload(t *testing.T) {
 				assert.Less(t, got[i].Bytes, len(d.bytes), query)
 				assert.Greater(t, got[i].Bytes, len(d.bytes)/2, query)
 			}
-			report := s.drainer.Report()
+			report := s.Drainer.Report()
 			assert.EqualValues(t, 2, report.Completed, "%+v", report)
 			assert.EqualValues(t, 2, report.Cut, "%+v", report)
 			assert.GreaterOrEqual(t, took, d.rule().Grace)
-			t.Logf("drained in %v; the slow ones came to %d bytes of %d (%s) and to %d (%s)", took.Round(time.Millisecond),
+			t.Logf("drained in %v; of the slow ones %d bytes of %d arrived (%s) and %d (%s)", took.Round(time.Millisecond),
 				got[2].Bytes, len(d.bytes), got[2].End, got[3].Bytes, got[3].End)
 		})
 	}
 }
 
-// fetchAll has a client fetch a download in each way, at once.
+// fetchAll fetches the download of each query, all at the same time. The returned function waits
+// for their receipts.
 func fetchAll(s *server, fetch func(url string) receipt) func() []receipt {
 	var fetching sync.WaitGroup
 	got := make([]receipt, len(queries))
 	for i, query := range queries {
-		fetching.Go(func() { got[i] = fetch(s.url("/download?" + query)) })
+		fetching.Go(func() { got[i] = fetch(s.URL("/download?" + query)) })
 	}
 	return func() []receipt {
 		fetching.Wait()
@@ -195,11 +198,11 @@ func fetchAll(s *server, fetch func(url string) receipt) func() []receipt {
 }
 
 func fetchByGo(t *testing.T, s *server) func() []receipt {
-	speaks := new(http.Protocols)
-	speaks.SetHTTP1(s.name == http1.name)
-	speaks.SetHTTP2(s.scheme == h2.scheme)
-	speaks.SetUnencryptedHTTP2(s.name == h2c.name && s.scheme == h2c.scheme)
-	transport := &http.Transport{Protocols: speaks, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(s.name == http1.name)
+	protocols.SetHTTP2(s.scheme == h2.scheme)
+	protocols.SetUnencryptedHTTP2(s.name == h2c.name && s.scheme == h2c.scheme)
+	transport := &http.Transport{Protocols: protocols, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return fetchAll(s, func(url string) receipt {
 		res, err := (&http.Client{Transport: transport}).Get(url)
@@ -217,7 +220,7 @@ func fetchByGo(t *testing.T, s *server) func() []receipt {
 }
 
 func fetchByCurl(t *testing.T, s *server) func() []receipt {
-	curl := program(t, "LASTCALL_CURL", "curl")
+	curl := harness.Curl(t)
 	return fetchAll(s, func(url string) receipt {
 		cmd := exec.CommandContext(t.Context(), curl, append([]string{"--silent", "--show-error", "--no-buffer", url}, s.curl...)...)
 		r := newReceiver()
@@ -236,7 +239,7 @@ func fetchByCurl(t *testing.T, s *server) func() []receipt {
 }
 
 func fetchByChromium(t *testing.T, s *server) func() []receipt {
-	p := open(t, s.url("/"))
+	p := open(t, s.URL("/"))
 	for i, query := range queries {
 		p.do(fmt.Sprintf(`download("download%d", "/download?%s")`, i, query))
 	}

@@ -7,28 +7,26 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/internal/interplay/harness"
 )
 
-// EventSource.readyState, WHATWG HTML 9.2.2. From closed there is no way back.
+// EventSource.readyState.
 const (
-	connecting = 0
-	opened     = 1
-	closed     = 2
+	connecting = harness.Connecting
+	opened     = harness.Open
+	closed     = harness.Closed
 )
 
-// What the pages note down.
+// What the scripts of pages record.
 type (
 	sourceEvent struct {
 		Type       string `json:"type"`
 		ReadyState int    `json:"readyState"`
 		Data       string `json:"data"`
 	}
-	closeEvent struct {
-		Code     int    `json:"code"`
-		Reason   string `json:"reason"`
-		WasClean bool   `json:"wasClean"`
-	}
-	answer struct {
+	closeEvent = harness.CloseEvent
+	answer     struct {
 		Status      int    `json:"status"`
 		ContentType string `json:"contentType"`
 		Text        string `json:"text"`
@@ -44,13 +42,13 @@ type page struct {
 
 func open(t *testing.T, url string) *page {
 	t.Helper()
-	// The default options make a profile in a temporary directory, and remove it once the last of Chromium's processes
-	// is gone, which t.TempDir can't know.
+	// By the default options the profile is in a temporary directory, which is removed when the
+	// last process of Chromium has ended. t.TempDir can't know when that is.
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(chromium(t)),
 		chromedp.NoSandbox,
 		chromedp.DisableGPU,
-		chromedp.IgnoreCertErrors, // our servers' certificates are their own
+		chromedp.IgnoreCertErrors, // the servers' certificates are self-signed
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
 	)
@@ -74,7 +72,7 @@ func open(t *testing.T, url string) *page {
 
 func chromium(t *testing.T) string {
 	t.Helper()
-	return program(t, "LASTCALL_BROWSER", "chromium")
+	return harness.Chromium(t)
 }
 
 // do runs a JavaScript statement in the page.
@@ -91,12 +89,12 @@ func (p *page) until(expression string) {
 	_, err := chromedp.Run(limited, chromedp.Poll[bool]("!!("+expression+")",
 		chromedp.WithPollingInterval(pollEvery), chromedp.WithPollingTimeout(patience)))
 	if err != nil {
-		p.t.Fatalf("in the page, %s: %v\nit has seen %s\nand shows %s", expression, err,
+		p.t.Fatalf("in the page, %s: %v\nits events: %s\nits text: %s", expression, err,
 			value[string](p, "JSON.stringify(lastcall)"), value[string](p, "document.body.innerText"))
 	}
 }
 
-// value gives a JavaScript expression's value.
+// value returns the value of a JavaScript expression.
 func value[T any](p *page, expression string) T {
 	p.t.Helper()
 	limited, cancel := context.WithTimeout(p.ctx, patience)

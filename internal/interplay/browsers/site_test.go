@@ -17,14 +17,14 @@ var pageHTML []byte
 
 const half = "half a body, "
 
-// A site is the handlers of a server: a page, event streams and WebSockets without end, a body in two halves,
-// and a download if it has one.
+// A site has the handlers of a server: a page, event streams and WebSockets without end, a body in
+// two halves, and perhaps a download.
 type site struct {
-	name string          // what the first message of each event stream begins with
-	hold <-chan struct{} // what the second half of the body waits for
-	rule policy.Rule     // of the body
+	name string          // how the first message of each event stream starts
+	hold <-chan struct{} // closed to release the second half of the body
+	rule policy.Rule     // the rule of the body
 
-	download *download // nil: none
+	download *download // nil for none
 }
 
 func (s site) handler() (http.Handler, *middleware.Drainer) {
@@ -53,7 +53,7 @@ func (s site) handler() (http.Handler, *middleware.Drainer) {
 	return outer, d
 }
 
-// soon is short, so that an EventSource comes back several times in one drain.
+// soon is so short that an EventSource reconnects several times in one drain.
 var soon = policy.Window{Min: 100 * time.Millisecond, Max: 300 * time.Millisecond}
 
 func (s site) events(w http.ResponseWriter, r *http.Request) {
@@ -67,7 +67,7 @@ func (s site) socket(w http.ResponseWriter, r *http.Request) {
 	var upgrader websocket.Upgrader
 	conn, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
-		return // Upgrade has answered
+		return // Upgrade has responded
 	}
 	defer conn.Close()
 	for err == nil {
