@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/lastcall-go/lastcall/ws"
+	"github.com/lastcall-go/lastcall/internal/wsconn"
+	"github.com/lastcall-go/lastcall/policy"
 )
 
 // A memoryConn is a net.Conn that reads what it was given and then EOF, and keeps what is written.
@@ -99,7 +100,7 @@ func FuzzAgainstGobwas(f *testing.F) {
 		f.Add([]byte(seed), uint8(100), false)
 	}
 	f.Fuzz(func(t *testing.T, stream []byte, piece uint8, message bool) {
-		farewell := ws.Farewell{Code: 4321, Reason: "now"}
+		farewell := policy.Farewell{Code: 4321, Reason: "now"}
 		if message {
 			farewell.Message, farewell.Binary = "last", piece%2 == 0
 		}
@@ -113,7 +114,7 @@ func FuzzAgainstGobwas(f *testing.F) {
 
 		t.Run("outgoing", func(t *testing.T) {
 			inner := &memoryConn{}
-			c := ws.New(inner, ws.Options{Switched: true})
+			c := wsconn.New(inner, wsconn.Options{Switched: true})
 			cut(func(p []byte) {
 				n, err := c.Write(p)
 				require.NoError(t, err)
@@ -127,10 +128,10 @@ func FuzzAgainstGobwas(f *testing.F) {
 				assert.Equal(t, theirs.valid, ours.Following)
 			}
 
-			c.Farewell(farewell)
+			c.Farewell(farewell, 0)
 			may := theirs.boundary && theirs.valid && !theirs.closed
 			require.Equal(t, may && (!message || !theirs.inMessage), c.State().Said)
-			c.Insist()
+			c.DropMessage()
 			require.Equal(t, may, c.State().Said)
 			if !may {
 				require.Equal(t, string(stream), inner.out.String())
@@ -151,7 +152,7 @@ func FuzzAgainstGobwas(f *testing.F) {
 		})
 		t.Run("incoming", func(t *testing.T) {
 			inner := &memoryConn{}
-			c := ws.New(inner, ws.Options{Switched: true})
+			c := wsconn.New(inner, wsconn.Options{Switched: true})
 			var got []byte
 			buf := make([]byte, 1+int(piece))
 			cut(func(p []byte) {
