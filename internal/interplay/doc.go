@@ -6,9 +6,9 @@
 //   - routers: which rule a response has, under http.ServeMux, chi, gin and echo
 //   - browsers: Chromium, curl and Go's client, in front of whole servers
 //
-// Run all of it, or one folder:
+// Run all of it, one package after the other, since many of them measure time:
 //
-//	cd internal/interplay && go test -race ./...
+//	cd internal/interplay && go test -race -p 1 ./...
 //
 // The doc.go of each folder says what it needs, and names the environment variables that make it do
 // more.
