@@ -60,8 +60,9 @@ func (d *download) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if query.Has("length") {
 		w.Header().Set("Content-Length", strconv.Itoa(len(d.bytes)))
 	}
-	pace := time.NewTicker(d.lasts / pieces)
-	defer pace.Stop()
+	start := time.Now()
+	next := time.NewTimer(0)
+	defer next.Stop()
 	whole := bytes.NewReader(d.bytes)
 	for i := range pieces {
 		if _, err := io.CopyN(w, whole, 1<<16); err != nil {
@@ -71,8 +72,10 @@ func (d *download) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if i == 0 {
 			d.started <- struct{}{}
 		}
+		// By the time since the start, so that a slow piece doesn't make all that follow late.
+		next.Reset(time.Until(start.Add(time.Duration(i+1) * d.lasts / pieces)))
 		select {
-		case <-pace.C:
+		case <-next.C:
 		case <-r.Context().Done():
 			return
 		}
