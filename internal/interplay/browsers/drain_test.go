@@ -82,7 +82,7 @@ func TestChromium(t *testing.T) {
 			assert.EqualValues(t, 1, report.Completed)
 			assert.EqualValues(t, 2, report.Told)
 			assert.GreaterOrEqual(t, report.Refused, uint64(5))
-			assert.Zero(t, report.Unanswered+report.Cancelled+report.Cut)
+			assert.Zero(t, report.Unanswered+report.Canceled+report.Cut)
 
 			// Another server takes its place, to which both connect by themselves.
 			serve(t, proto, old.Addr, site{name: "new"})

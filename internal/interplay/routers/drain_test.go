@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lastcall-go/lastcall/internal/interplay/harness"
+	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
 )
@@ -78,47 +79,47 @@ var drains = []struct {
 	handler  http.HandlerFunc
 	sees     string // a pattern
 	torn     bool   // the end of the body is an error
-	outcomes stream.Outcomes
+	outcomes middleware.Outcomes
 }{
 	{name: "a farewell in parts", rules: rules{
 		fromDefault: {Timeout: policy.AtOnce, Reconnect: window(7)},
 		fromTable:   {Farewell: policy.Farewell{Event: "bye", Data: "table"}},
 		fromRoute:   {Farewell: policy.Farewell{Data: "come back in {retry}"}},
-	}, handler: withType(eventStream, endsWhenCanceled), sees: `^retry: 7\d{3}\nevent: bye\ndata: come back in 7\d{3}\n\n$`, outcomes: stream.Outcomes{Told: 1}},
+	}, handler: withType(eventStream, endsWhenCanceled), sees: `^retry: 7\d{3}\nevent: bye\ndata: come back in 7\d{3}\n\n$`, outcomes: middleware.Outcomes{Told: 1}},
 	{name: "the innermost window", rules: rules{
 		fromDefault: {Timeout: policy.AtOnce, Reconnect: window(7)}, fromTable: {Reconnect: window(6)},
 		fromOutside: {Reconnect: window(5)}, fromRoot: {Reconnect: window(4)}, fromGroup: {Reconnect: window(3)},
 		fromSubgroup: {Reconnect: window(2)}, fromRoute: {Reconnect: window(1)},
-	}, handler: withType(eventStream, endsWhenCanceled), sees: `^retry: 1\d{3}\nevent: shutdown\ndata: {"retry":1\d{3}}\n\n$`, outcomes: stream.Outcomes{Told: 1}},
+	}, handler: withType(eventStream, endsWhenCanceled), sees: `^retry: 1\d{3}\nevent: shutdown\ndata: {"retry":1\d{3}}\n\n$`, outcomes: middleware.Outcomes{Told: 1}},
 	{name: "the handler's rule", rules: rules{
 		fromRoute:   {Timeout: time.Second, Reconnect: window(1), Farewell: policy.Farewell{Event: "bye"}},
 		fromHandler: {Timeout: policy.AtOnce, Reconnect: window(9)},
-	}, handler: withType(eventStream, endsWhenCanceled), sees: `^retry: 9\d{3}\nevent: bye\n`, outcomes: stream.Outcomes{Told: 1}},
+	}, handler: withType(eventStream, endsWhenCanceled), sees: `^retry: 9\d{3}\nevent: bye\n`, outcomes: middleware.Outcomes{Told: 1}},
 	{name: "the handler's farewell over its rule", rules: rules{
 		fromRoute:   {Timeout: policy.AtOnce, Farewell: policy.Farewell{Event: "bye", Data: "route"}},
 		fromHandler: {Farewell: policy.Farewell{Data: "handler"}},
 	}, handler: withType(eventStream, after(func(ctx context.Context) {
 		stream.OnFarewell(ctx, func(time.Duration) policy.Farewell { return policy.Farewell{Data: "own"} })
-	}, endsWhenCanceled)), sees: `^retry: [1-4]\d{3}\nevent: bye\ndata: own\n\n$`, outcomes: stream.Outcomes{Told: 1}},
+	}, endsWhenCanceled)), sees: `^retry: [1-4]\d{3}\nevent: bye\ndata: own\n\n$`, outcomes: middleware.Outcomes{Told: 1}},
 
 	{name: "an answer by tag", rules: rules{fromTable: policy.TellComeBack(), fromRoute: policy.TellStayAway()},
 		handler: withType(eventStream, after(func(ctx context.Context) { stream.Tag(ctx, policy.Finite) }, endsWhenDraining)),
-		sees:    `^data: last\n\n$`, outcomes: stream.Outcomes{Completed: 1}},
+		sees:    `^data: last\n\n$`, outcomes: middleware.Outcomes{Completed: 1}},
 	{name: "an answer by the route's rule", rules: rules{fromTable: policy.TellComeBack(), fromRoute: policy.LetFinish()},
-		handler: withType(eventStream, endsWhenDraining), sees: `^data: last\n\n$`, outcomes: stream.Outcomes{Completed: 1}},
+		handler: withType(eventStream, endsWhenDraining), sees: `^data: last\n\n$`, outcomes: middleware.Outcomes{Completed: 1}},
 	{name: "a watch of JSON by the group's rule", rules: rules{fromTable: policy.LetFinish(), fromGroup: {Kind: policy.Infinite, Timeout: policy.AtOnce}},
-		handler: withType("application/json", endsWhenCanceled), sees: `^$`, outcomes: stream.Outcomes{Cancelled: 1}},
+		handler: withType("application/json", endsWhenCanceled), sees: `^$`, outcomes: middleware.Outcomes{Canceled: 1}},
 	{name: "a stream by tag", rules: rules{fromTable: policy.LetFinish(), fromRoute: {Timeout: policy.AtOnce}},
 		handler: withType("text/plain", after(func(ctx context.Context) { stream.Tag(ctx, policy.Infinite) }, endsWhenCanceled)),
-		sees:    `^$`, outcomes: stream.Outcomes{Cancelled: 1}},
+		sees:    `^$`, outcomes: middleware.Outcomes{Canceled: 1}},
 
 	{name: "left alone over told at once", rules: rules{fromTable: {Kind: policy.Infinite, Timeout: policy.AtOnce}, fromRoute: policy.LeaveAlone()},
 		budget:  policy.Budget{Total: 5*time.Second + 500*time.Millisecond, Reserve: 5 * time.Second},
-		handler: withType(eventStream, endsWhenCut), sees: `^[:\n]*$`, torn: true, outcomes: stream.Outcomes{Cut: 1}},
+		handler: withType(eventStream, endsWhenCut), sees: `^[:\n]*$`, torn: true, outcomes: middleware.Outcomes{Cut: 1}},
 	{name: "told at once over left alone", rules: rules{fromTable: policy.LeaveAlone(), fromRoute: {Grace: policy.AtOnce, Mercy: time.Second}},
-		handler: withType(eventStream, endsWhenCanceled), sees: `^retry: [1-4]\d{3}\nevent: shutdown\n`, outcomes: stream.Outcomes{Told: 1}},
+		handler: withType(eventStream, endsWhenCanceled), sees: `^retry: [1-4]\d{3}\nevent: shutdown\n`, outcomes: middleware.Outcomes{Told: 1}},
 	{name: "cut at once over let finish", rules: rules{fromTable: policy.LetFinish(), fromRoute: policy.CutAtOnce()},
-		handler: withType("text/plain", endsWhenCanceled), sees: `^$`, torn: true, outcomes: stream.Outcomes{Cut: 1}},
+		handler: withType("text/plain", endsWhenCanceled), sees: `^$`, torn: true, outcomes: middleware.Outcomes{Cut: 1}},
 }
 
 // TestDrain drains a response of each rule under each router.
@@ -196,7 +197,7 @@ func TestRefusal(t *testing.T) {
 			harness.Shutdown(t, d, c.name)
 			held.Body.Close()
 			s.Close()
-			assert.Equal(t, stream.Outcomes{Completed: 1, Refused: 3}, d.Report().Outcomes, c.name)
+			assert.Equal(t, middleware.Outcomes{Completed: 1, Refused: 3}, d.Report().Outcomes, c.name)
 		}
 	})
 }

@@ -93,7 +93,7 @@ func drainCompressed(t *testing.T, d *lastcall.Drainer, s *server, after int, ou
 		assert.EqualValues(t, 1, report.Told, "%+v", report)
 		assert.Equal(t, 1, report.Found.SSE)
 	} else {
-		assert.EqualValues(t, 1, report.Cancelled, "%+v", report)
+		assert.EqualValues(t, 1, report.Canceled, "%+v", report)
 		assert.Equal(t, 1, report.Found.Other)
 	}
 }

@@ -76,7 +76,7 @@ func TestTimeoutHandlerCanceled(t *testing.T) {
 			<-asked
 			report := harness.Shutdown(t, d)
 			assert.Equal(t, http.StatusServiceUnavailable, <-status)
-			assert.EqualValues(t, 1, report.Cancelled)
+			assert.EqualValues(t, 1, report.Canceled)
 			s.close()
 		})
 	}

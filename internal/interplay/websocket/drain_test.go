@@ -156,7 +156,7 @@ func (o *round) run(t *testing.T, s *site) {
 		switch report := harness.Shutdown(t, d); {
 		case len(o.drains) > 1: // one of two proxies may be ended by the other
 		case o.clientCloses: // the connection may have ended before the drain
-			assert.Zero(t, report.Unanswered+report.Cancelled+report.Cut, "round %d: %+v", o.seed, report)
+			assert.Zero(t, report.Unanswered+report.Canceled+report.Cut, "round %d: %+v", o.seed, report)
 		default:
 			assert.EqualValues(t, 1, report.Told, "round %d: %+v", o.seed, report)
 		}

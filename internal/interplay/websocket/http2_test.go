@@ -95,7 +95,7 @@ func TestOverHTTP2(t *testing.T) {
 			assert.Equal(t, "bye", e.reason)
 			assert.Equal(t, test.want, e.last.data)
 			report := harness.Shutdown(t, d)
-			assert.Equal(t, stream.Tally{WebSocket: 1}, report.Found)
+			assert.Equal(t, middleware.Tally{WebSocket: 1}, report.Found)
 			assert.EqualValues(t, 1, test.outcome(report), "%+v", report)
 		})
 	}
@@ -116,7 +116,7 @@ func TestOverHTTP2(t *testing.T) {
 		assert.Error(t, err, "the stream is reset, which no client takes for its end")
 		assert.Equal(t, "\x81\x05hello", string(rest), "nothing is ever written into it")
 		report := harness.Shutdown(t, d)
-		assert.Equal(t, stream.Tally{Finite: 1}, report.Found)
+		assert.Equal(t, middleware.Tally{Finite: 1}, report.Found)
 		assert.EqualValues(t, 1, report.Cut)
 	})
 }

@@ -92,5 +92,5 @@ func TestProtocolErrorBeforeDrain(t *testing.T) {
 	// The client may see its connection closed shortly before the handler has returned. Then the
 	// drain still finds it.
 	assert.EqualValues(t, 4, report.Before.All()+report.Completed, "%+v", report)
-	assert.Zero(t, report.Told+report.Unanswered+report.Cancelled+report.Cut)
+	assert.Zero(t, report.Told+report.Unanswered+report.Canceled+report.Cut)
 }
