@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -66,7 +67,7 @@ func byFarewell(moments []policy.Moments) []int {
 	for i := range at {
 		at[i] = i
 	}
-	slices.SortFunc(at, func(a, b int) int { return int(moments[a].Farewell - moments[b].Farewell) })
+	slices.SortFunc(at, func(a, b int) int { return cmp.Compare(moments[a].Farewell, moments[b].Farewell) })
 	return at
 }
 
