@@ -4,4 +4,4 @@ check: ; bash .ci/run check
 ci: ; bash .ci/run
 bench: ; go test -run '^$$' -bench . ./bench
 fuzz: ; bash .ci/fuzz 1m
-demo: ; bash .ci/demo
+demo: ; go run ./examples/picture
