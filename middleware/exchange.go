@@ -25,11 +25,10 @@ type exchange struct {
 	outerEncodes bool                // the header had a Content-Encoding before the handler was called
 	connect      *h2WebSocket        // of a CONNECT that asks for a WebSocket; else nil
 
-	lastByte atomic.Int64             // nanoseconds from Began to the last byte; zero: none has moved
-	wasCut   atomic.Bool              // nothing that is written now arrives
+	lastByte atomic.Int64             // nanoseconds from the response's beginning to the last byte; zero: none has moved
 	farewell atomic.Pointer[farewell] // what the client is to be told
 	pending  atomic.Bool              // farewell was set, and perhaps nobody has looked since
-	holders  atomic.Int32             // of a hijacked connection: the connection itself and the handler
+	wasCut   atomic.Bool              // nothing that is written now arrives
 
 	openMu sync.Mutex // held to write ended, beside lock, and by whoever works on w without lock
 
@@ -37,18 +36,17 @@ type exchange struct {
 	ended           bool        // the handler has returned
 	silent          bool        // it wrote nothing and ended by itself
 	answered        bool        // the drain answered in its place
-	conn            hijackedConn
-	committed       bool // a final status is on its way
-	status          int
+	committed       bool        // a final status is on its way
 	afterCancel     bool        // it was committed after the drain had canceled the context
 	noBody          bool        // the header alone is the whole response: HEAD, 204, 304
-	body            format.Body // follows the body; nil: no farewell can be put into it
-	declared        int64       // Content-Length; -1: none
-	written         int64       // of the body, by the handler
-	unflushed       int64       // of that, what net/http may still hold back
 	flushed         bool        // by the handler
 	farewellWritten bool        // what the handler writes now is swallowed
-	farewellErr     error       // why the farewell was not written to its end
+	status          uint16
+	unflushed       int32       // of written, what net/http may still hold back
+	written         int64       // of the body, by the handler
+	declared        int64       // Content-Length; -1: none
+	body            format.Body // follows the body; nil: no farewell can be put into it
+	hijacked        *hijacked   // nil: the connection wasn't
 }
 
 // isNetHTTP1 reports whether w is net/http's own writer for HTTP/1, whose type is not exported.

@@ -24,8 +24,9 @@ func TestAFarewellFollowsTheConnection(t *testing.T) {
 	require.True(t, x.Begin(&x.d.registry, httptest.NewRequest("GET", "/", nil), &policy.Rule{Kind: policy.Infinite}, x))
 	x.Plan(tracked.Moments{})
 	x.Publish()
-	x.conn = webSocket{wsconn.New(here, wsconn.Options{Switched: true, BeforeFarewell: x.BeginFarewell})}
-	x.SetCarrier(x.conn, format.WebSocket, "")
+	ws := wsconn.New(here, wsconn.Options{Switched: true, BeforeFarewell: x.BeginFarewell})
+	x.req = x.Request()
+	x.carryOver(webSocket{ws}, &hijacked{x: x}, format.WebSocket)
 	x.ended = true
 	said := make(chan struct{})
 	go func() {

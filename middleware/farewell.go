@@ -14,11 +14,12 @@ import (
 type farewell struct {
 	policy.Farewell
 	retry time.Duration // the client's reconnect slot
+	err   error         // why it was not written to its end; guarded by the exchange's lock
 }
 
 // Farewell implements [tracked.Carrier].
 func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
-	x.farewell.Store(&farewell{f.Expand(retry), retry})
+	x.farewell.Store(&farewell{Farewell: f.Expand(retry), retry: retry})
 	x.pending.Store(true)
 	x.flushPending()
 	if c := x.Carrier(); c != tracked.Carrier(x) { // the connection was hijacked a moment ago
@@ -31,7 +32,7 @@ func (x *exchange) DropMessage() {}
 
 // writeFarewellIfDue writes the farewell if one is asked for and the body is at a boundary. The lock must be held.
 func (x *exchange) writeFarewellIfDue() {
-	if x.farewell.Load() != nil && !x.ended && x.conn == nil && x.body != nil && x.body.AtBoundary() {
+	if x.farewell.Load() != nil && !x.ended && x.hijacked == nil && x.body != nil && x.body.AtBoundary() {
 		x.writeFarewell()
 	}
 }
@@ -48,15 +49,16 @@ func (x *exchange) writeFarewell() {
 		return
 	}
 	x.farewellWritten = true
+	x.farewell.Store(f) // in place of one that was asked for meanwhile
 	x.ifOpen(x.extendWriteDeadline)
 	if text := x.body.AppendFarewell(nil, f.Farewell, f.retry); len(text) > 0 {
 		var n int
-		if n, x.farewellErr = x.w.Write(text); n > 0 {
+		if n, f.err = x.w.Write(text); n > 0 {
 			x.touch()
 		}
 	}
-	if err := x.control().Flush(); x.farewellErr == nil && !errors.Is(err, http.ErrNotSupported) {
-		x.farewellErr = err
+	if err := x.control().Flush(); f.err == nil && !errors.Is(err, http.ErrNotSupported) {
+		f.err = err
 	}
 }
 
@@ -88,10 +90,10 @@ func (x *exchange) extendWriteDeadline() {
 
 // farewellOutcome returns how a response ended whose farewell was written. The lock must be held.
 func (x *exchange) farewellOutcome() tracked.Outcome {
-	switch {
-	case errors.Is(x.farewellErr, os.ErrDeadlineExceeded):
+	switch err := x.farewell.Load().err; {
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return tracked.Cut
-	case x.farewellErr != nil:
+	case err != nil:
 		return tracked.Completed // the client has left
 	}
 	return tracked.Told

@@ -23,10 +23,10 @@ func (x *exchange) finish(returned bool) (abort bool) {
 	x.openMu.Lock()
 	x.ended = true
 	x.openMu.Unlock()
-	if x.conn != nil {
+	if x.hijacked != nil {
 		x.lock.Unlock()
 		x.ReleaseContext()
-		x.holderLeft() // the response lasts until its connection is closed
+		x.hijacked.holderLeft() // the response lasts until its connection is closed
 		return abort && returned
 	}
 	x.copyBack()

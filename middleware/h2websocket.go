@@ -18,17 +18,18 @@ import (
 type h2WebSocket struct {
 	webSocket
 	x        *exchange
+	hijacked *hijacked
 	accepted atomic.Bool   // by a status of 2xx
 	closed   chan struct{} // closed when the handler has returned and nothing more is to come
 }
 
 func newH2WebSocket(x *exchange) *h2WebSocket {
-	s := &h2WebSocket{x: x, closed: make(chan struct{})}
+	s := &h2WebSocket{x: x, hijacked: &hijacked{x: x}, closed: make(chan struct{})}
 	s.Conn = wsconn.New(bodies{x, x.req.Body}, wsconn.Options{
 		Switched: true, Abort: func() { x.ifOpen(x.abort) }, BeforeFarewell: x.BeginFarewell,
 		OnClose: func() {
 			close(s.closed)
-			x.holderLeft()
+			s.hijacked.holderLeft()
 		},
 	})
 	x.req.Body = connectBody{s, x.req.Body}
@@ -42,10 +43,8 @@ func (s *h2WebSocket) acceptIf(status int) {
 	if status/100 != 2 || s.accepted.Load() {
 		return
 	}
-	x.holders.Store(2)
-	x.conn = s
 	s.accepted.Store(true)
-	x.SetCarrier(s, format.WebSocket, x.req.Pattern)
+	x.carryOver(s, s.hijacked, format.WebSocket)
 }
 
 // isAccepted reports whether the WebSocket is accepted. It is called before the body is written to, or flushed, which

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"net/http"
+	"sync/atomic"
 
 	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/internal/tracked"
@@ -17,8 +19,33 @@ type hijackedConn interface {
 	outcome(canceled bool) tracked.Outcome
 }
 
-// hijack is the handler's Hijack. The response ends when the connection is closed and the handler has returned: a handler
-// may hand the connection to goroutines of its own and return, or outlast it.
+// hijacked is what an exchange has once its connection is hijacked. The response ends when the connection is closed and the
+// handler has returned: a handler may hand the connection to goroutines of its own and return, or outlast it.
+type hijacked struct {
+	x       *exchange
+	conn    hijackedConn
+	holders atomic.Int32 // the connection and the handler
+}
+
+// holderLeft is called when the connection is closed, and when the handler has returned. The second call ends the response.
+func (h *hijacked) holderLeft() {
+	if h.holders.Add(-1) == 0 {
+		h.x.d.end(&h.x.Response, h.conn.outcome(h.x.Canceled()))
+	}
+}
+
+// carryOver makes c carry the response from now on. The lock must be held.
+func (x *exchange) carryOver(c hijackedConn, h *hijacked, format string) {
+	h.conn = c
+	h.holders.Store(2)
+	x.hijacked = h
+	x.SetCarrier(c, format, x.req.Pattern)
+	if f := x.farewell.Load(); f != nil { // it was asked for while the response was still being written
+		c.Farewell(f.Farewell, f.retry)
+	}
+}
+
+// hijack is the handler's Hijack.
 func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if !x.acquire() {
 		return nil, nil, errEnded
@@ -34,33 +61,23 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
 	early = bytes.Clone(early)
 
-	x.holders.Store(2)
+	h := &hijacked{x: x}
 	var handle net.Conn
-	speaks := format.Hijacked
 	if format.WebSocketUpgrade(x.req) {
-		speaks = format.WebSocket
 		ws := wsconn.New(conn, wsconn.Options{
-			Switched: x.status == 101, Early: early,
-			Abort: func() { closeHard(conn) }, BeforeFarewell: x.BeginFarewell, OnClose: x.holderLeft,
+			Switched: x.status == http.StatusSwitchingProtocols, Early: early,
+			Abort: func() { closeHard(conn) }, BeforeFarewell: x.BeginFarewell, OnClose: h.holderLeft,
 		})
-		x.conn, handle = webSocket{ws}, ws.Handle()
+		handle = ws.Handle()
+		rebind(brw, handle, early)
+		x.carryOver(webSocket{ws}, h, format.WebSocket)
 	} else {
-		raw := &rawConn{Conn: conn, x: x}
-		x.conn, handle = raw, raw.handle()
-	}
-	rebind(brw, handle, early)
-	x.SetCarrier(x.conn, speaks, x.req.Pattern)
-	if f := x.farewell.Load(); f != nil { // it was asked for while the response was still being written
-		x.conn.Farewell(f.Farewell, f.retry)
+		raw := &rawConn{Conn: conn, hijacked: h}
+		handle = raw.handle()
+		rebind(brw, handle, early)
+		x.carryOver(raw, h, format.Hijacked)
 	}
 	return handle, brw, nil
-}
-
-// holderLeft is called when the connection is closed, and when the handler has returned. The second call ends the response.
-func (x *exchange) holderLeft() {
-	if x.holders.Add(-1) == 0 {
-		x.d.end(&x.Response, x.conn.outcome(x.Canceled()))
-	}
 }
 
 // rebind makes the buffers that Hijack returned go through our connection, with the bytes that the server had read already

@@ -13,9 +13,9 @@ import (
 // Nothing is ever written into it. The handler is told through its context, and in the end the connection is closed.
 type rawConn struct {
 	net.Conn
-	x      *exchange
-	closed atomic.Bool // by the handler
-	wasCut atomic.Bool
+	hijacked *hijacked
+	closed   atomic.Bool // by the handler
+	wasCut   atomic.Bool
 }
 
 type closeWriter interface{ CloseWrite() error }
@@ -36,7 +36,7 @@ func (c halfCloseConn) CloseWrite() error { return c.Conn.(closeWriter).CloseWri
 func (c *rawConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
-		c.x.touch()
+		c.hijacked.x.touch()
 	}
 	return n, err
 }
@@ -44,7 +44,7 @@ func (c *rawConn) Read(p []byte) (int, error) {
 func (c *rawConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if n > 0 {
-		c.x.touch()
+		c.hijacked.x.touch()
 	}
 	return n, err
 }
@@ -52,7 +52,7 @@ func (c *rawConn) Write(p []byte) (int, error) {
 func (c *rawConn) Close() error {
 	err := c.Conn.Close()
 	if c.closed.CompareAndSwap(false, true) {
-		c.x.holderLeft()
+		c.hijacked.holderLeft()
 	}
 	return err
 }
@@ -78,7 +78,7 @@ func (c *rawConn) Cut() {
 }
 
 // LastByte implements [tracked.Carrier].
-func (c *rawConn) LastByte() time.Time { return c.x.LastByte() }
+func (c *rawConn) LastByte() time.Time { return c.hijacked.x.LastByte() }
 
 func (c *rawConn) outcome(canceled bool) tracked.Outcome {
 	switch {

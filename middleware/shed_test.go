@@ -258,11 +258,11 @@ func TestShedFaults(t *testing.T) {
 	for want, share := range map[string]middleware.ShedOptions{
 		"middleware: ShedOptions.Fraction is 0 and N is 0; set one of them":   {},
 		"middleware: ShedOptions.Fraction is 0.5 and N is 2; set one of them": {Fraction: 0.5, N: 2},
-		"middleware: ShedOptions.Fraction is 1.5; use 0 to 1":                             {Fraction: 1.5},
-		"middleware: ShedOptions.Fraction is -1; use 0 to 1":                              {Fraction: -1},
-		"middleware: ShedOptions.Fraction is NaN; use 0 to 1":                             {Fraction: math.NaN()},
-		"middleware: ShedOptions.N is -1; use zero or more":                               {N: -1},
-		"policy: Timeout is -1s; use zero or more":                                        {N: 1, Rule: policy.Rule{Timeout: -time.Second}},
+		"middleware: ShedOptions.Fraction is 1.5; use 0 to 1":                 {Fraction: 1.5},
+		"middleware: ShedOptions.Fraction is -1; use 0 to 1":                  {Fraction: -1},
+		"middleware: ShedOptions.Fraction is NaN; use 0 to 1":                 {Fraction: math.NaN()},
+		"middleware: ShedOptions.N is -1; use zero or more":                   {N: -1},
+		"policy: Timeout is -1s; use zero or more":                            {N: 1, Rule: policy.Rule{Timeout: -time.Second}},
 	} {
 		shed, err := d.Shed(context.Background(), share)
 		assert.EqualError(t, err, want)

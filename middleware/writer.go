@@ -32,7 +32,7 @@ func (x *exchange) writeHeader(status int) {
 	switch {
 	case x.farewellWritten:
 		return
-	case x.conn != nil && x.logMisuse("response.WriteHeader on hijacked connection"):
+	case x.hijacked != nil && x.logMisuse("response.WriteHeader on hijacked connection"):
 		return
 	case x.committed && x.logMisuse("superfluous response.WriteHeader call"):
 		return
@@ -48,10 +48,10 @@ func (x *exchange) writeHeader(status int) {
 // commit notes that a final status is about to go out, and takes from the header what kind of response this is. The lock
 // must be held.
 func (x *exchange) commit(status int) {
-	if x.committed || x.conn != nil {
+	if x.committed || x.hijacked != nil {
 		return
 	}
-	x.committed, x.status = true, status
+	x.committed, x.status = true, uint16(status)
 	x.afterCancel = x.Canceled()
 	head := x.Request().Method == http.MethodHead
 	x.noBody = head || status == http.StatusNoContent || status == http.StatusNotModified
@@ -87,7 +87,7 @@ func (x *exchange) beforeWrite(n int) (answer int, err error, instead bool) {
 		return 0, errCut, true // so that a handler ends that hears of nothing else
 	case x.farewellWritten:
 		return n, nil, true
-	case n > 0 && x.conn != nil && x.logMisuse("response.Write on hijacked connection"):
+	case n > 0 && x.hijacked != nil && x.logMisuse("response.Write on hijacked connection"):
 		return 0, http.ErrHijacked, true
 	}
 	x.commit(http.StatusOK)
@@ -141,9 +141,10 @@ const netHTTPBuffer = 2048
 // holds back we can't know, so with one a stream's bytes count as moved at once. The lock must be held.
 func (x *exchange) wrote(n int64) {
 	x.written += n
-	x.unflushed += n
-	if x.unflushed > netHTTPBuffer || n > 0 && !x.netHTTP1 && x.body != nil {
+	if n > netHTTPBuffer-int64(x.unflushed) || n > 0 && !x.netHTTP1 && x.body != nil {
 		x.moved()
+	} else {
+		x.unflushed += int32(n)
 	}
 }
 
@@ -181,7 +182,7 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 		}
 	}
 	inner, ok := x.w.(io.ReaderFrom)
-	if !ok || x.body != nil || x.farewellWritten || x.wasCut.Load() || x.conn != nil {
+	if !ok || x.body != nil || x.farewellWritten || x.wasCut.Load() || x.hijacked != nil {
 		x.release()
 		n, err := io.Copy(writerOnly{x}, src)
 		return first + n, err

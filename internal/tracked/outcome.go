@@ -1,7 +1,7 @@
 package tracked
 
 // An Outcome is how a response ended. Each response has exactly one.
-type Outcome int
+type Outcome uint8
 
 const (
 	Completed  Outcome = iota // by itself

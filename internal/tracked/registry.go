@@ -32,7 +32,7 @@ type shard struct {
 	sinceThen Counts // those that ended since
 }
 
-func (g *Registry) anyShard() *shard { return &g.shards[rand.IntN(len(g.shards))] }
+func (g *Registry) anyShard() uint8 { return uint8(rand.IntN(len(g.shards))) }
 
 // add admits the response, or counts it as refused and reports false.
 func (s *shard) add(r *Response) bool {
@@ -51,7 +51,7 @@ func (s *shard) add(r *Response) bool {
 }
 
 func (g *Registry) remove(r *Response, o Outcome) bool {
-	s := r.shard
+	s := r.shard()
 	s.mu.Lock()
 	if r.ended {
 		s.mu.Unlock()

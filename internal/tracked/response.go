@@ -35,8 +35,7 @@ type Response struct {
 	// Immutable after Begin.
 	registry *Registry
 	request  *http.Request // as it came
-	began    time.Time
-	shard    *shard
+	began    time.Duration // since epoch
 
 	inner atomic.Pointer[cancelContext] // made when somebody first needs to wait on the context
 
@@ -50,6 +49,8 @@ type Response struct {
 	shape   policy.Kind // what the response's header showed
 	matched bool        // route is a pattern
 
+	shardNo uint8 // immutable after Begin
+
 	// Guarded by the shard's lock.
 	ended      bool
 	outcome    Outcome
@@ -62,10 +63,10 @@ type Response struct {
 //
 // r is the request as it came; it is kept. rule may be shared and must not be changed any more.
 func (r *Response) Begin(g *Registry, req *http.Request, rule *policy.Rule, c Carrier) bool {
-	r.registry, r.request, r.began, r.shard = g, req, time.Now(), g.anyShard()
+	r.registry, r.request, r.began, r.shardNo = g, req, time.Since(epoch), g.anyShard()
 	r.carrier, r.rule, r.format = c, rule, format.HTTP
 	r.route = req.URL.Path // copied now, since handlers may change the URL that they share
-	if !r.shard.add(r) {
+	if !r.shard().add(r) {
 		return false
 	}
 	if rule.Kind == policy.Infinite && rule.MaxAge > 0 {
@@ -88,11 +89,16 @@ func (r *Response) In(g *Registry) bool { return r != nil && r.registry == g }
 // Request returns the request as it came.
 func (r *Response) Request() *http.Request { return r.request }
 
-// Began returns when the response began.
-func (r *Response) Began() time.Time { return r.began }
+// epoch is what the beginnings of responses count from: to ask for the time since then is cheaper than to ask for the time.
+var epoch = time.Now()
 
 // Age returns the time since the response began.
-func (r *Response) Age() time.Duration { return time.Since(r.began) }
+func (r *Response) Age() time.Duration { return time.Since(epoch) - r.began }
+
+// Began returns when the response began.
+func (r *Response) Began() time.Time { return time.Now().Add(-r.Age()) }
+
+func (r *Response) shard() *shard { return &r.registry.shards[r.shardNo] }
 
 // Idle returns the time since a byte last moved, or since the response began where none has.
 func (r *Response) Idle() time.Duration {
@@ -213,8 +219,9 @@ func (r *Response) End(o Outcome) bool { return r.registry.remove(r, o) }
 
 // Outcome returns how the response ended, and reports whether it has.
 func (r *Response) Outcome() (o Outcome, ended bool) {
-	r.shard.mu.Lock()
-	defer r.shard.mu.Unlock()
+	s := r.shard()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return r.outcome, r.ended
 }
 
@@ -226,8 +233,9 @@ func (r *Response) Ended() bool {
 
 // WatchEnd has the response's end reported to [Registry.OnChange]. It reports false if the response has ended already.
 func (r *Response) WatchEnd() bool {
-	r.shard.mu.Lock()
-	defer r.shard.mu.Unlock()
+	s := r.shard()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	r.watched = true
 	return !r.ended
 }
