@@ -21,7 +21,6 @@ type exchange struct {
 	d            *Drainer
 	w            http.ResponseWriter // the wrapped writer; nobody may touch it once the handler has returned
 	req          *http.Request       // as the handler gets it
-	netHTTP1     bool                // w is net/http's own writer for HTTP/1
 	outerEncodes bool                // the header had a Content-Encoding before the handler was called
 	connect      *h2WebSocket        // of a CONNECT that asks for a WebSocket; else nil
 

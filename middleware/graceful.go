@@ -82,8 +82,7 @@ func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // track enters the request's response, or refuses it and returns nil. It is apart from ServeHTTP so that what it needs
 // doesn't lie on the stack of every open response.
 func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{d: g.d, w: w, netHTTP1: isNetHTTP1(w), declared: -1}
-	x.outerEncodes = !x.netHTTP1 && format.Encoded(w.Header())
+	x := &exchange{d: g.d, w: w, outerEncodes: format.Encoded(w.Header()), declared: -1}
 	x.req = r.WithContext(x.Context())
 	if format.WebSocketConnect(r) {
 		x.connect = newH2WebSocket(x)

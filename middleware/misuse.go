@@ -13,7 +13,7 @@ import (
 // for HTTP/1 and may handle that differently.
 func (x *exchange) logMisuse(what string) bool {
 	srv, ok := x.req.Context().Value(http.ServerContextKey).(*http.Server)
-	if !ok || !x.netHTTP1 {
+	if !ok || !isNetHTTP1(x.w) {
 		return false
 	}
 	logf := log.Printf

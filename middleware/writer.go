@@ -141,7 +141,7 @@ const netHTTPBuffer = 2048
 // holds back we can't know, so with one a stream's bytes count as moved at once. The lock must be held.
 func (x *exchange) wrote(n int64) {
 	x.written += n
-	if n > netHTTPBuffer-int64(x.unflushed) || n > 0 && !x.netHTTP1 && x.body != nil {
+	if n > netHTTPBuffer-int64(x.unflushed) || n > 0 && x.body != nil && !isNetHTTP1(x.w) {
 		x.moved()
 	} else {
 		x.unflushed += int32(n)

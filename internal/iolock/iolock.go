@@ -29,11 +29,13 @@ const (
 
 // Lock locks l, and waits until it can.
 func (l *Lock) Lock() {
-	for !l.TryLock() {
-		unlocked := l.announce()
-		if unlocked == nil {
-			return
-		}
+	if !l.TryLock() {
+		l.wait()
+	}
+}
+
+func (l *Lock) wait() {
+	for unlocked := l.announce(); unlocked != nil; unlocked = l.announce() {
 		<-unlocked
 	}
 }
@@ -58,9 +60,12 @@ func (l *Lock) TryLock() bool { return l.state.CompareAndSwap(free, locked) }
 // Unlock unlocks l, which must be locked. Any goroutine may do that, not only the one that locked
 // it.
 func (l *Lock) Unlock() {
-	if l.state.CompareAndSwap(locked, free) {
-		return
+	if !l.state.CompareAndSwap(locked, free) {
+		l.wake()
 	}
+}
+
+func (l *Lock) wake() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state.Swap(free) != contended {

@@ -32,7 +32,7 @@ type shard struct {
 	sinceThen Counts // those that ended since
 }
 
-func (g *Registry) anyShard() uint8 { return uint8(rand.IntN(len(g.shards))) }
+func (g *Registry) anyShard() uint8 { return uint8(rand.Uint32() % uint32(len(g.shards))) }
 
 // add admits the response, or counts it as refused and reports false.
 func (s *shard) add(r *Response) bool {
