@@ -10,13 +10,14 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// speech is what every answer says, over and over for as long as it is asked to. It has 50 tokens.
-var speech = strings.Fields(`A server that stops has guests of two kinds. Some leave by themselves, and it waits for
-	them: a download, this answer. The others would stay for ever, so it tells each, in its own language, when to come
-	back, never all at once. Then it turns out the lights.`)
+// speech is what every answer says, over and over until it is as long as requested. It has 50
+// tokens.
+var speech = strings.Fields(`A server that stops has clients of two kinds. Some leave by themselves, and
+	it waits for them: a download, this answer. The others would stay for ever, so it tells each, in its
+	own language, when to come back, never all at once. Then it turns out the lights.`)
 
-// answer types itself, token by token, the way a language model answers: an event stream, yet a finite one, which the
-// header alone can't show.
+// answer types itself, token by token, the way a language model answers: an event stream, yet a
+// finite one, which its header alone can't show.
 func answer(w http.ResponseWriter, r *http.Request) {
 	q := query(r)
 	tokens := q.integer("tokens", 50, 1, 100_000)
@@ -41,7 +42,7 @@ func answer(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "event: done\ndata: {\"tokens\":%d}\n\n", tokens)
 }
 
-// pause waits for d, or until r's context ends, which it reports as false.
+// pause waits for d and reports whether it got so far before r's context ended.
 func pause(r *http.Request, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

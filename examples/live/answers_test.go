@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ask calls h and gives what it wrote and how long it took. In a bubble that is exact.
+// ask calls h and returns what it wrote and how long it took, which is exact in a synctest bubble.
 func ask(ctx context.Context, h http.HandlerFunc, target string) (*httptest.ResponseRecorder, time.Duration) {
 	w, began := httptest.NewRecorder(), time.Now()
 	h(w, httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil))
@@ -35,7 +35,7 @@ func TestAnswer(t *testing.T) {
 	})
 }
 
-func TestAnswerTakesItsNumbers(t *testing.T) {
+func TestAnswerWithParameters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, took := ask(t.Context(), answer, "/answer?tokens=120&delay=1s")
 		assert.Equal(t, 2*time.Minute, took)
@@ -44,7 +44,7 @@ func TestAnswerTakesItsNumbers(t *testing.T) {
 	})
 }
 
-func TestAnswerThatIsCancelledIsNotDone(t *testing.T) {
+func TestAnswerThatIsCanceledIsNotDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
 		defer cancel()
@@ -90,7 +90,7 @@ func TestDownloadKeepsToItsRate(t *testing.T) {
 	})
 }
 
-func TestPatternTellsDisplacedBytes(t *testing.T) {
+func TestPatternShowsDisplacedBytes(t *testing.T) {
 	at := func(offset int64) []byte {
 		p := make([]byte, 64)
 		fill(p, offset)

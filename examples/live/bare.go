@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"os/signal"
@@ -10,20 +11,28 @@ import (
 	"time"
 )
 
-// bare ends the server with net/http's own Shutdown and, when the budget is over, its Close. It counts the handlers that
-// run, since net/http forgets hijacked connections, and does nothing else for them.
+// A bare lifecycle ends the server with net/http's own Shutdown and, when the budget is over, its
+// Close. It counts the connections whose handlers run, because net/http forgets hijacked ones, and
+// does nothing else for them.
 type bare struct {
 	budget time.Duration
+	log    *slog.Logger
 
-	mu    sync.Mutex            // guards following
-	conns map[net.Conn]struct{} // whose handlers run
+	mu    sync.Mutex                // guards conns and sum
+	conns map[net.Conn]*handledConn // whose handlers run
 	sum   summary
+}
+
+// A handledConn is a connection whose handler runs.
+type handledConn struct {
+	path     string // that was requested
+	hijacked bool   // Shutdown doesn't know of it any more
 }
 
 type connKey struct{}
 
-func newBare(budget time.Duration) *bare {
-	return &bare{budget: budget, conns: map[net.Conn]struct{}{}, sum: summary{by: "net/http"}}
+func newBare(budget time.Duration, log *slog.Logger) *bare {
+	return &bare{budget: budget, log: log, conns: map[net.Conn]*handledConn{}, sum: summary{by: "net/http"}}
 }
 
 // notify leaves the second signal to the runtime, which kills the process.
@@ -33,11 +42,13 @@ func (b *bare) notify(parent context.Context) (context.Context, context.CancelFu
 	return ctx, stop
 }
 
+func (b *bare) secondSignal() string { return "kill the process" }
+
 func (b *bare) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn := r.Context().Value(connKey{}).(net.Conn)
 		b.mu.Lock()
-		b.conns[conn] = struct{}{}
+		b.conns[conn] = &handledConn{path: r.URL.Path}
 		b.mu.Unlock()
 		defer func() {
 			b.mu.Lock()
@@ -48,15 +59,20 @@ func (b *bare) wrap(next http.Handler) http.Handler {
 	})
 }
 
-// readiness is like liveness: during Shutdown nobody listens who could tell.
+// readiness is the same as liveness: nobody listens during Shutdown who could say "not ready".
 func (b *bare) readiness() http.Handler { return http.HandlerFunc(healthz) }
 
-func (b *bare) operate(*http.ServeMux) {}
+func (b *bare) controls(*http.ServeMux) {}
 
-func (b *bare) open() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.conns)
+func (b *bare) status() status {
+	known, forgotten := b.open()
+	return status{
+		By: "net/http", Started: started, Phase: "serving",
+		Budget: b.budget.Milliseconds(), Left: b.budget.Milliseconds(),
+		Open: kinds{
+			known.Finite + forgotten.Finite, known.SSE + forgotten.SSE, known.WebSocket + forgotten.WebSocket, 0,
+		},
+	}
 }
 
 func (b *bare) summary() summary {
@@ -65,9 +81,38 @@ func (b *bare) summary() summary {
 	return b.sum
 }
 
+// open counts the connections whose handlers run: those that Shutdown waits for, and the hijacked
+// ones, which it has forgotten.
+func (b *bare) open() (known, forgotten kinds) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.conns {
+		k := &known
+		if c.hijacked {
+			k = &forgotten
+		}
+		switch c.path {
+		case "/events":
+			k.SSE++
+		case "/ws":
+			k.WebSocket++
+		default:
+			k.Finite++
+		}
+	}
+	return known, forgotten
+}
+
 func (b *bare) run(ctx context.Context, srv *http.Server, serve func() error) error {
 	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, connKey{}, c)
+	}
+	srv.ConnState = func(c net.Conn, state http.ConnState) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if handled := b.conns[c]; handled != nil && state == http.StateHijacked {
+			handled.hijacked = true
+		}
 	}
 	served := make(chan error, 1)
 	go func() { served <- serve() }()
@@ -77,17 +122,20 @@ func (b *bare) run(ctx context.Context, srv *http.Server, serve func() error) er
 	case <-ctx.Done():
 	}
 
-	found, began := b.open(), time.Now()
+	known, forgotten := b.open()
+	found, began := known.all()+forgotten.all(), time.Now()
 	limit, cancel := context.WithTimeout(context.Background(), b.budget)
 	defer cancel()
+	stopWaiting := b.logWaiting(began)
 	err := srv.Shutdown(limit)
+	stopWaiting()
 	open := b.closeAll()
 	_ = srv.Close()
 	<-served
 
-	said := "returned in time"
+	how := "returned in time"
 	if err != nil {
-		said = "gave up: " + err.Error()
+		how = "gave up: " + err.Error()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -95,13 +143,37 @@ func (b *bare) run(ctx context.Context, srv *http.Server, serve func() error) er
 	b.sum.rows = []row{
 		{"found", found, "handlers running"},
 		{"completed", found - open, "by themselves"},
-		{"cut", open, "still open as Shutdown " + said},
+		{"cut", open, "still open as Shutdown " + how},
 	}
 	return nil
 }
 
-// closeAll does to the connections that are still open what the kernel does when the process exits: in a demonstration it
-// must go on, for the clients to tell.
+// logWaiting logs what Shutdown waits for, at once and then every second, until stop is called.
+func (b *bare) logWaiting(began time.Time) (stop func()) {
+	over := make(chan struct{})
+	var logging sync.WaitGroup
+	logging.Go(func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			known, forgotten := b.open()
+			b.log.Info("Shutdown waits", "for", known, "not_for", forgotten,
+				"left", (b.budget - time.Since(began)).Round(100*time.Millisecond))
+			select {
+			case <-tick.C:
+			case <-over:
+				return
+			}
+		}
+	})
+	return func() {
+		close(over)
+		logging.Wait()
+	}
+}
+
+// closeAll does to the connections that are still open what the kernel does when a process exits. A
+// demonstration goes on after that, so that the clients can tell what they saw.
 func (b *bare) closeAll() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

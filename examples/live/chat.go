@@ -12,20 +12,20 @@ import (
 )
 
 const (
-	chatBacklog  = 256              // messages that a reader may be behind before it is dropped
-	chatPatience = 5 * time.Second  // for one message to get out
-	chatPing     = 20 * time.Second // keeps connections through proxies, and finds dead peers
-	chatSilence  = 3 * chatPing
-	chatLimit    = 4 << 10 // bytes in one message
+	chatBacklog      = 256              // messages that a reader may be behind before it is dropped
+	chatWriteTimeout = 5 * time.Second  // for one message
+	chatPing         = 20 * time.Second // keeps connections through proxies open, and finds dead peers
+	chatReadTimeout  = 3 * chatPing
+	chatLimit        = 4 << 10 // bytes in one message
 )
 
-// A chat is one room: what one says all hear. It has no goroutine of its own; each of its handlers owns the two pumps of
-// its connection and stays until both have ended.
+// A chat is one room: what one says all hear. It has no goroutine of its own: each handler reads
+// its connection, has a goroutine that writes, and returns when both have ended.
 type chat struct {
 	history  *history
 	upgrader websocket.Upgrader // whose zero value takes browsers from our own origin only
 
-	mu      sync.Mutex // guards following; nobody sends or receives on a socket under it
+	mu      sync.Mutex // guards members and joined; not held while a connection is read or written
 	members map[*member]struct{}
 	joined  int
 }
@@ -34,31 +34,32 @@ type chat struct {
 type member struct {
 	name   string
 	heard  chan []byte   // never closed
-	gone   chan struct{} // closed when it is no member any more
-	behind bool          // because it read too slowly; readable once gone is closed
+	gone   chan struct{} // closed when it has left
+	behind bool          // it was dropped, because it read too slowly; readable once gone is closed
 }
 
 func newChat(h *history) *chat { return &chat{history: h, members: map[*member]struct{}{}} }
 
-// ServeHTTP takes text messages, each an utterance, and sends JSON: a "welcome" first, then a "say" for each utterance.
+// ServeHTTP receives text messages and sends JSON: a "welcome" first, then a "say" for each message
+// that somebody sent.
 func (c *chat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	conn, err := c.upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		return // Upgrade has answered
 	}
 	m := c.join(true)
-	var pumps sync.WaitGroup
-	pumps.Go(func() { m.writeTo(conn) })
+	var writer sync.WaitGroup
+	writer.Go(func() { m.writeTo(conn) })
 	c.readFrom(conn, m.name)
 	c.leave(m, false)
-	pumps.Wait()
+	writer.Wait()
 }
 
-// readFrom is the one pump. It ends when the peer has closed, is lost or breaks the rules, and when the other one has
-// closed the connection.
+// readFrom reads conn until the peer closes, is lost or breaks the rules, or writeTo has closed
+// conn.
 func (c *chat) readFrom(conn *websocket.Conn, name string) {
 	conn.SetReadLimit(chatLimit)
-	alive := func(string) error { return conn.SetReadDeadline(time.Now().Add(chatSilence)) }
+	alive := func(string) error { return conn.SetReadDeadline(time.Now().Add(chatReadTimeout)) }
 	conn.SetPongHandler(alive)
 	for alive("") == nil {
 		kind, text, err := conn.ReadMessage()
@@ -71,7 +72,7 @@ func (c *chat) readFrom(conn *websocket.Conn, name string) {
 	}
 }
 
-// writeTo is the other pump. It ends when m is no member any more or a write fails, and closes the connection.
+// writeTo writes what m hears to conn until m has left or a write fails, and closes conn.
 func (m *member) writeTo(conn *websocket.Conn) {
 	defer conn.Close()
 	ping := time.NewTicker(chatPing)
@@ -86,10 +87,10 @@ func (m *member) writeTo(conn *websocket.Conn) {
 			}
 			return
 		case text := <-m.heard:
-			_ = conn.SetWriteDeadline(time.Now().Add(chatPatience))
+			_ = conn.SetWriteDeadline(time.Now().Add(chatWriteTimeout))
 			err = conn.WriteMessage(websocket.TextMessage, text)
 		case <-ping.C:
-			err = conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(chatPatience))
+			err = conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(chatWriteTimeout))
 		}
 		if err != nil {
 			return
@@ -97,20 +98,20 @@ func (m *member) writeTo(conn *websocket.Conn) {
 	}
 }
 
-// A welcome is the first thing that a connection hears.
+// A welcome is the first message on a connection.
 type welcome struct {
 	Type    string `json:"type"` // "welcome"
 	Name    string `json:"name"`
 	History []line `json:"history"`
 }
 
-// join makes a new member. It is greeted under the lock: a moment later others may have filled what it hears.
+// join adds a member. Its welcome is queued under the lock, before what others say from then on.
 func (c *chat) join(greet bool) *member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.joined++
 	m := &member{
-		name:  fmt.Sprintf("guest %d", c.joined),
+		name:  fmt.Sprintf("user %d", c.joined),
 		heard: make(chan []byte, chatBacklog),
 		gone:  make(chan struct{}),
 	}
@@ -121,7 +122,8 @@ func (c *chat) join(greet bool) *member {
 	return m
 }
 
-// say tells everybody, in the same order. It waits for nobody: who is too far behind is dropped.
+// say sends text to all members, in the same order to each. It doesn't wait: a member that is too
+// far behind is dropped.
 func (c *chat) say(from, text string) {
 	l := line{Type: "say", From: from, Text: text, At: time.Now()}
 	message := encode(l)
@@ -151,7 +153,7 @@ func (c *chat) leaveLocked(m *member, behind bool) {
 	}
 }
 
-// encode gives v as JSON with angle brackets as they were: it goes to programs, and the page sets text, never HTML.
+// encode returns v as JSON with angle brackets unescaped: the page sets text, never HTML.
 func encode(v any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

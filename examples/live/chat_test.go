@@ -36,17 +36,9 @@ func inMemory(t *testing.T, h http.Handler) *memnet.Network {
 	return p
 }
 
-// dial connects to p.
-func dial(t *testing.T, p *memnet.Network) net.Conn {
-	t.Helper()
-	conn, err := p.Dial(t.Context(), "", "")
-	require.NoError(t, err)
-	return conn
-}
-
-// enter joins the room and gives the welcome.
-func enter(t *testing.T, p *memnet.Network) (*websocket.Conn, map[string]any) {
-	dialer := websocket.Dialer{NetDialContext: p.Dial}
+// enter joins the room and returns the welcome.
+func enter(t *testing.T, p *pipes) (*websocket.Conn, map[string]any) {
+	dialer := websocket.Dialer{NetDial: func(string, string) (net.Conn, error) { return p.dial(), nil }}
 	conn, _, err := dialer.DialContext(t.Context(), "ws://live/ws", nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
@@ -59,18 +51,18 @@ func hear(t *testing.T, conn *websocket.Conn) map[string]any {
 	return message
 }
 
-func TestWhatOneSaysAllHear(t *testing.T) {
+func TestAllHearWhatOneSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := inMemory(t, newChat(newHistory(quiet)))
 		one, welcome := enter(t, p)
-		assert.Equal(t, map[string]any{"type": "welcome", "name": "guest 1", "history": []any{}}, welcome)
+		assert.Equal(t, map[string]any{"type": "welcome", "name": "user 1", "history": []any{}}, welcome)
 		two, _ := enter(t, p)
 
 		require.NoError(t, one.WriteMessage(websocket.TextMessage, []byte(`x < y & "z"`)))
 		for _, conn := range []*websocket.Conn{one, two} {
 			said := hear(t, conn)
 			assert.Equal(t, "say", said["type"])
-			assert.Equal(t, "guest 1", said["from"])
+			assert.Equal(t, "user 1", said["from"])
 			assert.Equal(t, `x < y & "z"`, said["text"])
 		}
 		_, welcome = enter(t, p)
@@ -98,7 +90,7 @@ func field(t *testing.T, message []byte, name string) json.RawMessage {
 	return fields[name]
 }
 
-func TestHandlerStaysUntilBothPumpsHaveEnded(t *testing.T) {
+func TestHandlerStaysUntilReaderAndWriterHaveEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		room := newChat(newHistory(quiet))
 		returned := make(chan struct{})
@@ -136,7 +128,7 @@ func TestHandlerStaysForAStuckWriter(t *testing.T) {
 		began := time.Now()
 		require.NoError(t, conn.WriteControl(websocket.CloseMessage, nil, time.Time{}))
 		<-returned
-		assert.Equal(t, chatPatience, time.Since(began), "the write pump was left behind, or waits for ever")
+		assert.Equal(t, chatWriteTimeout, time.Since(began), "the writer was left behind, or waits for ever")
 	})
 }
 
@@ -149,7 +141,7 @@ func TestSlowReaderIsDropped(t *testing.T) {
 			require.NoError(t, one.WriteMessage(websocket.TextMessage, fmt.Append(nil, i)))
 			assert.Equal(t, fmt.Sprint(i), hear(t, one)["text"], "one slow reader holds up the others")
 		}
-		time.Sleep(2 * chatPatience) // of the bubble's clock
+		time.Sleep(2 * chatWriteTimeout) // of the bubble's clock
 		var err error
 		for err == nil {
 			_, _, err = slow.ReadMessage()
@@ -158,7 +150,7 @@ func TestSlowReaderIsDropped(t *testing.T) {
 	})
 }
 
-func TestSilentPeerIsGivenUp(t *testing.T) {
+func TestSilentPeerIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		room := newChat(newHistory(quiet))
 		p := inMemory(t, room)
@@ -167,7 +159,7 @@ func TestSilentPeerIsGivenUp(t *testing.T) {
 		began := time.Now()
 		_, _, err := conn.ReadMessage()
 		require.Error(t, err)
-		assert.Equal(t, chatSilence, time.Since(began))
+		assert.Equal(t, chatReadTimeout, time.Since(began))
 	})
 }
 
@@ -202,7 +194,7 @@ func TestHistory(t *testing.T) {
 	assert.Contains(t, log.String(), "used after its close")
 }
 
-// poll asks room and gives the answer and how long it took.
+// poll calls h and returns the answer and how long it took.
 func poll(ctx context.Context, h http.Handler, wait string) (string, time.Duration) {
 	w, took := ask(ctx, h.ServeHTTP, "/poll?wait="+wait)
 	return w.Body.String(), took
@@ -235,7 +227,7 @@ func TestPoll(t *testing.T) {
 	})
 }
 
-func TestPollIsWokenByADrain(t *testing.T) {
+func TestPollIsAnsweredWhenADrainBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{}
 		room := newChat(newHistory(quiet))

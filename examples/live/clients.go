@@ -17,23 +17,23 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A sighting is what one client saw of its response.
-type sighting struct {
-	client string        // "websocket", "dashboard", "answer" or "download"
-	retry  time.Duration // when it was asked to come back; zero: it was not
-	at     time.Time     // of the end
-	err    error         // how the body, or the connection, broke; nil: it ended in order
+// A result is what one client saw of its response.
+type result struct {
+	kind    string        // of client: "websocket", "dashboard", "answer" or "download"
+	retry   time.Duration // when the server asked it to come back; zero: it didn't
+	endedAt time.Time
+	err     error // how the body, or the connection, broke; nil: it ended in order
 
 	code        int    // of a WebSocket's close frame
-	reason      string // its reason
+	reason      string // of a WebSocket's close frame
 	last        string // a WebSocket's last message
 	event, data string // an event stream's last event
-	bytes       int64  // that a download got, and which were right
+	bytes       int64  // a download's bytes with the right content
 }
 
-// A guest is a client that comes to the server at base, calls received once it got something of its response, reads to
-// the end and tells what it saw. Its error means that it never got so far.
-type guest func(ctx context.Context, c *http.Client, base string, received func()) (sighting, error)
+// A client sends a request to the server at base, calls received once it has got something of the
+// response, reads that to its end and returns what it saw. Its error means that it got nothing.
+type client func(ctx context.Context, c *http.Client, base string, received func()) (result, error)
 
 const (
 	demoAnswer   = "/answer?tokens=30&delay=50ms"
@@ -41,26 +41,26 @@ const (
 	speakerTick  = 100 * time.Millisecond
 )
 
-func watcher(ctx context.Context, c *http.Client, base string, received func()) (sighting, error) {
+func dashboardClient(ctx context.Context, c *http.Client, base string, received func()) (result, error) {
 	return eventStream(ctx, c, "dashboard", base+"/events?stream="+metricsStream, received)
 }
 
-func asker(ctx context.Context, c *http.Client, base string, received func()) (sighting, error) {
+func answerClient(ctx context.Context, c *http.Client, base string, received func()) (result, error) {
 	return eventStream(ctx, c, "answer", base+demoAnswer, received)
 }
 
-func downloader(ctx context.Context, c *http.Client, base string, received func()) (sighting, error) {
+func downloadClient(ctx context.Context, c *http.Client, base string, received func()) (result, error) {
 	return body(ctx, c, base+demoDownload, received)
 }
 
-// listener hears what is said in the chat.
-func listener(ctx context.Context, _ *http.Client, base string, received func()) (sighting, error) {
-	return chatter(ctx, base, received, func(*websocket.Conn, <-chan struct{}) {})
+// chatListener hears what is said in the chat.
+func chatListener(ctx context.Context, _ *http.Client, base string, received func()) (result, error) {
+	return chatClient(ctx, base, received, func(*websocket.Conn, <-chan struct{}) {})
 }
 
-// speaker talks besides.
-func speaker(ctx context.Context, _ *http.Client, base string, received func()) (sighting, error) {
-	return chatter(ctx, base, received, func(conn *websocket.Conn, over <-chan struct{}) {
+// chatSpeaker hears what is said in the chat, and talks.
+func chatSpeaker(ctx context.Context, _ *http.Client, base string, received func()) (result, error) {
+	return chatClient(ctx, base, received, func(conn *websocket.Conn, over <-chan struct{}) {
 		tick := time.NewTicker(speakerTick)
 		defer tick.Stop()
 		for conn.WriteMessage(websocket.TextMessage, []byte("Is anybody still here?")) == nil {
@@ -75,10 +75,10 @@ func speaker(ctx context.Context, _ *http.Client, base string, received func()) 
 
 var retryInReason = regexp.MustCompile(`retry=(\d+)`)
 
-func chatter(
+func chatClient(
 	ctx context.Context, base string, received func(), talk func(*websocket.Conn, <-chan struct{}),
-) (sighting, error) {
-	s := sighting{client: "websocket"}
+) (result, error) {
+	s := result{kind: "websocket"}
 	conn, _, err := websocket.DefaultDialer.DialContext(ctx, "ws"+strings.TrimPrefix(base, "http")+"/ws", nil)
 	if err != nil {
 		return s, fmt.Errorf("websocket client: %w", err)
@@ -100,7 +100,7 @@ func chatter(
 			s.last = string(text)
 			continue
 		}
-		s.at = time.Now()
+		s.endedAt = time.Now()
 		var closed *websocket.CloseError
 		if !errors.As(err, &closed) || closed.Code == websocket.CloseAbnormalClosure {
 			s.err = err
@@ -117,8 +117,8 @@ func chatter(
 	}
 }
 
-func eventStream(ctx context.Context, c *http.Client, name, url string, received func()) (sighting, error) {
-	s := sighting{client: name}
+func eventStream(ctx context.Context, c *http.Client, name, url string, received func()) (result, error) {
+	s := result{kind: name}
 	res, err := get(ctx, c, url)
 	if err != nil {
 		return s, fmt.Errorf("%s client: %w", name, err)
@@ -129,7 +129,7 @@ func eventStream(ctx context.Context, c *http.Client, name, url string, received
 	for first := true; ; {
 		text, err := lines.ReadString('\n')
 		if err != nil {
-			s.at = time.Now()
+			s.endedAt = time.Now()
 			if first {
 				return s, fmt.Errorf("%s client: ended before its first event: %w", name, err)
 			}
@@ -151,7 +151,7 @@ func eventStream(ctx context.Context, c *http.Client, name, url string, received
 			data += value
 		case "":
 			if data == "" {
-				break // a comment, or an event without data, which nobody hears of
+				break // after a comment, or an event without data, which is ignored
 			}
 			s.event, s.data = event, data
 			event, data = "", ""
@@ -163,8 +163,8 @@ func eventStream(ctx context.Context, c *http.Client, name, url string, received
 	}
 }
 
-func body(ctx context.Context, c *http.Client, url string, received func()) (sighting, error) {
-	s := sighting{client: "download"}
+func body(ctx context.Context, c *http.Client, url string, received func()) (result, error) {
+	s := result{kind: "download"}
 	res, err := get(ctx, c, url)
 	if err != nil {
 		return s, fmt.Errorf("download client: %w", err)
@@ -177,12 +177,12 @@ func body(ctx context.Context, c *http.Client, url string, received func()) (sig
 			received()
 		}
 		if fill(want[:n], s.bytes); !bytes.Equal(got[:n], want[:n]) {
-			s.at, s.err = time.Now(), fmt.Errorf("wrong content after byte %d", s.bytes)
+			s.endedAt, s.err = time.Now(), fmt.Errorf("wrong content after byte %d", s.bytes)
 			return s, nil
 		}
 		s.bytes += int64(n)
 		if err != nil {
-			s.at = time.Now()
+			s.endedAt = time.Now()
 			if s.bytes == 0 {
 				return s, fmt.Errorf("download client: ended before its first byte: %w", err)
 			}

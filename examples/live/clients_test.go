@@ -13,18 +13,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// meet sends one guest to a server that does h to it.
-func meet(t *testing.T, g guest, h http.HandlerFunc) (s sighting, received bool, err error) {
+// runClient runs one client against a server that handles its request with h.
+func runClient(t *testing.T, run client, h http.HandlerFunc) (r result, received bool, err error) {
 	srv := httptest.NewServer(h)
 	defer srv.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	seen, err := visit(ctx, srv.URL, []guest{func(
-		ctx context.Context, c *http.Client, base string, tell func(),
-	) (sighting, error) {
-		return g(ctx, c, base, func() { received = true; tell() })
+	results, err := runClients(ctx, srv.URL, []client{func(
+		ctx context.Context, c *http.Client, base string, report func(),
+	) (result, error) {
+		return run(ctx, c, base, func() { received = true; report() })
 	}}, func() {})
-	return seen[0], received, err
+	return results[0], received, err
 }
 
 // sending writes parts and then breaks the body off, or ends it.
@@ -62,12 +62,12 @@ func TestEventStreamClients(t *testing.T) {
 		"event without data": {sending(false, "data: {}\n\n", "event: shutdown\n\n"), `no last event, cut off: unfinished event`, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, received, err := meet(t, watcher, c.handler)
+			s, received, err := runClient(t, dashboardClient, c.handler)
 			require.NoError(t, err)
 			assert.True(t, received)
-			assert.Equal(t, c.want, s.ending())
+			assert.Equal(t, c.want, s.outcome())
 			assert.Equal(t, c.retry, s.retry)
-			assert.NotZero(t, s.at)
+			assert.NotZero(t, s.endedAt)
 		})
 	}
 }
@@ -86,10 +86,10 @@ func TestDownloadClient(t *testing.T) {
 		"wrong":     {sending(false, string(whole[:2000]), string(wrong[2000:])), "truncated, cut off: wrong content after byte "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, received, err := meet(t, downloader, c.handler)
+			s, received, err := runClient(t, downloadClient, c.handler)
 			require.NoError(t, err)
 			assert.True(t, received)
-			assert.Contains(t, s.ending(), c.want)
+			assert.Contains(t, s.outcome(), c.want)
 		})
 	}
 }
@@ -117,38 +117,38 @@ func TestWebSocketClients(t *testing.T) {
 			}
 		})
 	}
-	for _, g := range []guest{listener, speaker} {
-		s, received, err := meet(t, g, closing(1012, "restarting; retry=2345"))
+	for _, run := range []client{chatListener, chatSpeaker} {
+		s, received, err := runClient(t, run, closing(1012, "restarting; retry=2345"))
 		require.NoError(t, err)
 		assert.True(t, received)
-		assert.Equal(t, `close 1012 "restarting; retry=…"`, s.ending())
+		assert.Equal(t, `close 1012 "restarting; retry=…"`, s.outcome())
 		assert.Equal(t, 2345*time.Millisecond, s.retry)
 		assert.Equal(t, "bye", s.last)
 
-		s, _, err = meet(t, g, closing(1005, ""))
+		s, _, err = runClient(t, run, closing(1005, ""))
 		require.NoError(t, err)
-		assert.Equal(t, `close 1005 ""`, s.ending())
+		assert.Equal(t, `close 1005 ""`, s.outcome())
 
-		s, _, err = meet(t, g, ending(func(*websocket.Conn) {}))
+		s, _, err = runClient(t, run, ending(func(*websocket.Conn) {}))
 		require.NoError(t, err)
-		assert.Equal(t, "1006, no close frame", s.ending())
+		assert.Equal(t, "1006, no close frame", s.outcome())
 		assert.Zero(t, s.retry)
 	}
 }
 
-func TestGuestsWhoDontGetIn(t *testing.T) {
-	turnAway := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusServiceUnavailable) }
+func TestClientsThatAreRefused(t *testing.T) {
+	refuse := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusServiceUnavailable) }
 	endAtOnce := func(http.ResponseWriter, *http.Request) {}
-	for i, g := range crowd(10) {
-		for _, h := range []http.HandlerFunc{turnAway, endAtOnce} {
-			_, received, err := meet(t, g, h)
-			assert.Error(t, err, "guest %d", i)
-			assert.False(t, received, "guest %d", i)
+	for i, run := range mixedClients(10) {
+		for _, h := range []http.HandlerFunc{refuse, endAtOnce} {
+			_, received, err := runClient(t, run, h)
+			assert.Error(t, err, "client %d", i)
+			assert.False(t, received, "client %d", i)
 		}
 	}
 }
 
-func TestVisitGivesUpWithTheFirstWhoFails(t *testing.T) {
+func TestFirstClientThatFailsEndsTheOthers(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/download" {
 			http.Error(w, "no", http.StatusServiceUnavailable)
@@ -158,7 +158,7 @@ func TestVisitGivesUpWithTheFirstWhoFails(t *testing.T) {
 	}))
 	defer srv.Close()
 	ready := 0
-	_, err := visit(t.Context(), srv.URL, []guest{watcher, asker, downloader}, func() { ready++ })
+	_, err := runClients(t.Context(), srv.URL, []client{dashboardClient, answerClient, downloadClient}, func() { ready++ })
 	assert.ErrorContains(t, err, "download client: GET")
 	assert.Equal(t, 1, ready)
 }

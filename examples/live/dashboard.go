@@ -14,25 +14,25 @@ import (
 )
 
 const (
-	metricsStream     = "metrics"
-	dashboardTick     = 100 * time.Millisecond
-	dashboardPatience = 5 * time.Second // for one event to get out
+	metricsStream         = "metrics"
+	dashboardTick         = 100 * time.Millisecond
+	dashboardWriteTimeout = 5 * time.Second // for one event
 )
 
-// A dashboard publishes figures of this process to everybody who looks.
+// A dashboard publishes figures of this process as an event stream.
 type dashboard struct {
 	server *sse.Server
-	events *r3labs.Handler // of the server's
+	events *r3labs.Handler // serves server's streams
 	cancel context.CancelFunc
 	done   sync.WaitGroup // the publisher
 }
 
-// newDashboard begins to publish. open tells how many responses are open.
+// newDashboard begins to publish. open returns how many responses are open.
 func newDashboard(open func() int) *dashboard {
 	ctx, cancel := context.WithCancel(context.Background())
 	server := sse.New()
-	d := &dashboard{server: server, events: &r3labs.Handler{Server: server, Patience: dashboardPatience}, cancel: cancel}
-	d.server.AutoReplay = false // yesterday's figures help nobody
+	d := &dashboard{server: server, events: &r3labs.Handler{Server: server, Patience: dashboardWriteTimeout}, cancel: cancel}
+	d.server.AutoReplay = false // old figures help nobody
 	d.server.BufferSize = 1
 	d.server.CreateStream(metricsStream)
 	d.done.Go(func() { d.publish(ctx, open) })
@@ -52,7 +52,7 @@ func (d *dashboard) publish(ctx context.Context, open func() int) {
 	figures := []metrics.Sample{{Name: "/sched/goroutines:goroutines"}, {Name: "/memory/classes/heap/objects:bytes"}}
 	for {
 		metrics.Read(figures)
-		// What finds the stream busy is old at the next tick anyway.
+		// An event that is dropped because the stream is busy would be old at the next tick anyway.
 		d.server.TryPublish(metricsStream, &sse.Event{Data: fmt.Appendf(nil,
 			`{"goroutines":%d,"heap":%d,"open":%d}`, figures[0].Value.Uint64(), figures[1].Value.Uint64(), open())})
 		select {

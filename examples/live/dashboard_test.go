@@ -58,7 +58,7 @@ func TestDashboardHasOneStream(t *testing.T) {
 	}
 }
 
-func TestWhoStopsReadingDoesNotFreezeTheDashboard(t *testing.T) {
+func TestStuckReaderDoesNotStopTheDashboard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDashboard(func() int { return 0 })
 		t.Cleanup(func() { assert.NoError(t, d.close(context.Background())) })

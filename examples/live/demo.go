@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,53 +16,58 @@ import (
 // demoLimit is how long a demonstration may take beyond its budget.
 const demoLimit = time.Minute
 
-// demonstrate serves ln, lets clients come, ends the server once all have received something, the way a signal does, and
-// gives what they saw.
-func demonstrate(ln net.Listener, cfg config, end ending, log *slog.Logger) ([]sighting, error) {
+// demonstrate serves ln, connects clients, stops the server once all have received something, as a
+// signal would, and returns what they saw.
+func demonstrate(ln net.Listener, cfg config, life lifecycle, log *slog.Logger, out io.Writer) ([]result, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	var server errgroup.Group
-	server.Go(func() error { return serve(ctx, ln, end, log) })
+	server.Go(func() error { return serve(ctx, ln, life, log, out) })
 
-	guests := crowd(cfg.clients)
+	clients := mixedClients(cfg.clients)
 	limit, cancel := context.WithTimeout(context.Background(), cfg.budget+demoLimit)
 	defer cancel()
-	seen, err := visit(limit, "http://"+ln.Addr().String(), guests, func() {
-		log.Info("all clients have received something", "clients", len(guests))
+	results, err := runClients(limit, "http://"+ln.Addr().String(), clients, func() {
+		log.Info("all clients have received something; stopping", "clients", len(clients))
 		stop()
 	})
-	return seen, errors.Join(server.Wait(), err)
+	return results, errors.Join(server.Wait(), err)
 }
 
-// crowd gives n guests: of ten, four in the chat, four at the dashboard, one that asks and one that downloads. A single
-// one talks, which is enough for the chat to be in the middle of something.
-func crowd(n int) []guest {
-	mix := [...]guest{listener, watcher, listener, watcher, asker, listener, watcher, listener, watcher, downloader}
-	guests := make([]guest, n)
-	for i := range guests {
-		guests[i] = mix[i%len(mix)]
+// mixedClients returns n clients: of ten, four are in the chat, four at the dashboard, one asks for
+// an answer and one downloads. A single one talks in the chat, so that others are in the middle of
+// hearing something when the server stops.
+func mixedClients(n int) []client {
+	mix := [...]client{
+		chatListener, dashboardClient, chatListener, dashboardClient, answerClient,
+		chatListener, dashboardClient, chatListener, dashboardClient, downloadClient,
 	}
-	guests[0] = speaker
-	return guests
+	clients := make([]client, n)
+	for i := range clients {
+		clients[i] = mix[i%len(mix)]
+	}
+	clients[0] = chatSpeaker
+	return clients
 }
 
-// visit sends all guests to the server at base, calls ready when each has received something or one has failed, and
-// gives what they saw when the last one is done. The first error of a guest sends the others home.
-func visit(ctx context.Context, base string, guests []guest, ready func()) ([]sighting, error) {
+// runClients runs all clients against the server at base, calls ready when each has received
+// something or one has failed, and returns what they saw when the last one is done. The first error
+// of a client ends the others.
+func runClients(ctx context.Context, base string, clients []client, ready func()) ([]result, error) {
 	g, ctx := errgroup.WithContext(ctx)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}}
-	seen := make([]sighting, len(guests))
+	httpClient := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}}
+	results := make([]result, len(clients))
 	all := make(chan struct{})
 	var waiting atomic.Int64
-	waiting.Store(int64(len(guests)))
+	waiting.Store(int64(len(clients)))
 	received := func() {
 		if waiting.Add(-1) == 0 {
 			close(all)
 		}
 	}
-	for i, come := range guests {
+	for i, run := range clients {
 		g.Go(func() (err error) {
-			seen[i], err = come(ctx, client, base, received)
+			results[i], err = run(ctx, httpClient, base, received)
 			return err
 		})
 	}
@@ -70,5 +76,5 @@ func visit(ctx context.Context, base string, guests []guest, ready func()) ([]si
 	case <-ctx.Done():
 	}
 	ready()
-	return seen, g.Wait()
+	return results, g.Wait()
 }

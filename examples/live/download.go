@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// downloadTick is how often a download sends what it owes.
+// downloadTick is how often a download sends what is due.
 const downloadTick = 50 * time.Millisecond
 
-// download sends so many bytes of a known pattern at a fixed rate.
+// download sends a number of bytes of a known pattern at a fixed rate.
 func download(w http.ResponseWriter, r *http.Request) {
 	q := query(r)
 	size := q.integer("bytes", 10<<20, 0, 1<<36)
@@ -30,10 +30,10 @@ func download(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	buf := make([]byte, 32<<10)
 	for sent := int64(0); sent < size; {
-		// What is owed is reckoned from the start, so that a late tick costs nothing.
-		owed := min(size, int64((time.Since(began)+downloadTick).Seconds()*float64(rate)))
-		for sent < owed {
-			n := min(owed-sent, int64(len(buf)))
+		// What is due is computed from the start, so that a late tick costs nothing.
+		due := min(size, int64((time.Since(began)+downloadTick).Seconds()*float64(rate)))
+		for sent < due {
+			n := min(due-sent, int64(len(buf)))
 			fill(buf[:n], sent)
 			if _, err := w.Write(buf[:n]); err != nil {
 				return
@@ -54,8 +54,8 @@ func download(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fill writes the part of the pattern that starts at offset. No stretch of it equals its neighbour, so that a client can
-// tell a lost, doubled or displaced one.
+// fill writes the part of the pattern that starts at offset. No part equals the one beside it, so
+// that a client can find bytes that were lost, sent twice or displaced.
 func fill(p []byte, offset int64) {
 	for i := range p {
 		at := offset + int64(i)

@@ -7,17 +7,21 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
 )
 
-// graceful ends the server with lastcall. This file is all that a program needs of it.
+// A graceful lifecycle ends the server with lastcall's drain.
 type graceful struct {
-	drainer *middleware.Drainer
-	screen  *screen
-	rules   policy.Swap
-	file    string // that rules are read from; empty: none
+	drainer  *middleware.Drainer
+	screen   *screen
+	rules    policy.Swap
+	file     string      // that rules are read from; empty: none
+	stopping atomic.Bool // the process ends with the drain
 }
 
 func newGraceful(cfg config, log *slog.Logger, screen *screen) (*graceful, error) {
@@ -35,47 +39,82 @@ func (g *graceful) notify(parent context.Context) (context.Context, context.Canc
 	if g.file == "" {
 		return ctx, stop
 	}
-	forget := reread(g.file, &g.rules, g.drainer.Budget, g.drainer.Logger)
+	ignore := reread(g.file, &g.rules, g.drainer.Budget, g.drainer.Logger)
 	return ctx, func() {
-		forget()
+		ignore()
 		stop()
 	}
 }
 
-func (g *graceful) wrap(next http.Handler) http.Handler { return middleware.Graceful(g.drainer)(next) }
+func (g *graceful) secondSignal() string { return "cut what is still open" }
+
+func (g *graceful) wrap(h http.Handler) http.Handler { return middleware.Graceful(g.drainer)(h) }
 
 func (g *graceful) readiness() http.Handler { return g.drainer.Readiness() }
 
-func (g *graceful) open() int { return g.drainer.Report().Open.All() }
-
 func (g *graceful) run(ctx context.Context, srv *http.Server, serve func() error) error {
+	defer context.AfterFunc(ctx, func() { g.stopping.Store(true) })()
 	if g.screen.live {
 		shown, stop := context.WithCancel(context.Background())
 		var line sync.WaitGroup
-		line.Go(func() { showProgress(shown, g.drainer, g.screen) })
+		line.Go(func() { showProgress(shown, g.drainer.Draining, g.status, g.screen) })
 		defer line.Wait()
 		defer stop()
 	}
 	return g.drainer.Run(ctx, srv, serve)
 }
 
+func (g *graceful) status() status {
+	r := g.drainer.Report()
+	s := status{
+		By:      "lastcall",
+		Started: started,
+		Phase:   phaseWord(r.Phase),
+		Final:   g.stopping.Load(),
+		Budget:  g.drainer.Budget.Whole().Milliseconds(),
+		Found:   kindsOf(r.Found),
+		Open:    kindsOf(r.Open),
+	}
+	if s.Left = s.Budget; !r.Began.IsZero() {
+		s.Left = max(0, s.Budget-time.Since(r.Began).Milliseconds())
+	}
+	for _, o := range outcomes(r) {
+		s.Ended = append(s.Ended, outcomeCount{o.what, o.count})
+	}
+	return s
+}
+
 func (g *graceful) summary() summary {
 	r := g.drainer.Report()
-	found := r.Found
+	found := kindsOf(r.Found)
 	return summary{
 		by:    "lastcall",
 		took:  r.Took,
 		ended: int(r.Completed + r.Told + r.Unanswered + r.Cancelled + r.Cut),
 		cut:   int(r.Cut),
-		rows: []row{
-			{"found", found.All(), fmt.Sprintf("finite %d, sse %d, websocket %d, other %d",
-				found.Finite, found.SSE, found.WebSocket, found.Other)},
-			{"completed", int(r.Completed), "by themselves"},
-			{"told", int(r.Told), "farewell written, ended in order"},
-			{"unanswered", int(r.Unanswered), "farewell written, the WebSocket's peer didn't answer"},
-			{"cancelled", int(r.Cancelled), "by their context, without a farewell"},
-			{"cut", int(r.Cut), "by force"},
-			{"refused", int(r.Refused), "came too late"},
-		},
+		rows: append([]row{{"found", found.all(), fmt.Sprintf("finite %d, sse %d, websocket %d, other %d",
+			found.Finite, found.SSE, found.WebSocket, found.Other)}}, outcomes(r)...),
 	}
+}
+
+func outcomes(r middleware.Report) []row {
+	return []row{
+		{"completed", int(r.Completed), "by themselves"},
+		{"told", int(r.Told), "farewell written, ended in order"},
+		{"unanswered", int(r.Unanswered), "farewell written, the WebSocket's peer didn't answer"},
+		{"canceled", int(r.Cancelled), "by their context, without a farewell"},
+		{"cut", int(r.Cut), "by force"},
+		{"refused", int(r.Refused), "came too late"},
+	}
+}
+
+func kindsOf(t stream.Tally) kinds {
+	return kinds{Finite: t.Finite, SSE: t.SSE, WebSocket: t.WebSocket, Other: t.Other}
+}
+
+func phaseWord(p middleware.Phase) string {
+	if p == middleware.Cancelling {
+		return "canceling"
+	}
+	return fmt.Sprint(p)
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// historyLength is how many lines a newcomer to the chat gets to read.
+// historyLength is how many of the chat's lines a welcome has.
 const historyLength = 50
 
 // A line is something that was said in the chat.
@@ -17,12 +17,13 @@ type line struct {
 	At   time.Time `json:"at"`
 }
 
-// A history holds the chat's last lines. It stands for the database of a real server: main closes it as soon as the
-// server has ended, and whoever touches it afterwards gets an error into the log. All methods may be called concurrently.
+// A history holds the chat's last lines. It takes the place of a real server's database: it is
+// closed as soon as the server has ended, and each later use is logged as an error. All methods may
+// be called concurrently.
 type history struct {
 	log *slog.Logger
 
-	mu     sync.Mutex // guards following
+	mu     sync.Mutex // guards lines and closed
 	lines  []line
 	closed bool
 }

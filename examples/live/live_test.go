@@ -23,9 +23,11 @@ import (
 
 const (
 	childLimit = 30 * time.Second
-	// exitWithin is how long after its last client's end the process must be gone. Seen with the race detector: 5 to 15 ms.
+	// exitWithin is how long after its last client's end the process must be gone. Seen with the
+	// race detector: 5 to 15 ms.
 	exitWithin = 100 * time.Millisecond
-	// exitSlack is what is given to ends that begin with a signal, whose way to the process is part of it.
+	// exitSlack is what is given to ends that begin with a signal, whose way to the process is part
+	// of it.
 	exitSlack = time.Second
 )
 
@@ -35,9 +37,9 @@ type child struct {
 	cmd  *exec.Cmd
 	out  bytes.Buffer  // its stdout; readable once it has ended
 	over chan struct{} // closed when it has ended
-	gone time.Time     // when it has; readable once over is closed
+	gone time.Time     // when it ended; readable once over is closed
 
-	mu    sync.Mutex // guards following
+	mu    sync.Mutex // guards err
 	err   []string   // lines on its stderr
 	wakes chan struct{}
 }
@@ -82,7 +84,7 @@ func (c *child) lines() []string {
 	return append([]string{}, c.err...)
 }
 
-// await waits for a line on stderr and gives the pattern's first group.
+// await waits for a line on stderr that matches, and returns the pattern's last group, or the match.
 func (c *child) await(pattern string) string {
 	re := regexp.MustCompile(pattern)
 	limit := time.NewTimer(childLimit)
@@ -107,7 +109,14 @@ func (c *child) url() string { return "http://" + c.await(`msg=listening addr=(\
 
 func (c *child) signal(s os.Signal) { require.NoError(c.t, c.cmd.Process.Signal(s)) }
 
-// end waits for the end and gives the exit status and what the one line for people says, which must be the only one.
+// notices are the lines for people before the last one, which says how it went.
+var notices = []*regexp.Regexp{
+	regexp.MustCompile(`^open http://\S+:\d+, then press Ctrl-C$`),
+	regexp.MustCompile(`^stopping; press Ctrl-C again to (cut what is still open|kill the process)$`),
+}
+
+// end waits for the end and returns the exit status and what the last line for people says. Before
+// it only the notices may come, in their order.
 func (c *child) end() (status int, said string) {
 	limit := time.NewTimer(childLimit)
 	defer limit.Stop()
@@ -116,13 +125,18 @@ func (c *child) end() (status int, said string) {
 	case <-limit.C:
 		require.Fail(c.t, "it doesn't end")
 	}
+	expected := notices
 	for _, line := range c.lines() {
 		assert.NotContains(c.t, line, "DATA RACE")
 		if !slices.Contains(c.cmd.Args, "-bare") { // which promises nothing
 			assert.NotContains(c.t, line, "used after its close")
 		}
 		if text, ok := strings.CutPrefix(line, "live: "); ok {
-			assert.Empty(c.t, said, "one line says how it went")
+			assert.Empty(c.t, said, "one line says how it went, and is the last")
+			if n := slices.IndexFunc(expected, func(n *regexp.Regexp) bool { return n.MatchString(text) }); n >= 0 {
+				expected = expected[n+1:]
+				continue
+			}
 			said = text
 		}
 	}
@@ -132,21 +146,21 @@ func (c *child) end() (status int, said string) {
 func TestLive(t *testing.T) {
 	c := start(t, "-addr", "127.0.0.1:0")
 	const each, finite = 20, 5
-	var guests []guest
+	var clients []client
 	for i := range each {
-		guests = append(guests, watcher)
+		clients = append(clients, dashboardClient)
 		if i == 0 {
-			guests = append(guests, speaker)
+			clients = append(clients, chatSpeaker)
 		} else {
-			guests = append(guests, listener)
+			clients = append(clients, chatListener)
 		}
 		if i < finite {
-			guests = append(guests, asker, downloader)
+			clients = append(clients, answerClient, downloadClient)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), childLimit)
 	defer cancel()
-	seen, err := visit(ctx, c.url(), guests, func() { c.signal(syscall.SIGTERM) })
+	results, err := runClients(ctx, c.url(), clients, func() { c.signal(syscall.SIGTERM) })
 	require.NoError(t, err)
 	status, said := c.end()
 	assert.Equal(t, exitOK, status)
@@ -156,14 +170,14 @@ func TestLive(t *testing.T) {
 	var last time.Time
 	counts := map[string]int{}
 	slots := map[string]map[time.Duration]bool{"websocket": {}, "dashboard": {}}
-	for _, s := range seen {
-		require.NoError(t, s.err, s.client)
-		counts[s.client]++
-		if s.at.After(last) {
-			last = s.at
+	for _, s := range results {
+		require.NoError(t, s.err, s.kind)
+		counts[s.kind]++
+		if s.endedAt.After(last) {
+			last = s.endedAt
 		}
 		retry := s.retry.Milliseconds()
-		switch s.client {
+		switch s.kind {
 		case "websocket":
 			assert.Equal(t, 1012, s.code)
 			assert.Equal(t, fmt.Sprintf("restarting; retry=%d", retry), s.reason)
@@ -177,14 +191,14 @@ func TestLive(t *testing.T) {
 		case "download":
 			assert.EqualValues(t, 1<<20, s.bytes)
 		}
-		if used := slots[s.client]; used != nil {
-			assert.True(t, 1000 <= retry && retry <= 5000, "%s: retry %d", s.client, retry)
+		if used := slots[s.kind]; used != nil {
+			assert.True(t, 1000 <= retry && retry <= 5000, "%s: retry %d", s.kind, retry)
 			used[s.retry] = true
 		}
 	}
 	assert.Equal(t, map[string]int{"websocket": each, "dashboard": each, "answer": finite, "download": finite}, counts)
-	for client, used := range slots {
-		assert.GreaterOrEqual(t, len(used), each-2, "%ss are asked to come back at a moment of their own", client)
+	for kind, used := range slots {
+		assert.GreaterOrEqual(t, len(used), each-2, "each %s is asked to come back at a time of its own", kind)
 	}
 	t.Logf("the process was gone %v after its last client's end", c.gone.Sub(last))
 	assert.Less(t, c.gone.Sub(last), exitWithin)
@@ -192,13 +206,15 @@ func TestLive(t *testing.T) {
 
 func TestNothingOpenIsNothingToWaitFor(t *testing.T) {
 	c := start(t, "-addr", "127.0.0.1:0")
-	c.url()
-	signalled := time.Now()
+	base := c.url()
+	signaled := time.Now()
 	c.signal(os.Interrupt)
 	status, said := c.end()
 	assert.Equal(t, exitOK, status)
 	assert.Contains(t, said, "nothing was cut; all 0 responses")
-	assert.Less(t, c.gone.Sub(signalled), exitSlack)
+	c.await("^live: open " + base + ", then press Ctrl-C$")
+	c.await("^live: stopping; press Ctrl-C again to cut what is still open$")
+	assert.Less(t, c.gone.Sub(signaled), exitSlack)
 }
 
 func TestSecondSignalCuts(t *testing.T) {
@@ -210,18 +226,19 @@ func TestSecondSignalCuts(t *testing.T) {
 			c := start(t, "-addr", "127.0.0.1:0")
 			ctx, cancel := context.WithTimeout(t.Context(), childLimit)
 			defer cancel()
-			long := func(ctx context.Context, client *http.Client, base string, received func()) (sighting, error) {
+			long := func(ctx context.Context, client *http.Client, base string, received func()) (result, error) {
 				return body(ctx, client, base+"/download?"+query, received)
 			}
 			var again time.Time
-			seen, err := visit(ctx, c.url(), []guest{long}, func() {
+			results, err := runClients(ctx, c.url(), []client{long}, func() {
 				c.signal(syscall.SIGTERM)
 				c.await(`msg="drain begins" finite=1`)
+				c.await("press Ctrl-C again to cut")
 				again = time.Now()
 				c.signal(syscall.SIGTERM)
 			})
 			require.NoError(t, err)
-			assert.Error(t, seen[0].err, "what was cut short never looks whole")
+			assert.Error(t, results[0].err, "what was cut short never looks whole")
 			status, said := c.end()
 			assert.Equal(t, exitCut, status)
 			assert.Equal(t, "1 of 1 responses were cut", said)
@@ -235,22 +252,22 @@ func TestBudgetEnds(t *testing.T) {
 	c := start(t, "-addr", "127.0.0.1:0", "-budget", "4s")
 	ctx, cancel := context.WithTimeout(t.Context(), childLimit)
 	defer cancel()
-	long := func(ctx context.Context, client *http.Client, base string, received func()) (sighting, error) {
+	long := func(ctx context.Context, client *http.Client, base string, received func()) (result, error) {
 		return body(ctx, client, base+"/download?bytes=1000000000&rate=100000&chunked=1", received)
 	}
-	var signalled time.Time
-	seen, err := visit(ctx, c.url(), []guest{long, watcher, listener}, func() {
-		signalled = time.Now()
+	var signaled time.Time
+	results, err := runClients(ctx, c.url(), []client{long, dashboardClient, chatListener}, func() {
+		signaled = time.Now()
 		c.signal(syscall.SIGTERM)
 	})
 	require.NoError(t, err)
-	assert.Equal(t, "truncated, cut off: unexpected EOF", seen[0].ending())
-	assert.Equal(t, "shutdown", seen[1].event)
-	assert.Equal(t, 1012, seen[2].code)
+	assert.Equal(t, "truncated, cut off: unexpected EOF", results[0].outcome())
+	assert.Equal(t, "shutdown", results[1].event)
+	assert.Equal(t, 1012, results[2].code)
 	status, said := c.end()
 	assert.Equal(t, exitCut, status)
 	assert.Equal(t, "1 of 3 responses were cut", said)
-	took := c.gone.Sub(signalled)
+	took := c.gone.Sub(signaled)
 	assert.Greater(t, took, time.Second, "it was let go on")
 	assert.Less(t, took, 4*time.Second+exitSlack)
 }
@@ -289,7 +306,8 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// count gives the number in the line of a demonstration's tables that begins with what and holds note.
+// count gives the number in the line of a demonstration's tables that begins with what and holds
+// note.
 func count(t *testing.T, tables, what, note string) (n int) {
 	for line := range strings.Lines(tables) {
 		if strings.HasPrefix(line, what) && strings.Contains(line, note) {
@@ -320,6 +338,16 @@ func TestDemo(t *testing.T) {
 func TestDemoBare(t *testing.T) {
 	c := start(t, "-demo", "-bare", "-clients", "20", "-budget", "4s")
 	status, said := c.end()
+	var waits []string
+	for _, line := range c.lines() {
+		assert.NotContains(t, line, "Ctrl-C", "nobody has to press it in a demonstration")
+		if strings.Contains(line, `msg="Shutdown waits"`) {
+			waits = append(waits, line)
+		}
+	}
+	assert.InDelta(t, 4, len(waits), 1, "it says what it waits for every second")
+	assert.Contains(t, waits[0], `for="4 finite, 8 sse" not_for="8 websocket" left=4s`)
+	assert.Contains(t, waits[len(waits)-1], `for="8 sse" not_for="8 websocket"`)
 	assert.Equal(t, exitCut, status)
 	assert.Equal(t, "16 of 20 responses were cut", said)
 	out := c.out.String()

@@ -1,5 +1,5 @@
-// Command live is a chat, a live dashboard, an answer that types itself and a download, on one server that ends them
-// all in order when it is told to stop.
+// Command live is a chat, a dashboard, an answer that types itself and a download, on one server
+// that ends them all in order when it is told to stop.
 //
 //	go run ./examples/live                      # then open http://localhost:8080 and press Ctrl-C
 //	go run ./examples/live -demo -clients 200   # the same with clients of its own, and what they saw
@@ -7,10 +7,11 @@
 //	go run ./examples/live -rules               # which rule each route has, and why
 //	go run ./examples/live -policy drain.json   # rules and budget from a file, which SIGHUP has read again
 //
-// The page has buttons for what can be done while the server goes on: to shed half of the streams, to drain, and to take
-// that back.
+// The page shows the drain while it goes on. It has buttons for what can be done while the server
+// runs: to shed half of the streams, to drain, and to take that back.
 //
-// Its exit status is 0 where nothing was cut, 1 where something was, and 2 for bad flags or an address in use.
+// Its exit status is 0 where nothing was cut, 1 where something was, and 2 for bad flags or an
+// address in use.
 package main
 
 import (
@@ -53,11 +54,11 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 		return fail(exitUsage, fmt.Errorf("%w (see -h)", err))
 	}
 	log := slog.New(slog.NewTextHandler(screen, nil))
-	end, err := newEnding(cfg, log, screen)
+	life, err := newLifecycle(cfg, log, screen)
 	if err != nil {
 		return fail(exitUsage, err)
 	}
-	if g, ok := end.(*graceful); ok && cfg.rules {
+	if g, ok := life.(*graceful); ok && cfg.rules {
 		printRules(stdout, g.drainer.Policy, g.drainer.Budget)
 		return exitOK
 	}
@@ -66,16 +67,17 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 		return fail(exitUsage, err)
 	}
 
-	var seen []sighting
+	var results []result
 	if cfg.demo {
-		seen, err = demonstrate(ln, cfg, end, log)
+		results, err = demonstrate(ln, cfg, life, log, screen)
 	} else {
-		err = serve(context.Background(), ln, end, log)
+		fmt.Fprintf(screen, "live: open %s, then press Ctrl-C\n", pageURL(ln.Addr()))
+		err = serve(context.Background(), ln, life, log, screen)
 	}
-	sum := end.summary()
+	sum := life.summary()
 	if cfg.demo {
 		printReport(stdout, sum)
-		printSightings(stdout, seen)
+		printResults(stdout, results)
 	}
 	switch {
 	case err != nil:
@@ -99,7 +101,8 @@ type config struct {
 	clients          int
 }
 
-// parse reads the flags, and the file with the policy if they name one. When help was asked for it writes it to usage and returns flag.ErrHelp.
+// parse reads the flags, and the file with the policy if they name one. When help was asked for it
+// writes it to usage and returns flag.ErrHelp.
 func parse(args []string, usage io.Writer) (config, error) {
 	var c config
 	f := flag.NewFlagSet("live", flag.ContinueOnError)
@@ -153,5 +156,5 @@ func listen(addr string) (net.Listener, error) {
 	return ln, nil
 }
 
-// oneLine joins the lines that errors.Join makes.
+// oneLine joins the lines of an error that errors.Join made.
 func oneLine(s string) string { return strings.ReplaceAll(s, "\n", "; ") }

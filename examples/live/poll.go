@@ -10,8 +10,8 @@ import (
 
 const pollLimit = 5 * time.Minute
 
-// poll waits for the next thing said in the chat. A drain wakes it, so that the client gets an answer, and asks the next
-// server, instead of holding up this one.
+// poll waits for the next message in the chat. A drain ends the wait, so that the client gets an
+// answer, and asks the next server, instead of holding up this one.
 func (c *chat) poll(w http.ResponseWriter, r *http.Request) {
 	q := query(r)
 	wait := q.duration("wait", 30*time.Second, 0, pollLimit)
@@ -20,8 +20,8 @@ func (c *chat) poll(w http.ResponseWriter, r *http.Request) {
 	}
 	m := c.join(false)
 	defer c.leave(m, false)
-	enough := time.NewTimer(wait)
-	defer enough.Stop()
+	timeout := time.NewTimer(wait)
+	defer timeout.Stop()
 
 	var news struct {
 		Event    json.RawMessage `json:"event"` // null: nothing was said
@@ -29,11 +29,11 @@ func (c *chat) poll(w http.ResponseWriter, r *http.Request) {
 	}
 	select {
 	case news.Event = <-m.heard:
-	case <-enough.C:
+	case <-timeout.C:
 	case <-stream.Draining(r.Context()):
 		news.Draining = true
 	case <-r.Context().Done():
-		return // nobody listens, or our time is up
+		return // the client has gone, or the request was canceled
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/lastcall-go/lastcall/middleware"
 )
 
 const (
@@ -17,17 +15,17 @@ const (
 	progressWidth = 16 // of the bar, in columns
 )
 
-// A screen is where log lines go and, on a terminal, one live line that stays below them. Its lock is held while it
-// writes: lines of one terminal must queue up somewhere.
+// A screen is where log lines go and, on a terminal, one live line that stays below them. Its lock
+// is held while it writes, so that lines don't mix.
 type screen struct {
 	out  io.Writer
 	live bool // it can show a live line
 
-	mu   sync.Mutex // guards following
+	mu   sync.Mutex // guards line, and writing
 	line string
 }
 
-// isTerminal tells whether f is likely a terminal that can erase a line.
+// isTerminal reports whether f is likely a terminal that can erase a line.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
@@ -48,7 +46,7 @@ func (s *screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// show replaces the live line; an empty one takes it away.
+// show replaces the live line; an empty one removes it.
 func (s *screen) show(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,19 +56,30 @@ func (s *screen) show(line string) {
 	}
 }
 
-// showProgress shows the drain while it goes on, until ctx ends.
-func showProgress(ctx context.Context, d *middleware.Drainer, s *screen) {
-	select {
-	case <-d.Draining():
-	case <-ctx.Done():
-		return
+// showProgress shows each drain while it goes on, until ctx ends. draining returns a channel that
+// is closed when the next drain begins.
+func showProgress(ctx context.Context, draining func() <-chan struct{}, now func() status, s *screen) {
+	defer s.show("")
+	for ctx.Err() == nil {
+		select {
+		case <-draining():
+			showDrain(ctx, now, s)
+		case <-ctx.Done():
+		}
 	}
+}
+
+// showDrain shows one drain until ctx ends or it is taken back.
+func showDrain(ctx context.Context, now func() status, s *screen) {
 	defer s.show("")
 	tick := time.NewTicker(progressTick)
 	defer tick.Stop()
 	for {
-		r := d.Report()
-		s.show(progressLine(r, d.Budget.WithDefaults().Total-time.Since(r.Began)))
+		current := now()
+		if current.Phase == "serving" {
+			return
+		}
+		s.show(progressLine(current))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -80,17 +89,17 @@ func showProgress(ctx context.Context, d *middleware.Drainer, s *screen) {
 }
 
 // progressLine draws a drain: phase, bar, what is open by kind, time left. It fits into 80 columns.
-func progressLine(r middleware.Report, left time.Duration) string {
-	found, open := r.Found.All(), r.Open.All()
+func progressLine(s status) string {
+	found, open := s.Found.all(), s.Open.all()
 	full := progressWidth
 	if found > 0 {
 		full = progressWidth * max(0, found-open) / found
 	}
 	bar := strings.Repeat("█", full) + strings.Repeat("░", progressWidth-full)
-	phase := r.Phase
-	if phase == middleware.Cancelling && r.Open.Streams() == 0 {
-		phase = middleware.Draining // those that are left are let finish
+	if s.Phase == "done" && !s.Final {
+		return fmt.Sprintf("%-10s %s drained; requests are refused until Resume", s.Phase, bar)
 	}
+	left := time.Duration(s.Left) * time.Millisecond
 	return fmt.Sprintf("%-10s %s %d open: finite %d, sse %d, ws %d  %.1fs left",
-		phase, bar, open, r.Open.Finite, r.Open.SSE, r.Open.WebSocket+r.Open.Other, max(0, left).Seconds())
+		s.Phase, bar, open, s.Open.Finite, s.Open.SSE, s.Open.WebSocket+s.Open.Other, left.Seconds())
 }

@@ -47,7 +47,7 @@ func parameter[T int64 | time.Duration](
 	return value
 }
 
-// refused tells whether something was wrong, and then has answered so.
+// refused reports whether something was wrong, in which case it has answered so.
 func (p *parameters) refused(w http.ResponseWriter) bool {
 	if p.err != nil {
 		http.Error(w, "live: "+p.err.Error(), http.StatusBadRequest)

@@ -13,8 +13,8 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// rules says how each route's streams are ended. Routes that aren't here have the zero rule, by which what is finite may
-// go on for as long as the budget lasts.
+// rules returns the rule of each route with streams. All others have the zero rule: what is finite
+// may go on for as long as the budget lasts.
 func rules() *policy.Mux {
 	var m policy.Mux
 	m.Handle("/ws", policy.Rule{
@@ -36,7 +36,7 @@ func rules() *policy.Mux {
 	return &m
 }
 
-// printRules says what each route's streams will be told and when, and who said so.
+// printRules prints each route's rule, and where each part of it comes from.
 func printRules(w io.Writer, p policy.Policy, b policy.Budget) {
 	b = b.WithDefaults()
 	fmt.Fprintf(w, "budget %v: announce %v, responses %v, reserve %v\n\n",
@@ -44,7 +44,7 @@ func printRules(w io.Writer, p policy.Policy, b policy.Budget) {
 	fmt.Fprint(w, policy.Explain(p))
 }
 
-// load takes the rules from the file, and of its budget what no flag has given.
+// load reads the rules from the file, and of its budget what no flag has given.
 func (c *config) load(given map[string]bool) error {
 	f, err := readPolicy(c.policy)
 	if err != nil {
@@ -70,8 +70,8 @@ func readPolicy(name string) (*policy.File, error) {
 	return policy.Read(f, name)
 }
 
-// reread reads the policy's file again on every SIGHUP, until stop is called. Rules that aren't in order, or don't fit
-// the budget, which stays as it was at the start, change nothing.
+// reread reads the policy's file again on every SIGHUP, until stop is called. Rules that are
+// invalid, or don't fit the budget, change nothing. The budget stays as it was at the start.
 func reread(name string, rules *policy.Swap, b policy.Budget, log *slog.Logger) (stop func()) {
 	hangups, over, stopped := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
 	signal.Notify(hangups, syscall.SIGHUP)

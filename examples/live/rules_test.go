@@ -55,20 +55,21 @@ func TestPolicyFromAFile(t *testing.T) {
 	}
 }
 
-// A dashboard that comes after the file has changed is told what the file says now, and a bad file changes nothing.
+// A dashboard that comes after the file has changed is told what the file says now, and a bad file
+// changes nothing.
 func TestHangupReadsThePolicyAgain(t *testing.T) {
 	name := file(t, `{"routes": {"/events": {"timeout": "at once", "farewell": {"event": "first"}}}}`)
 	c := start(t, "-addr", "127.0.0.1:0", "-policy", name)
 	base := c.url()
 	ctx, cancel := context.WithTimeout(t.Context(), childLimit)
 	defer cancel()
-	come := func(until func()) sighting {
-		seen, err := visit(ctx, base, []guest{watcher}, until)
+	come := func(until func()) result {
+		results, err := runClients(ctx, base, []client{dashboardClient}, until)
 		require.NoError(t, err)
-		return seen[0]
+		return results[0]
 	}
 
-	var second, third sighting
+	var second, third result
 	first := come(func() {
 		require.NoError(t, os.WriteFile(name, []byte(`{"routes": {"/events": {"timeout": "at once", "farewell": {"event": "second"}}}}`), 0o600))
 		c.signal(syscall.SIGHUP)

@@ -3,62 +3,81 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
 )
 
-// An ending is how the server is brought to its end: by lastcall's drain or by net/http's own Shutdown. It is all that
-// the two have of their own, so that what they do to clients can be compared.
-type ending interface {
-	// notify gives a context that ends with parent or at the first signal.
+// A lifecycle is how the server is run and brought to its end: by lastcall's drain or by net/http's
+// own Shutdown. It is all in which the two differ, so that what they do to clients can be compared.
+type lifecycle interface {
+	// notify returns a context that ends with parent or at the first signal.
 	notify(parent context.Context) (context.Context, context.CancelFunc)
-	wrap(http.Handler) http.Handler
+	// secondSignal says what a second Ctrl-C does.
+	secondSignal() string
+	// wrap returns h so that its responses are ended with the server.
+	wrap(h http.Handler) http.Handler
 	readiness() http.Handler
-	operate(mux *http.ServeMux) // what can be done to the server while it goes on
-	open() int                  // responses that have not ended
+	// controls adds to mux what can be done to the server while it runs.
+	controls(mux *http.ServeMux)
+	status() status
 	// run serves until ctx ends or serve fails, then ends all responses and the server.
 	run(ctx context.Context, srv *http.Server, serve func() error) error
+	// summary says how it ended, once run has returned.
 	summary() summary
 }
 
-func newEnding(cfg config, log *slog.Logger, screen *screen) (ending, error) {
+func newLifecycle(cfg config, log *slog.Logger, screen *screen) (lifecycle, error) {
 	if cfg.bare {
-		return newBare(cfg.budget), nil
+		return newBare(cfg.budget, log), nil
 	}
 	return newGraceful(cfg, log, screen)
 }
 
-// serve serves ln until ctx ends, or a signal comes, and the ending is over.
-func serve(ctx context.Context, ln net.Listener, end ending, log *slog.Logger) error {
-	ctx, stop := end.notify(ctx)
+// serve serves ln until ctx ends, or a signal comes, and the lifecycle is over. What it tells
+// people it writes to out.
+func serve(ctx context.Context, ln net.Listener, life lifecycle, log *slog.Logger, out io.Writer) error {
+	parent := ctx
+	ctx, stop := life.notify(parent)
 	defer stop()
 
-	past := newHistory(log)
-	room := newChat(past)
-	board := newDashboard(end.open)
+	history := newHistory(log)
+	room := newChat(history)
+	board := newDashboard(func() int { return life.status().Open.all() })
 
 	srv := &http.Server{
-		Handler:           routes(end, room, board),
+		Handler:           routes(life, room, board),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+	announced := make(chan struct{})
+	unneeded := context.AfterFunc(ctx, func() {
+		defer close(announced)
+		if parent.Err() == nil { // so it was a signal
+			fmt.Fprintf(out, "live: stopping; press Ctrl-C again to %s\n", life.secondSignal())
+		}
+	})
 	// Whoever waits for this line may send a signal the moment it comes, and connect, too.
 	log.Info("listening", "addr", ln.Addr().String())
-	err := end.run(ctx, srv, func() error { return srv.Serve(ln) })
+	err := life.run(ctx, srv, func() error { return srv.Serve(ln) })
+	if !unneeded() {
+		<-announced
+	}
 
-	// No handler runs any more, so that what they use can go.
-	past.close()
+	// No handler runs any more, so what they use can be closed.
+	history.close()
 	closing, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	return errors.Join(err, board.close(closing))
 }
 
-// routes gives the whole server. The probes stay outside of what is drained: they answer until the very end.
-func routes(end ending, room *chat, board *dashboard) http.Handler {
+// routes returns the whole server. The page, the status and the probes are not part of what is
+// drained: they answer until the process ends.
+func routes(life lifecycle, room *chat, board *dashboard) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", page)
 	mux.Handle("GET /ws", room)
 	mux.Handle("GET /events", board)
 	mux.HandleFunc("GET /answer", answer)
@@ -66,13 +85,27 @@ func routes(end ending, room *chat, board *dashboard) http.Handler {
 	mux.HandleFunc("GET /poll", room.poll)
 
 	outer := http.NewServeMux()
-	outer.Handle("/", end.wrap(mux))
-	outer.Handle("GET /readyz", end.readiness())
+	outer.Handle("/", life.wrap(mux))
+	servePage(outer)
+	outer.Handle("GET /status", serveStatus(life.status))
+	outer.Handle("GET /readyz", life.readiness())
 	outer.HandleFunc("GET /healthz", healthz)
-	end.operate(outer)
+	life.controls(outer)
 	return outer
 }
 
-// healthz tells that the process is alive, which it is while it drains, too: a platform that restarts what isn't would
-// cut everything short.
+// healthz says that the process is alive, also while it drains: a platform that restarts what isn't
+// would cut everything short.
 func healthz(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }
+
+// pageURL returns the address of the page for a browser on this machine.
+func pageURL(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return "http://" + addr.String()
+	}
+	if ip := net.ParseIP(host); ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}

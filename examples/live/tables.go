@@ -10,15 +10,16 @@ import (
 	"time"
 )
 
-// A summary is what the server says of its own end.
+// A summary is how the server ended.
 type summary struct {
-	by    string
-	took  time.Duration
-	ended int // responses that were open when it began, or came later
-	cut   int // of them
+	by    string        // "lastcall" or "net/http"
+	took  time.Duration // from the signal to the end
+	ended int           // responses that were open when it began, or came later
+	cut   int           // of them
 	rows  []row
 }
 
+// A row is a line of the report's table.
 type row struct {
 	what  string
 	count int
@@ -34,63 +35,63 @@ func printReport(w io.Writer, sum summary) {
 	_ = t.Flush()
 }
 
-// printSightings prints one line for each kind of client and each ending that some of them saw.
-func printSightings(w io.Writer, seen []sighting) {
-	type key struct{ client, ending string }
+// printResults prints a line for each kind of client and each outcome that some of them saw.
+func printResults(w io.Writer, results []result) {
+	type key struct{ kind, outcome string }
 	type group struct {
 		key
-		order int
-		seen  []sighting
+		results []result
 	}
 	var groups []*group
 	find := map[key]*group{}
-	for i, s := range seen {
-		k := key{s.client, s.ending()}
+	for _, r := range results {
+		k := key{r.kind, r.outcome()}
 		if find[k] == nil {
-			find[k] = &group{key: k, order: i}
+			find[k] = &group{key: k}
 			groups = append(groups, find[k])
 		}
-		find[k].seen = append(find[k].seen, s)
+		find[k].results = append(find[k].results, r)
 	}
 	slices.SortStableFunc(groups, func(a, b *group) int {
-		return cmp.Or(cmp.Compare(rank[a.client], rank[b.client]), -cmp.Compare(len(a.seen), len(b.seen)))
+		return cmp.Or(cmp.Compare(rank[a.kind], rank[b.kind]), -cmp.Compare(len(a.results), len(b.results)))
 	})
 
 	fmt.Fprintln(w, "\nWHAT THE CLIENTS SAW")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, g := range groups {
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\n", g.client, len(g.seen), g.ending, retries(g.seen))
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\n", g.kind, len(g.results), g.outcome, retries(g.results))
 	}
 	_ = t.Flush()
 }
 
+// rank orders the kinds of clients in the table.
 var rank = map[string]int{"websocket": 0, "dashboard": 1, "answer": 2, "download": 3}
 
 var digits = regexp.MustCompile(`\d+`)
 
-// ending puts into words how s ended, the same words for the same ending.
-func (s sighting) ending() string {
+// outcome says how r ended, in the same words for the same outcome.
+func (r result) outcome() string {
 	end := "clean end"
-	if s.err != nil {
-		end = "cut off: " + fault(s.err)
+	if r.err != nil {
+		end = "cut off: " + cause(r.err)
 	}
 	switch {
-	case s.client == "websocket" && s.err != nil:
+	case r.kind == "websocket" && r.err != nil:
 		return "1006, no close frame"
-	case s.client == "websocket":
-		return fmt.Sprintf("close %d %q", s.code, digits.ReplaceAllString(s.reason, "…"))
-	case s.client == "download" && s.err == nil:
-		return fmt.Sprintf("%d bytes, %s", s.bytes, end)
-	case s.client == "download":
+	case r.kind == "websocket":
+		return fmt.Sprintf("close %d %q", r.code, digits.ReplaceAllString(r.reason, "…"))
+	case r.kind == "download" && r.err == nil:
+		return fmt.Sprintf("%d bytes, %s", r.bytes, end)
+	case r.kind == "download":
 		return "truncated, " + end
-	case s.event != "":
-		return fmt.Sprintf("event %q, %s", s.event, end)
+	case r.event != "":
+		return fmt.Sprintf("event %q, %s", r.event, end)
 	}
 	return "no last event, " + end
 }
 
-// fault says what broke without the addresses, which differ from client to client.
-func fault(err error) string {
+// cause returns the innermost error's text: without addresses, which differ from client to client.
+func cause(err error) string {
 	for inner := err; inner != nil; {
 		err = inner
 		u, ok := inner.(interface{ Unwrap() error })
@@ -102,12 +103,12 @@ func fault(err error) string {
 	return err.Error()
 }
 
-// retries tells how far apart these clients were asked to come back.
-func retries(seen []sighting) string {
+// retries says how far apart these clients were asked to come back.
+func retries(results []result) string {
 	var values []time.Duration
-	for _, s := range seen {
-		if s.retry > 0 {
-			values = append(values, s.retry)
+	for _, r := range results {
+		if r.retry > 0 {
+			values = append(values, r.retry)
 		}
 	}
 	if len(values) == 0 {

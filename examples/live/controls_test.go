@@ -13,13 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestOperator(t *testing.T) {
+func TestControls(t *testing.T) {
 	cfg, err := parse(nil, io.Discard)
 	require.NoError(t, err)
 	g, err := newGraceful(cfg, slog.New(slog.DiscardHandler), &screen{out: os.Stderr})
 	require.NoError(t, err)
 	past := newHistory(slog.New(slog.DiscardHandler))
-	board := newDashboard(g.open)
+	board := newDashboard(func() int { return g.status().Open.all() })
 	srv := httptest.NewServer(routes(g, newChat(past), board))
 	defer func() {
 		assert.NoError(t, g.drainer.Close())
@@ -58,7 +58,7 @@ func TestOperator(t *testing.T) {
 	assert.Contains(t, string(text), "event: shutdown\n")
 
 	status, _ = post("drain", "Sec-Fetch-Site", "cross-site")
-	assert.Equal(t, http.StatusForbidden, status, "another site's page has no say")
+	assert.Equal(t, http.StatusForbidden, status, "another site's page may not")
 	assert.True(t, ready())
 	status, said = post("drain")
 	assert.Equal(t, http.StatusOK, status, said)

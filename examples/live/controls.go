@@ -10,33 +10,33 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// operate serves what can be done to the server while it goes on. It stands outside of what is drained, and a server that
-// is more than a demonstration would ask who it is that wants it.
-func (g *graceful) operate(mux *http.ServeMux) {
-	own := http.NewCrossOriginProtection() // no other page may do this to whoever runs the example
-	post := func(path string, h http.HandlerFunc) { mux.Handle("POST /operator/"+path, own.Handler(h)) }
+// controls serves what can be done to the server while it runs. It is not part of what is drained.
+// A server that is more than a demonstration would ask who it is that wants it.
+func (g *graceful) controls(mux *http.ServeMux) {
+	sameOrigin := http.NewCrossOriginProtection() // no other site's page may do this
+	post := func(path string, h http.HandlerFunc) { mux.Handle("POST /operator/"+path, sameOrigin.Handler(h)) }
 	post("shed", g.shed)
 	post("drain", func(w http.ResponseWriter, _ *http.Request) {
 		g.drainer.Drain()
-		fmt.Fprintln(w, "draining; it can be taken back")
+		fmt.Fprintln(w, "The drain has begun. It can be taken back.")
 	})
 	post("resume", func(w http.ResponseWriter, _ *http.Request) {
 		if err := g.drainer.Resume(); err != nil {
 			http.Error(w, err.Error(), http.StatusConflict)
 			return
 		}
-		fmt.Fprintln(w, "serving")
+		fmt.Fprintln(w, "The server serves again.")
 	})
 }
 
-// shed says goodbye to half of the streams, over two seconds.
+// shed tells half of the streams to come back, over two seconds.
 func (g *graceful) shed(w http.ResponseWriter, r *http.Request) {
 	shed, err := g.drainer.Shed(r.Context(), middleware.Share{Fraction: 0.5, Rule: policy.Rule{Spread: 2 * time.Second}})
 	if errors.Is(err, middleware.ErrDrainBegun) {
 		http.Error(w, err.Error(), http.StatusConflict)
 		return
 	}
-	if err != nil { // who asked has left
+	if err != nil { // the client has gone
 		return
 	}
 	fmt.Fprintf(w, "%d picked: %d told, %d unanswered, %d cut\n", shed.Picked, shed.Told, shed.Unanswered, shed.Cut)
