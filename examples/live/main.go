@@ -53,7 +53,7 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 	if err != nil {
 		return fail(exitUsage, fmt.Errorf("%w (see -h)", err))
 	}
-	log := slog.New(slog.NewTextHandler(screen, nil))
+	log := newLog(screen)
 	life, err := newLifecycle(cfg, log, screen)
 	if err != nil {
 		return fail(exitUsage, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -44,6 +45,25 @@ func (s *screen) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// newLog returns a log for s. On a terminal its lines are short: the time of day, no level INFO, and
+// no nanoseconds.
+func newLog(s *screen) *slog.Logger {
+	if !s.live {
+		return slog.New(slog.NewTextHandler(s, nil))
+	}
+	return slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		switch {
+		case a.Key == slog.TimeKey:
+			a.Value = slog.StringValue(a.Value.Time().Format("15:04:05.000"))
+		case a.Key == slog.LevelKey && a.Value.Any() == slog.LevelInfo:
+			return slog.Attr{}
+		case a.Value.Kind() == slog.KindDuration:
+			a.Value = slog.DurationValue(a.Value.Duration().Round(time.Millisecond))
+		}
+		return a
+	}}))
 }
 
 // show replaces the live line; an empty one removes it.

@@ -138,6 +138,20 @@ func TestScreenKeepsTheLiveLineBelowTheLog(t *testing.T) {
 	assert.Equal(t, "one\n", out.String(), "no live line where there is no terminal")
 }
 
+func TestLogIsShortOnATerminal(t *testing.T) {
+	var out bytes.Buffer
+	for _, live := range []bool{true, false} {
+		log := newLog(&screen{out: &out, live: live})
+		log.Info("drain ends", "took", 1872673141*time.Nanosecond)
+		log.Warn("cut")
+	}
+	assert.Regexp(t, `^time=\d\d:\d\d:\d\d\.\d{3} msg="drain ends" took=1\.873s
+time=\d\d:\d\d:\d\d\.\d{3} level=WARN msg=cut
+time=\d{4}-\S+ level=INFO msg="drain ends" took=1\.872673141s
+time=\d{4}-\S+ level=WARN msg=cut
+$`, out.String())
+}
+
 func TestFileIsNoTerminal(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	require.NoError(t, err)

@@ -7,7 +7,7 @@ const meanings = {
   serving: "All is well. Press Drain here, or Ctrl-C where the server runs.",
   announcing: "Not ready any more, but still serving, so that load balancers look elsewhere.",
   draining: "Streams are told when to come back. What ends by itself may finish. New requests are refused.",
-  canceling: "The first responses have had their time and are canceled. What is finite may still finish.",
+  canceling: "Streams that were told are ended now. What ends by itself may still finish. New requests are refused.",
   cutting: "What didn't end when it was canceled has its connection closed.",
   done: "Nothing is open any more.",
 };
@@ -41,9 +41,9 @@ function show(s) {
 
   const bare = s.by !== "lastcall";
   $("phase").textContent = draining ? titles[s.phase] ?? s.phase : "Serving";
-  if (!draining) $("left").textContent = bare ? "with net/http alone" : `may take ${seconds(s.budget)} to drain`;
+  if (!draining) $("left").textContent = bare ? "with net/http alone" : `${s.budget / 1000} s to drain`;
   else if (s.phase === "done") $("left").textContent = "";
-  else $("left").textContent = `${seconds(s.left)} left of ${seconds(s.budget)}`;
+  else $("left").textContent = `${seconds(s.left)} left of ${s.budget / 1000} s`;
   $("time").style.width = s.phase === "done" ? "0" : `${100 * s.left / s.budget}%`;
 
   for (const dd of document.querySelectorAll("[data-kind]")) {
