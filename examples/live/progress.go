@@ -34,11 +34,12 @@ func isTerminal(f *os.File) bool {
 
 const eraseLine = "\r\x1b[K"
 
-// Write writes whole log lines, above the live line if there is one.
+// Write writes whole log lines. On a terminal it writes over the live line, or over the ^C that the
+// terminal shows where Ctrl-C was pressed, and then writes the live line again.
 func (s *screen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.line == "" {
+	if !s.live {
 		return s.out.Write(p)
 	}
 	if _, err := fmt.Fprintf(s.out, "%s%s%s", eraseLine, p, s.line); err != nil {
