@@ -84,7 +84,8 @@ func (c *child) lines() []string {
 	return append([]string{}, c.err...)
 }
 
-// await waits for a line on stderr that matches, and returns the pattern's last group, or the match.
+// await waits for a line on stderr that matches, and returns the pattern's last group, or the
+// match.
 func (c *child) await(pattern string) string {
 	re := regexp.MustCompile(pattern)
 	limit := time.NewTimer(childLimit)

@@ -48,8 +48,8 @@ func (s *screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// newLog returns a log for s. On a terminal its lines are short: the time of day, no level INFO, and
-// no nanoseconds.
+// newLog returns a log for s. On a terminal its lines are short: the time of day, no level INFO,
+// and no nanoseconds.
 func newLog(s *screen) *slog.Logger {
 	if !s.live {
 		return slog.New(slog.NewTextHandler(s, nil))

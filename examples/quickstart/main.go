@@ -1,4 +1,5 @@
-// Command quickstart is the least program that shuts down well: open http://localhost:8080/clock and press Ctrl-C.
+// Command quickstart is the least program that shuts down well: open http://localhost:8080/clock
+// and press Ctrl-C.
 package main
 
 import (

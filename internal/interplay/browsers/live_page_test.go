@@ -39,8 +39,8 @@ func (p *page) operate(button string) {
 	p.do(`byId("operator").querySelector("[value=` + button + `]").click()`)
 }
 
-// TestChromiumOnTheLivePage stops the server in the middle of it all, as somebody at a terminal would, and starts it
-// again.
+// TestChromiumOnTheLivePage stops the server in the middle of it all, as somebody at a terminal
+// would, and starts it again.
 func TestChromiumOnTheLivePage(t *testing.T) {
 	p, old, binary := openLive(t)
 	p.do(`byId("ask").click(); byId("fetch").click()`)
@@ -61,7 +61,8 @@ func TestChromiumOnTheLivePage(t *testing.T) {
 	assert.Regexp(t, `^{"retry":[1-5]\d{3}}$`, told[1].Data)
 	assert.Equal(t, sourceEvent{Type: "error", ReadyState: connecting}, told[2], "it is coming back")
 
-	// The answer and the download take ten seconds, in which the dashboard comes back to a server that still drains.
+	// The answer and the download take ten seconds, in which the dashboard comes back to a server
+	// that still drains.
 	old.wait()
 	opens := value[int](p, `lastcall.events.filter((e) => e.type === "open").length`)
 	assert.GreaterOrEqual(t, opens, 2, "it came back in the middle of the drain")
@@ -116,7 +117,8 @@ func TestLivePageShowsTheDrain(t *testing.T) {
 	assert.Equal(t, []string{"serving", "canceling", "gone", "serving"}, phases, "streams that were told are canceled at once")
 }
 
-// Figures that don't come any more are marked as stale, and a socket that can't come back yet says so.
+// Figures that don't come any more are marked as stale, and a socket that can't come back yet says
+// so.
 func TestLivePageWaitsForTheServer(t *testing.T) {
 	p, old, binary := openLive(t)
 	stale := `byId("figures").parentElement.matches("[data-stale]")`

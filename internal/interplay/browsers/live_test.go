@@ -29,7 +29,8 @@ type process struct {
 
 var listening = regexp.MustCompile(`msg=listening addr=(\S+)`)
 
-// launch starts the command and waits until it listens. It is stopped at the latest when the test ends.
+// launch starts the command and waits until it listens. It is stopped at the latest when the test
+// ends.
 func launch(t *testing.T, binary, addr string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(binary, "-addr", addr), ended: make(chan struct{})}
