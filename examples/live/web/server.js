@@ -16,6 +16,7 @@ const titles = { announcing: "Announcing", draining: "Draining", canceling: "Can
 let last = null; // the last status that the server sent
 let seen = 0; // when
 let replaced = ""; // said for as long as a new process has come in the place of another
+let answered = ["\u00a0", ""]; // what the last button came to, and its look; shown while serving
 let hurry = () => {}; // asks now
 
 // phase returns "serving", "announcing", …, "done", or "gone" while the server doesn't answer.
@@ -56,7 +57,8 @@ function show(s) {
   }
   note("meaning", meaning(s, bare));
   const outcomes = (s.ended ?? []).filter((o) => o.count > 0).map((o) => `${o.count} ${o.outcome}`);
-  note("outcomes", draining ? `So far: ${outcomes.join(", ") || "nothing has ended"}.` : "\u00a0");
+  if (draining) note("outcomes", `So far: ${outcomes.join(", ") || "nothing has ended"}.`);
+  else note("outcomes", ...answered);
 
   $("operator").hidden = bare;
   const usable = { drain: !draining, shed: !draining, resume: draining && !s.final };
@@ -101,13 +103,13 @@ async function watch() {
 // What an operator can do while the server runs.
 $("operator").onclick = async ({ target }) => {
   if (!target.value) return;
-  target.disabled = true;
+  answered = [target.value === "shed" ? "shedding half of the streams" : "asking", ""];
+  askNow();
   try {
     const res = await fetch("/operator/" + target.value, { method: "POST" });
-    const said = (await res.text()).trim();
-    if (target.value === "shed" || !res.ok) note("outcomes", said, res.ok ? "" : "bad");
+    answered = [(await res.text()).trim(), res.ok ? "" : "bad"];
   } catch (err) {
-    note("outcomes", err.message, "bad");
+    answered = [err.message, "bad"];
   }
   askNow();
 };

@@ -162,6 +162,16 @@ func TestLivePageKeepsWhatIsTyped(t *testing.T) {
 	assert.Equal(t, "[]", value[string](p, `sessionStorage.getItem("outbox")`))
 }
 
+func TestLivePageSaysWhatWasShed(t *testing.T) {
+	p, _, _ := openLive(t)
+	p.operate("shed")
+	p.until(`byId("outcomes").textContent === "1 picked: 1 told, 0 unanswered, 0 cut"`)
+	asked := `performance.getEntriesByType("resource").filter((e) => e.name.endsWith("/status")).length`
+	p.do(`window.asked = ` + asked)
+	p.until(asked + ` > asked + 1`)
+	assert.Equal(t, "1 picked: 1 told, 0 unanswered, 0 cut", value[string](p, `byId("outcomes").textContent`), "it stays")
+}
+
 func TestLivePageSaysRefused(t *testing.T) {
 	p, server, _ := openLive(t)
 	p.operate("drain")
