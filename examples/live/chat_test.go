@@ -36,9 +36,17 @@ func inMemory(t *testing.T, h http.Handler) *memnet.Network {
 	return p
 }
 
+// dial connects to p.
+func dial(t *testing.T, p *memnet.Network) net.Conn {
+	t.Helper()
+	conn, err := p.Dial(t.Context(), "", "")
+	require.NoError(t, err)
+	return conn
+}
+
 // enter joins the room and returns the welcome.
-func enter(t *testing.T, p *pipes) (*websocket.Conn, map[string]any) {
-	dialer := websocket.Dialer{NetDial: func(string, string) (net.Conn, error) { return p.dial(), nil }}
+func enter(t *testing.T, p *memnet.Network) (*websocket.Conn, map[string]any) {
+	dialer := websocket.Dialer{NetDialContext: p.Dial}
 	conn, _, err := dialer.DialContext(t.Context(), "ws://live/ws", nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })

@@ -31,7 +31,7 @@ func (g *graceful) controls(mux *http.ServeMux) {
 
 // shed tells half of the streams to come back, over two seconds.
 func (g *graceful) shed(w http.ResponseWriter, r *http.Request) {
-	shed, err := g.drainer.Shed(r.Context(), middleware.Share{Fraction: 0.5, Rule: policy.Rule{Spread: 2 * time.Second}})
+	shed, err := g.drainer.Shed(r.Context(), middleware.ShedOptions{Fraction: 0.5, Rule: policy.Rule{Spread: 2 * time.Second}})
 	if errors.Is(err, middleware.ErrDrainBegun) {
 		http.Error(w, err.Error(), http.StatusConflict)
 		return

@@ -12,7 +12,6 @@ import (
 
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
-	"github.com/lastcall-go/lastcall/stream"
 )
 
 // A graceful lifecycle ends the server with lastcall's drain.
@@ -69,9 +68,9 @@ func (g *graceful) status() status {
 	s := status{
 		By:      "lastcall",
 		Started: started,
-		Phase:   phaseWord(r.Phase),
+		Phase:   string(r.Phase),
 		Final:   g.stopping.Load(),
-		Budget:  g.drainer.Budget.Whole().Milliseconds(),
+		Budget:  g.drainer.Budget.WithDefaults().Total.Milliseconds(),
 		Found:   kindsOf(r.Found),
 		Open:    kindsOf(r.Open),
 	}
@@ -90,7 +89,7 @@ func (g *graceful) summary() summary {
 	return summary{
 		by:    "lastcall",
 		took:  r.Took,
-		ended: int(r.Completed + r.Told + r.Unanswered + r.Cancelled + r.Cut),
+		ended: int(r.Completed + r.Told + r.Unanswered + r.Canceled + r.Cut),
 		cut:   int(r.Cut),
 		rows: append([]row{{"found", found.all(), fmt.Sprintf("finite %d, sse %d, websocket %d, other %d",
 			found.Finite, found.SSE, found.WebSocket, found.Other)}}, outcomes(r)...),
@@ -102,19 +101,12 @@ func outcomes(r middleware.Report) []row {
 		{"completed", int(r.Completed), "by themselves"},
 		{"told", int(r.Told), "farewell written, ended in order"},
 		{"unanswered", int(r.Unanswered), "farewell written, the WebSocket's peer didn't answer"},
-		{"canceled", int(r.Cancelled), "by their context, without a farewell"},
+		{"canceled", int(r.Canceled), "by their context, without a farewell"},
 		{"cut", int(r.Cut), "by force"},
 		{"refused", int(r.Refused), "came too late"},
 	}
 }
 
-func kindsOf(t stream.Tally) kinds {
+func kindsOf(t middleware.Tally) kinds {
 	return kinds{Finite: t.Finite, SSE: t.SSE, WebSocket: t.WebSocket, Other: t.Other}
-}
-
-func phaseWord(p middleware.Phase) string {
-	if p == middleware.Cancelling {
-		return "canceling"
-	}
-	return fmt.Sprint(p)
 }
