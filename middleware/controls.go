@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// controls is what a handler's writer unwraps to. Whoever unwraps, as [http.ResponseController] does, finds here what the
-// writer doesn't show because the wrapped one doesn't, but what that one unwraps to has. Were they to find that itself, they
-// would write, flush and hijack past the drain.
+// controls is what a handler's writer unwraps to. Whoever unwraps, as [http.ResponseController]
+// does, finds here what the writer doesn't show because the wrapped one doesn't, but what that one
+// unwraps to has. Were they to find that itself, they would write, flush and hijack past the drain.
 type controls struct{ plainWriter }
 
-// flushControls and hijackControls are for what can be flushed, and hijacked: a method that fails is no substitute for
-// none. go-sse and coder/websocket take it for a promise.
+// flushControls and hijackControls are for what can be flushed, and hijacked: a method that fails
+// is no substitute for none. go-sse and coder/websocket take it for a promise.
 type (
 	flushControls  struct{ controls }
 	hijackControls struct{ flushControls }

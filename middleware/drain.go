@@ -39,8 +39,8 @@ type drain struct {
 	lastCut     time.Time
 }
 
-// newDrain takes the times from the Drainer's budget, all of them shortened alike where limit comes sooner, unless that
-// is zero.
+// newDrain takes the times from the Drainer's budget, all of them shortened alike where limit comes
+// sooner, unless that is zero.
 func newDrain(d *Drainer, limit time.Time) *drain {
 	b, share := d.Budget.WithDefaults(), 1.0
 	if left := time.Until(limit); !limit.IsZero() && left < b.Total {
@@ -53,11 +53,12 @@ func newDrain(d *Drainer, limit time.Time) *drain {
 	}
 }
 
-// planning reports whether a drain is past its announcement: admission is closed and the open responses are planned.
+// planning reports whether a drain is past its announcement: admission is closed and the open
+// responses are planned.
 func (s *scheduler) planning() bool { return s.drain != nil && s.drain.plan != nil }
 
-// next returns when the drain itself has something to do, zero for never. While responses are scheduled, their stages
-// carry it on.
+// next returns when the drain itself has something to do, zero for never. While responses are
+// scheduled, their stages carry it on.
 func (r *drain) next(scheduled bool) time.Time {
 	switch {
 	case r.plan == nil:
@@ -85,8 +86,8 @@ func (s *scheduler) begin(r *drain) {
 	r.ticker = time.NewTicker(progressEvery)
 }
 
-// advance takes the drain from its announcement to its work, and to its end: when no response is left, or the last one
-// that was cut has had time to return.
+// advance takes the drain from its announcement to its work, and to its end: when no response is
+// left, or the last one that was cut has had time to return.
 func (s *scheduler) advance(now time.Time) {
 	r := s.drain
 	switch {
@@ -236,8 +237,9 @@ func (s *scheduler) endDrain() {
 	close(r.done)
 }
 
-// waitWorkers waits for the workers. They have nobody left to wait for, but for a handler's OnFarewell that blocks, which
-// it must not. The workers of what comes after, behind a Resume, have a wait group of their own.
+// waitWorkers waits for the workers. They have nobody left to wait for, but for a handler's
+// OnFarewell that blocks, which it must not. The workers of what comes after, behind a Resume, have
+// a wait group of their own.
 func (s *scheduler) waitWorkers(atMost time.Duration) {
 	workers, returned := s.workers, make(chan struct{})
 	s.workers = new(sync.WaitGroup)
@@ -254,8 +256,8 @@ func (s *scheduler) waitWorkers(atMost time.Duration) {
 	}
 }
 
-// enter raises the drain's phase. It does nothing while the drain is announcing: what happens to a response then is due to
-// its age, or to a Shed.
+// enter raises the drain's phase. It does nothing while the drain is announcing: what happens to a
+// response then is due to its age, or to a Shed.
 func (s *scheduler) enter(p Phase) {
 	if !s.planning() {
 		return

@@ -12,8 +12,8 @@ import (
 	"github.com/lastcall-go/lastcall/internal/tracked"
 )
 
-// An exchange carries one response over its http.ResponseWriter, until the connection is hijacked. The handler writes to it
-// through one of the writers of features.go.
+// An exchange carries one response over its http.ResponseWriter, until the connection is hijacked.
+// The handler writes to it through one of the writers of features.go.
 type exchange struct {
 	tracked.Response
 
@@ -65,8 +65,9 @@ func (x *exchange) run(next http.Handler) {
 		abort := x.finish(returned)
 		switch {
 		case v == http.ErrAbortHandler:
-			// A proxy panics with it when its back end breaks off, as our cancel makes it do. The client has had its
-			// farewell at a boundary: for it this is a clean end, which net/http now writes.
+			// A proxy panics with it when its back end breaks off, as our cancel makes it do. The
+			// client has had its farewell at a boundary: for it this is a clean end, which net/http
+			// now writes.
 		case v != nil:
 			panic(v)
 		case abort:
@@ -101,8 +102,9 @@ func (x *exchange) release() {
 	x.flushPending()
 }
 
-// flushPending writes a farewell that was set and is due. While somebody else has the lock it does nothing: whoever has it
-// calls flushPending after unlocking, so that nothing falls between a last look and the unlocking.
+// flushPending writes a farewell that was set and is due. While somebody else has the lock it does
+// nothing: whoever has it calls flushPending after unlocking, so that nothing falls between a last
+// look and the unlocking.
 func (x *exchange) flushPending() {
 	for x.pending.Load() && x.lock.TryLock() {
 		x.pending.Store(false)
@@ -111,8 +113,8 @@ func (x *exchange) flushPending() {
 	}
 }
 
-// ifOpen calls f, unless the handler has returned, and keeps it from having returned meanwhile. It doesn't wait for a write
-// that is under way, so that f can end one. f must not block.
+// ifOpen calls f, unless the handler has returned, and keeps it from having returned meanwhile. It
+// doesn't wait for a write that is under way, so that f can end one. f must not block.
 func (x *exchange) ifOpen(f func()) {
 	x.openMu.Lock()
 	defer x.openMu.Unlock()

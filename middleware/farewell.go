@@ -27,18 +27,20 @@ func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
 	}
 }
 
-// DropMessage implements [tracked.Carrier]. In a body a farewell is written as a whole or not at all.
+// DropMessage implements [tracked.Carrier]. In a body a farewell is written as a whole or not at
+// all.
 func (x *exchange) DropMessage() {}
 
-// writeFarewellIfDue writes the farewell if one is asked for and the body is at a boundary. The lock must be held.
+// writeFarewellIfDue writes the farewell if one is asked for and the body is at a boundary. The
+// lock must be held.
 func (x *exchange) writeFarewellIfDue() {
 	if x.farewell.Load() != nil && !x.ended && x.hijacked == nil && x.body != nil && x.body.AtBoundary() {
 		x.writeFarewell()
 	}
 }
 
-// writeFarewell writes the farewell, unless the response has become one that gets none. The lock must be held, and the body
-// be at a boundary.
+// writeFarewell writes the farewell, unless the response has become one that gets none. The lock
+// must be held, and the body be at a boundary.
 func (x *exchange) writeFarewell() {
 	f := x.farewell.Load()
 	if f == nil || x.farewellWritten || x.wasCut.Load() {
@@ -62,8 +64,8 @@ func (x *exchange) writeFarewell() {
 	}
 }
 
-// writeAroundFarewell writes p, with the farewell at the first boundary in it. What comes after the farewell is swallowed.
-// The lock must be held.
+// writeAroundFarewell writes p, with the farewell at the first boundary in it. What comes after the
+// farewell is swallowed. The lock must be held.
 func (x *exchange) writeAroundFarewell(p []byte) (int, error) {
 	end := x.body.Boundary(p)
 	if end < 0 {
@@ -79,8 +81,9 @@ func (x *exchange) writeAroundFarewell(p []byte) (int, error) {
 	return end + n, err
 }
 
-// extendWriteDeadline puts the moment of the cut in place of the handler's write deadline, which may be long past: nothing
-// is written after this but the end of the body. A cut must not be possible meanwhile.
+// extendWriteDeadline puts the moment of the cut in place of the handler's write deadline, which
+// may be long past: nothing is written after this but the end of the body. A cut must not be
+// possible meanwhile.
 func (x *exchange) extendWriteDeadline() {
 	if !x.wasCut.Load() {
 		m, _ := x.Moments()

@@ -41,14 +41,15 @@ func featuresOf(w http.ResponseWriter) (has features) {
 	return has
 }
 
-// writer returns what the handler writes to: a writer with exactly those optional interfaces that the wrapped one has. A
-// false Flusher makes a stream that never arrives, a false Hijacker a 101 that nobody follows up, a missing CloseNotifier a
-// panic in gin. What else the wrapped one can do is reached through Unwrap, as [http.ResponseController] does: see controls.
-// WriteString is always there: where the wrapped one lacks it, it is Write. A writer with Flush has FlushError, so that no
-// error of a flush is lost.
+// writer returns what the handler writes to: a writer with exactly those optional interfaces that
+// the wrapped one has. A false Flusher makes a stream that never arrives, a false Hijacker a 101
+// that nobody follows up, a missing CloseNotifier a panic in gin. What else the wrapped one can do
+// is reached through Unwrap, as [http.ResponseController] does: see controls. WriteString is always
+// there: where the wrapped one lacks it, it is Write. A writer with Flush has FlushError, so that
+// no error of a flush is lost.
 //
-// The writers that stand for net/http's own hold one pointer, which costs no allocation. The rest, for the writers of other
-// middleware, are put together from parts.
+// The writers that stand for net/http's own hold one pointer, which costs no allocation. The rest,
+// for the writers of other middleware, are put together from parts.
 func (x *exchange) writer() http.ResponseWriter {
 	p := plainWriter{x}
 	f, h, c, r, s := flushWriter{p}, hijacker{x}, notifier{x}, reader{x}, pusher{x}

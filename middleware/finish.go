@@ -13,8 +13,8 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// finish ends the response when its handler has returned, or panicked. It reports whether the body has to be broken off
-// because it could pass for whole.
+// finish ends the response when its handler has returned, or panicked. It reports whether the body
+// has to be broken off because it could pass for whole.
 func (x *exchange) finish(returned bool) (abort bool) {
 	if s := x.connect; s != nil && s.accepted.Load() {
 		abort = s.handlerEnded(returned)
@@ -54,16 +54,17 @@ func (x *exchange) finish(returned bool) (abort bool) {
 	return abort && returned
 }
 
-// copyBack gives the caller what the handler learned of the request: net/http removes the multipart files of the request
-// that it made, not of our copy, and an outer handler logs the pattern.
+// copyBack gives the caller what the handler learned of the request: net/http removes the multipart
+// files of the request that it made, not of our copy, and an outer handler logs the pattern.
 func (x *exchange) copyBack() {
 	in := x.Request()
 	in.MultipartForm, in.Form, in.PostForm, in.Pattern = x.req.MultipartForm, x.req.Form, x.req.PostForm, x.req.Pattern
 }
 
-// closeAfterReply has net/http close the connection behind a stream that was told while the server goes on: a client that
-// came back over it would reach this same replica. The response's header, which could have said so, went out long ago. A
-// connection of HTTP/2 has other streams on it, and stays.
+// closeAfterReply has net/http close the connection behind a stream that was told while the server
+// goes on: a client that came back over it would reach this same replica. The response's header,
+// which could have said so, went out long ago. A connection of HTTP/2 has other streams on it, and
+// stays.
 func (x *exchange) closeAfterReply() {
 	conn := x.ownConn()
 	if t, ok := conn.(*tls.Conn); ok {
@@ -74,11 +75,12 @@ func (x *exchange) closeAfterReply() {
 	}
 }
 
-// ownConn returns the connection, where it is HTTP/1's and known to us, so that it has nothing on it but this response;
-// else nil.
+// ownConn returns the connection, where it is HTTP/1's and known to us, so that it has nothing on
+// it but this response; else nil.
 func (x *exchange) ownConn() net.Conn {
 	ctx := x.Request().Context()
-	// An outer http.TimeoutHandler that has timed out has replied, and the connection may be at its next request.
+	// An outer http.TimeoutHandler that has timed out has replied, and the connection may be at its
+	// next request.
 	timedOut := ctx.Err() == context.DeadlineExceeded && fmt.Sprintf("%T", innermost(x.w)) == "*http.timeoutWriter"
 	if x.Request().ProtoMajor != 1 || timedOut {
 		return nil
@@ -107,22 +109,24 @@ func (x *exchange) whole() bool {
 	return x.noBody || x.declared >= 0 && x.written >= x.declared
 }
 
-// isCancelReply reports whether what was written is the handler's reply to being canceled, and not the beginning of what it
-// had set out to write: it began only then, and is an error or was put together in one piece. The lock must be held.
+// isCancelReply reports whether what was written is the handler's reply to being canceled, and not
+// the beginning of what it had set out to write: it began only then, and is an error or was put
+// together in one piece. The lock must be held.
 func (x *exchange) isCancelReply() bool {
 	return x.afterCancel && (x.status >= http.StatusBadRequest || !x.flushed && x.written <= netHTTPBuffer)
 }
 
-// outerMayWrite reports whether what is written now comes from an outer handler, which answers in place of one that has
-// returned without a word: echo does so when an error comes back to it, and has kept our writer. That is none of the drain's
-// concern. Once the request's context has ended, nobody can write any more but a goroutine that the handler has left
-// behind, and the wrapped writer may be inside another request's. The handler must have returned.
+// outerMayWrite reports whether what is written now comes from an outer handler, which answers in
+// place of one that has returned without a word: echo does so when an error comes back to it, and
+// has kept our writer. That is none of the drain's concern. Once the request's context has ended,
+// nobody can write any more but a goroutine that the handler has left behind, and the wrapped
+// writer may be inside another request's. The handler must have returned.
 func (x *exchange) outerMayWrite() bool {
 	return x.silent && x.Request().Context().Err() == nil
 }
 
-// Finish implements [tracked.Carrier]. The handler's return ends the response; one that waits for the rest of an upload gets
-// an error in its place, so that its client can still be answered.
+// Finish implements [tracked.Carrier]. The handler's return ends the response; one that waits for
+// the rest of an upload gets an error in its place, so that its client can still be answered.
 func (x *exchange) Finish() {
 	if x.Kind() != policy.Infinite {
 		x.ifOpen(func() { _ = x.control().SetReadDeadline(time.Now()) })
@@ -143,9 +147,10 @@ func (x *exchange) Cut() {
 	})
 }
 
-// abort makes sure that nothing more of the response reaches its client, the end of its body least of all. The deadlines
-// free a handler that is inside a read or a write, and reset an HTTP/2 stream. They leave an HTTP/1 connection open under a
-// handler that does neither, so that one is closed, where [Drainer.ConnContext] has shown it to us.
+// abort makes sure that nothing more of the response reaches its client, the end of its body least
+// of all. The deadlines free a handler that is inside a read or a write, and reset an HTTP/2
+// stream. They leave an HTTP/1 connection open under a handler that does neither, so that one is
+// closed, where [Drainer.ConnContext] has shown it to us.
 func (x *exchange) abort() {
 	conn, control := x.ownConn(), x.control()
 	now := time.Now()
@@ -155,8 +160,8 @@ func (x *exchange) abort() {
 		return
 	}
 	if !x.Request().ProtoAtLeast(1, 1) {
-		// An HTTP/1.0 client knows the end of the body by the end of the connection (RFC 9112, section 6.3): only a reset
-		// tells it that the body is not complete.
+		// An HTTP/1.0 client knows the end of the body by the end of the connection (RFC 9112,
+		// section 6.3): only a reset tells it that the body is not complete.
 		resetOnClose(conn)
 	}
 	closeHard(conn)
@@ -171,7 +176,8 @@ func resetOnClose(c net.Conn) {
 	}
 }
 
-// closeHard closes a connection without TLS's own goodbye, which would wait up to five seconds for a peer that doesn't read.
+// closeHard closes a connection without TLS's own goodbye, which would wait up to five seconds for
+// a peer that doesn't read.
 func closeHard(c net.Conn) {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()

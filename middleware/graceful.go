@@ -17,17 +17,18 @@ import (
 //	r.Use(middleware.Graceful(d))                           // a router
 //	r.With(middleware.Graceful(d, rule)).Get("/live", live) // one route
 //
-// The rules given, the first the strongest, stand above d.Policy, field by field. Nested, a response is tracked once, and
-// the rules of the innermost Graceful stand above those around it.
+// The rules given, the first the strongest, stand above d.Policy, field by field. Nested, a
+// response is tracked once, and the rules of the innermost Graceful stand above those around it.
 //
-// Place it inside of what compresses bodies where you can: into a compressed event stream no farewell can be written. A
-// compressor that sets Content-Encoding before it calls us, which some do, hides the plain stream from us all the same.
-// [http.TimeoutHandler] lets no stream through.
+// Place it inside of what compresses bodies where you can: into a compressed event stream no
+// farewell can be written. A compressor that sets Content-Encoding before it calls us, which some
+// do, hides the plain stream from us all the same. [http.TimeoutHandler] lets no stream through.
 //
-// It panics when d is nil, when d.Check finds a fault, and when a given rule is invalid or can't fit d.Budget: all of these
-// can be known at start-up, and none of them should wait for the drain. A given rule is looked at alone, and over d.Policy
-// where that is one rule for all. What it comes to over a route's of a [policy.Mux], or over that of an outer Graceful, is
-// known only with the request: where that doesn't fit, the drain shortens it.
+// It panics when d is nil, when d.Check finds a fault, and when a given rule is invalid or can't
+// fit d.Budget: all of these can be known at start-up, and none of them should wait for the drain.
+// A given rule is looked at alone, and over d.Policy where that is one rule for all. What it comes
+// to over a route's of a [policy.Mux], or over that of an outer Graceful, is known only with the
+// request: where that doesn't fit, the drain shortens it.
 func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler {
 	if d == nil {
 		panic("middleware: Graceful was given a nil *Drainer; give it &middleware.Drainer{}")
@@ -79,8 +80,8 @@ func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// track enters the request's response, or refuses it and returns nil. It is apart from ServeHTTP so that what it needs
-// doesn't lie on the stack of every open response.
+// track enters the request's response, or refuses it and returns nil. It is apart from ServeHTTP so
+// that what it needs doesn't lie on the stack of every open response.
 func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{d: g.d, w: w, outerEncodes: format.Encoded(w.Header()), declared: -1}
 	x.req = r.WithContext(x.Context())
@@ -98,7 +99,8 @@ func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 // maxRules bounds the rules that are kept to be shared. A policy gives out few different ones.
 const maxRules = 1000
 
-// ruleFor returns the request's rule. Responses with equal rules share one, so that it costs no memory of theirs.
+// ruleFor returns the request's rule. Responses with equal rules share one, so that it costs no
+// memory of theirs.
 func (g *graceful) ruleFor(r *http.Request) *policy.Rule {
 	if g.constant != nil {
 		return g.constant

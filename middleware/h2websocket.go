@@ -12,9 +12,10 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// An h2WebSocket carries a WebSocket over HTTP/2 (RFC 8441). There is no connection to hijack: the client's frames are the
-// body of the CONNECT and the server's frames that of its response. bodies makes a net.Conn of the two, so that the rest is
-// as for a hijacked WebSocket, but that the handler's return would end it: that waits for the client's Close.
+// An h2WebSocket carries a WebSocket over HTTP/2 (RFC 8441). There is no connection to hijack: the
+// client's frames are the body of the CONNECT and the server's frames that of its response. bodies
+// makes a net.Conn of the two, so that the rest is as for a hijacked WebSocket, but that the
+// handler's return would end it: that waits for the client's Close.
 type h2WebSocket struct {
 	webSocket
 	x        *exchange
@@ -36,8 +37,8 @@ func newH2WebSocket(x *exchange) *h2WebSocket {
 	return s
 }
 
-// acceptIf makes s the carrier of the response if the status that was just written accepts the WebSocket. The exchange's
-// lock must be held.
+// acceptIf makes s the carrier of the response if the status that was just written accepts the
+// WebSocket. The exchange's lock must be held.
 func (s *h2WebSocket) acceptIf(status int) {
 	x := s.x
 	if status/100 != 2 || s.accepted.Load() {
@@ -47,8 +48,8 @@ func (s *h2WebSocket) acceptIf(status int) {
 	x.carryOver(s, s.hijacked, format.WebSocket)
 }
 
-// isAccepted reports whether the WebSocket is accepted. It is called before the body is written to, or flushed, which
-// accepts it where no status was written.
+// isAccepted reports whether the WebSocket is accepted. It is called before the body is written to,
+// or flushed, which accepts it where no status was written.
 func (s *h2WebSocket) isAccepted() bool {
 	x := s.x
 	if !s.accepted.Load() && x.acquire() {
@@ -62,8 +63,9 @@ func (s *h2WebSocket) isAccepted() bool {
 	return s.accepted.Load()
 }
 
-// Finish implements [tracked.Carrier]. Reading goes on for half of the time that is left until the cut, so that a client
-// that was told late can answer: once a read of such a body has met its deadline, no other can succeed.
+// Finish implements [tracked.Carrier]. Reading goes on for half of the time that is left until the
+// cut, so that a client that was told late can answer: once a read of such a body has met its
+// deadline, no other can succeed.
 func (s *h2WebSocket) Finish() {
 	m, _ := s.x.Moments()
 	now := time.Now()
@@ -72,9 +74,9 @@ func (s *h2WebSocket) Finish() {
 	s.Conn.Finish()
 }
 
-// handlerEnded closes the WebSocket when its handler has returned, or panicked, and waits until the client has answered a
-// farewell, as long as the handler could have. It reports whether the stream has to be reset because its end could pass for
-// a clean one.
+// handlerEnded closes the WebSocket when its handler has returned, or panicked, and waits until the
+// client has answered a farewell, as long as the handler could have. It reports whether the stream
+// has to be reset because its end could pass for a clean one.
 func (s *h2WebSocket) handlerEnded(returned bool) (abort bool) {
 	x, state := s.x, s.State()
 	switch {
@@ -91,7 +93,8 @@ func (s *h2WebSocket) handlerEnded(returned bool) (abort bool) {
 	return abort
 }
 
-// setReadDeadline is the handler's. It has no effect once the reading has to go on for the client's Close.
+// setReadDeadline is the handler's. It has no effect once the reading has to go on for the client's
+// Close.
 func (s *h2WebSocket) setReadDeadline(t time.Time) error {
 	if s.x.FarewellSent() {
 		return nil
@@ -105,11 +108,12 @@ type connectBody struct {
 	body io.Closer
 }
 
-// Read reads from the client. After a farewell it goes on until the client's Close has been returned in full, and is io.EOF
-// from then on.
+// Read reads from the client. After a farewell it goes on until the client's Close has been
+// returned in full, and is io.EOF from then on.
 func (b connectBody) Read(p []byte) (int, error) { return b.s.Read(p) }
 
-// Close leaves the body open where the client's Close is still to come through it. net/http closes it after the handler.
+// Close leaves the body open where the client's Close is still to come through it. net/http closes
+// it after the handler.
 func (b connectBody) Close() error {
 	if b.s.x.FarewellSent() {
 		return nil
@@ -146,8 +150,8 @@ func (b bodies) RemoteAddr() net.Addr { return nil }
 
 func (b bodies) SetDeadline(t time.Time) error { return b.SetWriteDeadline(t) }
 
-// SetReadDeadline does nothing: it is for waking a Read in order to take over from it, and here no Read can follow on one
-// that has met its deadline.
+// SetReadDeadline does nothing: it is for waking a Read in order to take over from it, and here no
+// Read can follow on one that has met its deadline.
 func (b bodies) SetReadDeadline(time.Time) error { return nil }
 
 func (b bodies) SetWriteDeadline(t time.Time) error { return b.x.control().SetWriteDeadline(t) }

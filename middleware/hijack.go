@@ -19,15 +19,17 @@ type hijackedConn interface {
 	outcome(canceled bool) tracked.Outcome
 }
 
-// hijacked is what an exchange has once its connection is hijacked. The response ends when the connection is closed and the
-// handler has returned: a handler may hand the connection to goroutines of its own and return, or outlast it.
+// hijacked is what an exchange has once its connection is hijacked. The response ends when the
+// connection is closed and the handler has returned: a handler may hand the connection to
+// goroutines of its own and return, or outlast it.
 type hijacked struct {
 	x       *exchange
 	conn    hijackedConn
 	holders atomic.Int32 // the connection and the handler
 }
 
-// holderLeft is called when the connection is closed, and when the handler has returned. The second call ends the response.
+// holderLeft is called when the connection is closed, and when the handler has returned. The second
+// call ends the response.
 func (h *hijacked) holderLeft() {
 	if h.holders.Add(-1) == 0 {
 		h.x.d.end(&h.x.Response, h.conn.outcome(h.x.Canceled()))
@@ -80,8 +82,9 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return handle, brw, nil
 }
 
-// rebind makes the buffers that Hijack returned go through our connection, with the bytes that the server had read already
-// still in them: x/net and coder write frames through this writer, and gorilla counts what is buffered.
+// rebind makes the buffers that Hijack returned go through our connection, with the bytes that the
+// server had read already still in them: x/net and coder write frames through this writer, and
+// gorilla counts what is buffered.
 func rebind(brw *bufio.ReadWriter, c net.Conn, early []byte) {
 	brw.Writer.Reset(c)
 	if len(early) == 0 {

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// logMisuse logs what net/http logs when a handler misuses its writer. net/http names the caller, which would be us, where
-// the user wants to know the line of theirs. It reports false, and does nothing, where the wrapped writer isn't net/http's
-// for HTTP/1 and may handle that differently.
+// logMisuse logs what net/http logs when a handler misuses its writer. net/http names the caller,
+// which would be us, where the user wants to know the line of theirs. It reports false, and does
+// nothing, where the wrapped writer isn't net/http's for HTTP/1 and may handle that differently.
 func (x *exchange) logMisuse(what string) bool {
 	srv, ok := x.req.Context().Value(http.ServerContextKey).(*http.Server)
 	if !ok || !isNetHTTP1(x.w) {

@@ -9,12 +9,12 @@ import (
 	"syscall"
 )
 
-// NotifyContext returns a context that ends at the first SIGINT or SIGTERM, as [signal.NotifyContext] does, with the
-// signal's name in its cause. The second signal calls d.Close, which cuts what is left; the third, as before the call, ends
-// the process.
+// NotifyContext returns a context that ends at the first SIGINT or SIGTERM, as
+// [signal.NotifyContext] does, with the signal's name in its cause. The second signal calls
+// d.Close, which cuts what is left; the third, as before the call, ends the process.
 //
-// It is for main to call: nothing else in lastcall handles signals. The stop function gives the signals back and waits until
-// nothing of this is running; call it when Run has returned.
+// It is for main to call: nothing else in lastcall handles signals. The stop function gives the
+// signals back and waits until nothing of this is running; call it when Run has returned.
 //
 //	ctx, stop := middleware.NotifyContext(context.Background(), d)
 //	defer stop()

@@ -9,8 +9,9 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A rawConn carries a response over a hijacked connection whose protocol we don't know: h2c, SPDY, a CONNECT's tunnel.
-// Nothing is ever written into it. The handler is told through its context, and in the end the connection is closed.
+// A rawConn carries a response over a hijacked connection whose protocol we don't know: h2c, SPDY,
+// a CONNECT's tunnel. Nothing is ever written into it. The handler is told through its context, and
+// in the end the connection is closed.
 type rawConn struct {
 	net.Conn
 	hijacked *hijacked
@@ -20,8 +21,8 @@ type rawConn struct {
 
 type closeWriter interface{ CloseWrite() error }
 
-// handle returns what the handler gets, with CloseWrite where the connection has it: proxies ask for that to pass a
-// half-close on.
+// handle returns what the handler gets, with CloseWrite where the connection has it: proxies ask
+// for that to pass a half-close on.
 func (c *rawConn) handle() net.Conn {
 	if _, ok := c.Conn.(closeWriter); ok {
 		return halfCloseConn{c}
@@ -57,7 +58,8 @@ func (c *rawConn) Close() error {
 	return err
 }
 
-// NetConn returns the connection inside. Writing to it or closing it goes past the drain, which then knows nothing of that.
+// NetConn returns the connection inside. Writing to it or closing it goes past the drain, which
+// then knows nothing of that.
 func (c *rawConn) NetConn() net.Conn { return c.Conn }
 
 // Farewell implements [tracked.Carrier].

@@ -26,7 +26,8 @@ func (d *Drainer) replyRetryLater(w http.ResponseWriter, r *http.Request, rule p
 		sse.Refuse(w, slot)
 		return
 	}
-	// RFC 9110, section 10.2.3: whole seconds. Rounded up, since nobody should come before their slot.
+	// RFC 9110, section 10.2.3: whole seconds. Rounded up, since nobody should come before their
+	// slot.
 	w.Header().Set("Retry-After", strconv.FormatInt(int64((slot+time.Second-1)/time.Second), 10))
 	why := "the server is shutting down"
 	if !d.draining() { // the response alone had to end
@@ -35,8 +36,8 @@ func (d *Drainer) replyRetryLater(w http.ResponseWriter, r *http.Request, rule p
 	http.Error(w, why+"; please retry", http.StatusServiceUnavailable)
 }
 
-// replyRetryLater answers in place of a handler that returned without a word when its time was up. The header that it had
-// prepared describes another answer.
+// replyRetryLater answers in place of a handler that returned without a word when its time was up.
+// The header that it had prepared describes another answer.
 func (x *exchange) replyRetryLater() {
 	h := x.w.Header()
 	for _, name := range []string{"Cache-Control", "Content-Length", "Etag", "Last-Modified", "Trailer"} {

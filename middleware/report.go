@@ -11,7 +11,8 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// A Phase is how far a drain has come. Each response has its own times; the phase is that of the one that is furthest.
+// A Phase is how far a drain has come. Each response has its own times; the phase is that of the
+// one that is furthest.
 type Phase string
 
 const (
@@ -25,28 +26,30 @@ const (
 
 var phases = []Phase{Serving, Announcing, Draining, Canceling, Cutting, Done}
 
-// A Report says what became of the responses. Every response has its place in exactly one of Before, Open and the six
-// outcomes. It can be written as JSON: times are nanoseconds there, and a kind is a word.
+// A Report says what became of the responses. Every response has its place in exactly one of
+// Before, Open and the six outcomes. It can be written as JSON: times are nanoseconds there, and a
+// kind is a word.
 type Report struct {
 	Phase Phase
 	Began time.Time     // zero while serving
 	Took  time.Duration // since Began, up to the drain's end; zero while serving
 
-	// Before counts those that ended before the drain began. Of these some may have been told too, by their age, by
-	// [Drainer.Shed], or by a drain that was taken back.
+	// Before counts those that ended before the drain began. Of these some may have been told too,
+	// by their age, by [Drainer.Shed], or by a drain that was taken back.
 	Before Outcomes
 	Found  Tally // open when the drain began
 	Open   Tally // open now
 
-	// Outcomes counts those that were open when the drain began or came after. So Report.All is the number of these, not
-	// of all responses.
+	// Outcomes counts those that were open when the drain began or came after. So Report.All is the
+	// number of these, not of all responses.
 	Outcomes
 
 	// Aborted are the responses that the drain had to cut, those first whose end came first.
 	Aborted []Aborted
 }
 
-// Outcomes counts responses by how they ended. Each response has exactly one outcome. The zero Outcomes counts none.
+// Outcomes counts responses by how they ended. Each response has exactly one outcome. The zero
+// Outcomes counts none.
 type Outcomes struct {
 	Completed  uint64 // by itself
 	Told       uint64 // its farewell was written and it ended in order; a WebSocket's peer answered with its Close
@@ -68,7 +71,8 @@ func outcomesOf(c tracked.Counts) Outcomes {
 	}
 }
 
-// A Tally counts open responses. Those whose kind is undecided are finite. The zero Tally counts none.
+// A Tally counts open responses. Those whose kind is undecided are finite. The zero Tally counts
+// none.
 type Tally struct {
 	Finite    int // will end by themselves
 	SSE       int // streams that speak SSE
@@ -123,8 +127,8 @@ func abortedNow(r *tracked.Response) Aborted {
 	return Aborted{Route: r.Route(), Kind: kind, Format: stream.Format(r.Format()), Age: r.Age(), Idle: r.Idle()}
 }
 
-// Report returns how things stand. It may be called at any time, and visits every open response: ten times a second is
-// fine, once a request is not.
+// Report returns how things stand. It may be called at any time, and visits every open response:
+// ten times a second is fine, once a request is not.
 func (d *Drainer) Report() Report {
 	before, since, open := d.registry.Counts()
 	d.mu.Lock()
@@ -148,8 +152,8 @@ type IncompleteError struct {
 	Cause error
 	// Cut are the responses that were cut and have ended since.
 	Cut []Aborted
-	// Running are those whose handlers ignored their canceled context past the cut. They may still use whatever handlers
-	// use.
+	// Running are those whose handlers ignored their canceled context past the cut. They may still
+	// use whatever handlers use.
 	Running []Aborted
 }
 
@@ -184,7 +188,8 @@ func summary(all []Aborted) string {
 	return strings.Join(names, ", ")
 }
 
-// err returns the error of a drain that is over, for those who waited for it. cause is that of the waiter's context.
+// err returns the error of a drain that is over, for those who waited for it. cause is that of the
+// waiter's context.
 func (d *Drainer) err(r *drain, cause error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

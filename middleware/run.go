@@ -13,28 +13,30 @@ import (
 	"time"
 )
 
-// Run serves until ctx ends, serve fails, or [Drainer.Start], Shutdown, Close or another Run begins the drain; then it
-// drains, and then it shuts srv down:
+// Run serves until ctx ends, serve fails, or [Drainer.Start], Shutdown, Close or another Run begins
+// the drain; then it drains, and then it shuts srv down:
 //
 //	err := d.Run(ctx, srv, srv.ListenAndServe)
 //	err := d.Run(ctx, srv, func() error { return srv.ServeTLS(l, "", "") })
 //
-// The drain runs with the listener still open, so that whoever comes late gets an answer: a 503 with Retry-After, or for an
-// EventSource a stream that tells it when to come back. Only when nothing is left does Run shut srv down, which takes a
-// moment then. Connections on which nothing was ever asked are closed; those busy with handlers outside of [Graceful], and
-// those of HTTP/2 clients that ignore GOAWAY, have the budget's reserve (2 s at most, unless Budget.Reserve says more) to
-// end, and are closed then.
+// The drain runs with the listener still open, so that whoever comes late gets an answer: a 503
+// with Retry-After, or for an EventSource a stream that tells it when to come back. Only when
+// nothing is left does Run shut srv down, which takes a moment then. Connections on which nothing
+// was ever asked are closed; those busy with handlers outside of [Graceful], and those of HTTP/2
+// clients that ignore GOAWAY, have the budget's reserve (2 s at most, unless Budget.Reserve says
+// more) to end, and are closed then.
 //
-// Run returns nil when all went in order: no handler under d is running, serve has returned, and what the handlers used can
-// be closed. Otherwise the error is that of serve, or an [*IncompleteError], or both. An error of [Drainer.Check] is
-// returned before serve is called, as is one of a missing srv or serve, or of a Drainer that has drained for good before.
+// Run returns nil when all went in order: no handler under d is running, serve has returned, and
+// what the handlers used can be closed. Otherwise the error is that of serve, or an
+// [*IncompleteError], or both. An error of [Drainer.Check] is returned before serve is called, as
+// is one of a missing srv or serve, or of a Drainer that has drained for good before.
 //
-// Several servers may share a Drainer, with a Run for each, and all of them end when one fails. Nothing is announced once
-// the last of them has.
+// Several servers may share a Drainer, with a Run for each, and all of them end when one fails.
+// Nothing is announced once the last of them has.
 //
-// Run sets srv.ConnContext and srv.ConnState, and calls the functions that were there before. It installs no signal handler:
-// ctx says when to stop, see [NotifyContext]. serve must return when srv is shut down; one that hasn't a second after that
-// is given up, with an error.
+// Run sets srv.ConnContext and srv.ConnState, and calls the functions that were there before. It
+// installs no signal handler: ctx says when to stop, see [NotifyContext]. serve must return when
+// srv is shut down; one that hasn't a second after that is given up, with an error.
 func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error) error {
 	if srv == nil || serve == nil {
 		return errors.New("middleware: Run was given no server, or nothing that serves it; give it srv and srv.ListenAndServe, say")
@@ -97,8 +99,8 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	return err
 }
 
-// lastMoment returns when all that follows a drain that is over must have ended: the reserve from now, and within the
-// budget.
+// lastMoment returns when all that follows a drain that is over must have ended: the reserve from
+// now, and within the budget.
 func (d *Drainer) lastMoment() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -125,8 +127,8 @@ func (d *Drainer) hook(srv *http.Server) *newConns {
 	return unused
 }
 
-// newConns are the connections on which no byte has come: a browser's spare ones, a load balancer's probes.
-// http.Server.Shutdown would wait more than five seconds for each.
+// newConns are the connections on which no byte has come: a browser's spare ones, a load balancer's
+// probes. http.Server.Shutdown would wait more than five seconds for each.
 type newConns struct {
 	mu    sync.Mutex // guards following
 	conns map[net.Conn]struct{}

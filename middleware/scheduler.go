@@ -8,10 +8,11 @@ import (
 	"github.com/lastcall-go/lastcall/internal/tracked"
 )
 
-// A scheduler takes responses through the stages of their end: all of them in a drain, and while serving those that are
-// shed or have reached their maximum age. It is one goroutine that sleeps until the next response's next stage, and there
-// is none while nothing is scheduled. What it does to a response may meet a stuck peer, so that has a goroutine of its
-// own, a worker, which the response's cut frees at the latest.
+// A scheduler takes responses through the stages of their end: all of them in a drain, and while
+// serving those that are shed or have reached their maximum age. It is one goroutine that sleeps
+// until the next response's next stage, and there is none while nothing is scheduled. What it does
+// to a response may meet a stuck peer, so that has a goroutine of its own, a worker, which the
+// response's cut frees at the latest.
 type scheduler struct {
 	d    *Drainer
 	wake chan struct{} // holds one value while there are tasks
@@ -35,8 +36,8 @@ func newScheduler(d *Drainer) *scheduler {
 	}
 }
 
-// post has task run on the scheduler's goroutine, which it starts where there is none. It reports false, and task is not
-// run, once the last drain is over.
+// post has task run on the scheduler's goroutine, which it starts where there is none. It reports
+// false, and task is not run, once the last drain is over.
 func (s *scheduler) post(task func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,19 +13,20 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// ShedOptions say which part of the streams [Drainer.Shed] tells goodbye, and how. Either Fraction or N must be set, not
-// both.
+// ShedOptions say which part of the streams [Drainer.Shed] tells goodbye, and how. Either Fraction
+// or N must be set, not both.
 type ShedOptions struct {
 	// Fraction of the streams that are open, from 0 to 1, rounded up.
 	Fraction float64
 	// N is how many of them; fewer where there are fewer.
 	N int
-	// Match reports which streams may be picked; nil: all. It is called once for each stream that is open, on the
-	// goroutine that called Shed.
+	// Match reports which streams may be picked; nil: all. It is called once for each stream that
+	// is open, on the goroutine that called Shed.
 	Match func(*stream.Response) bool
-	// Rule lies over each stream's own, as one given to [Graceful] would: with its Spread they are paced, its Order says
-	// which of them are picked and told first, its Farewell what they are told. Its Kind, Grace, Priority and MaxAge are
-	// ignored, and so is a Grace of the streams' own: they are told now.
+	// Rule lies over each stream's own, as one given to [Graceful] would: with its Spread they are
+	// paced, its Order says which of them are picked and told first, its Farewell what they are
+	// told. Its Kind, Grace, Priority and MaxAge are ignored, and so is a Grace of the streams'
+	// own: they are told now.
 	Rule policy.Rule
 }
 
@@ -38,18 +39,21 @@ type ShedResult struct {
 // ErrDrainBegun is what [Drainer.Shed] returns when a drain has begun.
 var ErrDrainBegun = errors.New("middleware: Shed: the drain has begun, and tells every stream")
 
-// Shed tells a part of the streams goodbye, at the pace of their rules, while the server goes on serving: to move clients
-// to replicas that are new, or to rehearse a drain on a few of them. Streams that have been told already, by their age or
-// by another Shed, and those whose rule leaves them alone to the end, are not picked.
+// Shed tells a part of the streams goodbye, at the pace of their rules, while the server goes on
+// serving: to move clients to replicas that are new, or to rehearse a drain on a few of them.
+// Streams that have been told already, by their age or by another Shed, and those whose rule leaves
+// them alone to the end, are not picked.
 //
-// It waits until all that it picked have ended, and returns how. When ctx ends first, those not yet told stay, those that
-// were told end by their own times, and the error wraps that of ctx; the pace doesn't look at its deadline. When a drain
-// begins, it takes over, and Shed returns as they end in it. Once one has begun, Shed picks nobody and returns
-// [ErrDrainBegun]; for options that can't be it returns an error that says why.
+// It waits until all that it picked have ended, and returns how. When ctx ends first, those not yet
+// told stay, those that were told end by their own times, and the error wraps that of ctx; the pace
+// doesn't look at its deadline. When a drain begins, it takes over, and Shed returns as they end in
+// it. Once one has begun, Shed picks nobody and returns [ErrDrainBegun]; for options that can't be
+// it returns an error that says why.
 //
-// Clients come back to where their load balancer sends them. One that balances connections, not requests, would send those
-// of an HTTP/1.1 event stream back over the same connection, so that is closed when the response has ended, where
-// [Drainer.ConnContext] has shown it to us. An HTTP/2 connection stays, and so does its client.
+// Clients come back to where their load balancer sends them. One that balances connections, not
+// requests, would send those of an HTTP/1.1 event stream back over the same connection, so that is
+// closed when the response has ended, where [Drainer.ConnContext] has shown it to us. An HTTP/2
+// connection stays, and so does its client.
 //
 // Shed may be called concurrently with everything else.
 func (d *Drainer) Shed(ctx context.Context, o ShedOptions) (ShedResult, error) {

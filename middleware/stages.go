@@ -29,8 +29,8 @@ func planned(e *tracked.Ending) tracked.Moments {
 	return m
 }
 
-// irrevocable reports whether the response can't be let off any more: it is a stream whose farewell has been asked for,
-// or its context has been canceled.
+// irrevocable reports whether the response can't be let off any more: it is a stream whose farewell
+// has been asked for, or its context has been canceled.
 func irrevocable(e *tracked.Ending) bool {
 	return e.Stage > stageCancel || e.Kind == policy.Infinite && e.Stage > stageFarewell
 }
@@ -92,7 +92,8 @@ func (s *scheduler) startFarewell(e *tracked.Ending, now time.Time) {
 	s.schedule(e, stageDropMessage, m.Farewell.Add(m.Cancel.Sub(m.Farewell)/2))
 }
 
-// dropMessage has a worker tell the farewell without its message, if that still waits for a boundary.
+// dropMessage has a worker tell the farewell without its message, if that still waits for a
+// boundary.
 func (s *scheduler) dropMessage(e *tracked.Ending) {
 	e.MessageDropped = true
 	s.workOnFarewell(e, e.Response.Carrier().DropMessage)
@@ -124,8 +125,9 @@ func (s *scheduler) farewellDone(e *tracked.Ending) {
 	}
 }
 
-// shiftIfLate returns the moments of a stream that is told now. If that is late, since the machine is busy or the drain
-// had many streams to plan, the later moments move as well, as far as there is time.
+// shiftIfLate returns the moments of a stream that is told now. If that is late, since the machine
+// is busy or the drain had many streams to plan, the later moments move as well, as far as there is
+// time.
 func (s *scheduler) shiftIfLate(e *tracked.Ending, now time.Time) tracked.Moments {
 	m := planned(e)
 	if s.planning() {
@@ -137,9 +139,9 @@ func (s *scheduler) shiftIfLate(e *tracked.Ending, now time.Time) tracked.Moment
 	return tracked.Moments{Farewell: now, Cancel: m.Cancel.Add(late), Cut: m.Cut.Add(late), Retry: m.Retry}
 }
 
-// postponeCancel puts a response's cancel off while its farewell is still on its way: with a short Timeout the cancel
-// would come first, and end a stream in the middle of the event, say, that the farewell waits for. The farewell may take
-// half of the mercy.
+// postponeCancel puts a response's cancel off while its farewell is still on its way: with a short
+// Timeout the cancel would come first, and end a stream in the middle of the event, say, that the
+// farewell waits for. The farewell may take half of the mercy.
 func (s *scheduler) postponeCancel(e *tracked.Ending, now time.Time) bool {
 	m := planned(e)
 	half := m.Cut.Sub(m.Cancel) / 2
@@ -161,8 +163,8 @@ func (s *scheduler) cut(e *tracked.Ending, now time.Time) {
 	s.work(e.Response.Carrier().Cut)
 }
 
-// changed looks again at a response that has ended, may be of another kind than it was planned as, or whose farewell goes
-// out.
+// changed looks again at a response that has ended, may be of another kind than it was planned as,
+// or whose farewell goes out.
 func (s *scheduler) changed(r *tracked.Response) {
 	e, kind := r.Ending(), r.Kind()
 	queued := e.Queued > 0
@@ -188,8 +190,8 @@ func (s *scheduler) changed(r *tracked.Response) {
 	}
 }
 
-// letOff lets a response go on that was scheduled: it stays until the next drain, or to its age. It reports false if its
-// farewell has been sent.
+// letOff lets a response go on that was scheduled: it stays until the next drain, or to its age. It
+// reports false if its farewell has been sent.
 func (s *scheduler) letOff(e *tracked.Ending) bool {
 	r := e.Response
 	if !r.Unplan() {
@@ -202,8 +204,8 @@ func (s *scheduler) letOff(e *tracked.Ending) bool {
 	return true
 }
 
-// scheduleAge schedules the end of a stream by its rule's MaxAge, and lets one go on whose rule has none, or none any
-// more. Its farewell must not have been asked for.
+// scheduleAge schedules the end of a stream by its rule's MaxAge, and lets one go on whose rule has
+// none, or none any more. Its farewell must not have been asked for.
 func (s *scheduler) scheduleAge(r *tracked.Response) {
 	e, kind := r.Ending(), r.Kind()
 	if r.Canceled() || s.picked[r] != nil && kind == policy.Infinite {
@@ -215,7 +217,8 @@ func (s *scheduler) scheduleAge(r *tracked.Response) {
 	m, limited := r.Rule().AgeMoments(e.AgeNumber)
 	switch {
 	case limited && kind == policy.Infinite && r.WatchEnd():
-		// Where the rule came late, its moment may be over. The time that follows the farewell isn't.
+		// Where the rule came late, its moment may be over. The time that follows the farewell
+		// isn't.
 		start := r.Began()
 		if now := time.Now(); start.Add(m.Farewell).Before(now) {
 			start = now.Add(-m.Farewell)

@@ -13,8 +13,8 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// errEnded is what a write returns that comes after its handler has returned. net/http leaves that undefined; its buffers
-// belong to another request by then.
+// errEnded is what a write returns that comes after its handler has returned. net/http leaves that
+// undefined; its buffers belong to another request by then.
 var errEnded = fmt.Errorf("middleware: response used after the handler returned: %w", http.ErrHandlerTimeout)
 
 // errCut is what a write returns that comes after the cut.
@@ -45,8 +45,8 @@ func (x *exchange) writeHeader(status int) {
 	}
 }
 
-// commit notes that a final status is about to go out, and takes from the header what kind of response this is. The lock
-// must be held.
+// commit notes that a final status is about to go out, and takes from the header what kind of
+// response this is. The lock must be held.
 func (x *exchange) commit(status int) {
 	if x.committed || x.hijacked != nil {
 		return
@@ -65,8 +65,8 @@ func (x *exchange) commit(status int) {
 		}
 	}
 	kind, speaks := policy.Finite, format.HTTP
-	// A body of a known length ends by itself. The handler of a HEAD may run on like that of the GET, though nobody sees
-	// what it writes.
+	// A body of a known length ends by itself. The handler of a HEAD may run on like that of the
+	// GET, though nobody sees what it writes.
 	if x.declared < 0 && (!x.noBody || head) {
 		body, infinite := format.Recognize(h)
 		if infinite {
@@ -79,8 +79,9 @@ func (x *exchange) commit(status int) {
 	x.SetShape(kind, speaks, x.req.Pattern)
 }
 
-// beforeWrite is what each write begins with. It reports whether the next n bytes of the body are swallowed or refused
-// instead of being written, and what the write returns then. The lock must be held.
+// beforeWrite is what each write begins with. It reports whether the next n bytes of the body are
+// swallowed or refused instead of being written, and what the write returns then. The lock must be
+// held.
 func (x *exchange) beforeWrite(n int) (answer int, err error, instead bool) {
 	switch {
 	case x.wasCut.Load():
@@ -133,12 +134,13 @@ func (x *exchange) writeThrough(p []byte) (int, error) {
 	return n, err
 }
 
-// netHTTPBuffer is how long a body can be that net/http holds back until its handler returns or flushes. What is longer it
-// sends in pieces.
+// netHTTPBuffer is how long a body can be that net/http holds back until its handler returns or
+// flushes. What is longer it sends in pieces.
 const netHTTPBuffer = 2048
 
-// wrote counts n bytes of the body that were written. What net/http may hold back hasn't moved yet. What another writer
-// holds back we can't know, so with one a stream's bytes count as moved at once. The lock must be held.
+// wrote counts n bytes of the body that were written. What net/http may hold back hasn't moved yet.
+// What another writer holds back we can't know, so with one a stream's bytes count as moved at
+// once. The lock must be held.
 func (x *exchange) wrote(n int64) {
 	x.written += n
 	if n > netHTTPBuffer-int64(x.unflushed) || n > 0 && x.body != nil && !isNetHTTP1(x.w) {
@@ -153,22 +155,23 @@ func (x *exchange) moved() {
 	x.touch()
 }
 
-// writeString is the handler's WriteString. It makes no copy of s, since a writer must not change what it is given (see
-// [io.Writer]).
+// writeString is the handler's WriteString. It makes no copy of s, since a writer must not change
+// what it is given (see [io.Writer]).
 func (x *exchange) writeString(s string) (int, error) {
 	return x.write(unsafe.Slice(unsafe.StringData(s), len(s)))
 }
 
-// readFrom is the handler's ReadFrom. A file or a connection whose bytes needn't be followed goes to net/http whole, which
-// may let the kernel copy it (sendfile, splice). Of anything else net/http would make writes, too.
+// readFrom is the handler's ReadFrom. A file or a connection whose bytes needn't be followed goes
+// to net/http whole, which may let the kernel copy it (sendfile, splice). Of anything else net/http
+// would make writes, too.
 func (x *exchange) readFrom(src io.Reader) (int64, error) {
 	if !kernelCanCopy(src) || !x.acquire() {
 		return io.Copy(writerOnly{x}, src)
 	}
 	var first int64
 	if !x.committed {
-		// The first bytes go by themselves, as in net/http: a source that fails before them must not have committed us to a
-		// 200.
+		// The first bytes go by themselves, as in net/http: a source that fails before them must
+		// not have committed us to a 200.
 		x.release()
 		var err error
 		if first, err = io.CopyN(writerOnly{x}, src, sniffed); err != nil {
@@ -196,8 +199,8 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 // sniffed is how many bytes net/http looks at for a Content-Type.
 const sniffed = 512
 
-// kernelCanCopy reports whether the kernel may be able to copy from src by itself. A file comes as more than one type:
-// io.Copy has os hide its WriteTo.
+// kernelCanCopy reports whether the kernel may be able to copy from src by itself. A file comes as
+// more than one type: io.Copy has os hide its WriteTo.
 func kernelCanCopy(src io.Reader) bool {
 	if limited, ok := src.(*io.LimitedReader); ok {
 		src = limited.R

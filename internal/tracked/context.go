@@ -10,12 +10,13 @@ import (
 // ErrDraining is the cause of a context that a drain canceled.
 var ErrDraining = errors.New("stream: the response was draining, alone or with its server, and its time is up")
 
-// responseContext is the request's context that a handler gets. Most finite handlers never wait on theirs, so the context
-// that can be canceled is made only when somebody asks for Done, or when the drain cancels.
+// responseContext is the request's context that a handler gets. Most finite handlers never wait on
+// theirs, so the context that can be canceled is made only when somebody asks for Done, or when the
+// drain cancels.
 type responseContext Response
 
-// cancelContext embeds a context of package context's own making, so that contexts derived from it need no goroutine and
-// context.Cause finds its cause.
+// cancelContext embeds a context of package context's own making, so that contexts derived from it
+// need no goroutine and context.Cause finds its cause.
 type cancelContext struct {
 	context.Context
 	cancel  context.CancelCauseFunc
@@ -36,8 +37,8 @@ func (c *responseContext) Err() error {
 	return c.request.Context().Err()
 }
 
-// Value asks the inner context, once there is one: package context looks for the nearest ancestor that can be canceled
-// that way.
+// Value asks the inner context, once there is one: package context looks for the nearest ancestor
+// that can be canceled that way.
 func (c *responseContext) Value(key any) any {
 	if key == (responseKey{}) {
 		return (*Response)(c)
@@ -77,8 +78,8 @@ func (r *Response) Canceled() bool {
 	return inner != nil && inner.drained.Load()
 }
 
-// ReleaseContext frees what the context holds in its parent. It is called when the handler has returned, at which
-// net/http ends the parent, too.
+// ReleaseContext frees what the context holds in its parent. It is called when the handler has
+// returned, at which net/http ends the parent, too.
 func (r *Response) ReleaseContext() {
 	if inner := r.inner.Load(); inner != nil {
 		inner.cancel(nil)

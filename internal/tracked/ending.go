@@ -9,8 +9,9 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// An Ending is what is known of a response's end before it comes. Most responses end without one: it is made when the
-// handler first asks or says something about the end, or when the drain plans it.
+// An Ending is what is known of a response's end before it comes. Most responses end without one:
+// it is made when the handler first asks or says something about the end, or when the drain plans
+// it.
 type Ending struct {
 	Response *Response
 
@@ -25,8 +26,8 @@ type Ending struct {
 	Schedule // owned by the goroutine of the scheduler
 }
 
-// Moments are when a response is told, when its context is canceled and when its connection is cut, and the reconnect
-// slot that its client is given.
+// Moments are when a response is told, when its context is canceled and when its connection is cut,
+// and the reconnect slot that its client is given.
 type Moments struct {
 	Farewell, Cancel, Cut time.Time
 	Retry                 time.Duration
@@ -82,16 +83,16 @@ func (r *Response) Plan(m Moments) {
 	r.endingLocked().moments = m
 }
 
-// Publish lets the handler know what is planned. From then on a change of the response's kind is reported to
-// [Registry.OnChange], and its farewell may be sent.
+// Publish lets the handler know what is planned. From then on a change of the response's kind is
+// reported to [Registry.OnChange], and its farewell may be sent.
 func (r *Response) Publish() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.endingLocked().published = true
 }
 
-// Unplan takes Publish back, and with it a farewell that waits for its boundary. It reports false, and leaves all as it
-// is, if the farewell has been sent.
+// Unplan takes Publish back, and with it a farewell that waits for its boundary. It reports false,
+// and leaves all as it is, if the farewell has been sent.
 func (r *Response) Unplan() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -133,8 +134,8 @@ func (r *Response) Tell() {
 	}
 }
 
-// Untell takes Tell back where nobody has asked for the channel yet: a response that was told as a finite one, before its
-// header showed a stream, is told again at its slot.
+// Untell takes Tell back where nobody has asked for the channel yet: a response that was told as a
+// finite one, before its header showed a stream, is told again at its slot.
 func (r *Response) Untell() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -150,9 +151,10 @@ func (r *Response) OnFarewell(f func(retry time.Duration) policy.Farewell) {
 	r.endingLocked().own = f
 }
 
-// FarewellFor returns what the client is to be told: the handler's own farewell over the rule's, the rule's alone where
-// the handler has none that can be sent, and the zero Farewell where the rule's can't be sent either. The error says why
-// something was left out. It runs the handler's function, so it must be called without locks.
+// FarewellFor returns what the client is to be told: the handler's own farewell over the rule's,
+// the rule's alone where the handler has none that can be sent, and the zero Farewell where the
+// rule's can't be sent either. The error says why something was left out. It runs the handler's
+// function, so it must be called without locks.
 func (r *Response) FarewellFor(retry time.Duration) (policy.Farewell, error) {
 	r.mu.Lock()
 	own, rule := r.endingLocked().own, r.rule
@@ -173,7 +175,8 @@ func (r *Response) FarewellFor(retry time.Duration) (policy.Farewell, error) {
 	return rule.Farewell, skipped
 }
 
-// callOwn calls a handler's function. It runs on a goroutine of the drain, where a panic would end the process.
+// callOwn calls a handler's function. It runs on a goroutine of the drain, where a panic would end
+// the process.
 func callOwn(own func(time.Duration) policy.Farewell, retry time.Duration) (f policy.Farewell, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -183,8 +186,9 @@ func callOwn(own func(time.Duration) policy.Farewell, retry time.Duration) (f po
 	return own(retry), nil
 }
 
-// BeginFarewell records that the farewell goes out now, so that nothing takes it back any more, and reports that as a
-// change. It returns false where none may go out: the response is no stream any more, or its plan was taken back.
+// BeginFarewell records that the farewell goes out now, so that nothing takes it back any more, and
+// reports that as a change. It returns false where none may go out: the response is no stream any
+// more, or its plan was taken back.
 func (r *Response) BeginFarewell() bool {
 	r.mu.Lock()
 	may := r.publishedLocked() && r.kindLocked() == policy.Infinite
@@ -205,7 +209,8 @@ func (r *Response) FarewellSent() bool {
 	return r.ending != nil && r.ending.farewellSent
 }
 
-// AwaitsBoundary reports whether the farewell has still to find its place in the body: behind an event, a line or a part.
+// AwaitsBoundary reports whether the farewell has still to find its place in the body: behind an
+// event, a line or a part.
 func (r *Response) AwaitsBoundary() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

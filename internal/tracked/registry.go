@@ -6,15 +6,16 @@ import (
 	"sync/atomic"
 )
 
-// A Registry holds the responses that are open. The zero Registry is ready to use. Its methods may be called
-// concurrently.
+// A Registry holds the responses that are open. The zero Registry is ready to use. Its methods may
+// be called concurrently.
 //
-// It is split into shards, each a linked list under a lock of its own, so that requests on many processors don't wait for
-// one lock.
+// It is split into shards, each a linked list under a lock of its own, so that requests on many
+// processors don't wait for one lock.
 type Registry struct {
-	// OnChange is called, on the goroutine that made the change, with a response that the drain has to look at again: one
-	// whose kind changed after it was planned, whose farewell goes out, that has a maximum age, or that is watched and has
-	// ended. It must not block. Set it before the first response.
+	// OnChange is called, on the goroutine that made the change, with a response that the drain has
+	// to look at again: one whose kind changed after it was planned, whose farewell goes out, that
+	// has a maximum age, or that is watched and has ended. It must not block. Set it before the
+	// first response.
 	OnChange func(*Response)
 
 	shards [32]shard
@@ -114,9 +115,9 @@ func (s *shard) appendOpen(all []*Response) []*Response {
 // BeginCount begins the count of outcomes of a drain. New responses are still admitted.
 func (g *Registry) BeginCount() { g.eachShard(func(s *shard) { s.counting = true }) }
 
-// Close ends admission. It returns the responses that are open, in no order, and a channel that is closed once the last
-// of them has ended. A response whose Begin is under way meanwhile is either among them or refused. It must be called
-// once, or again after Reopen.
+// Close ends admission. It returns the responses that are open, in no order, and a channel that is
+// closed once the last of them has ended. A response whose Begin is under way meanwhile is either
+// among them or refused. It must be called once, or again after Reopen.
 func (g *Registry) Close() (open []*Response, empty <-chan struct{}) {
 	g.open.Store(1) // so that it can't come to zero half-way through
 	last := make(chan struct{})
@@ -133,7 +134,8 @@ func (g *Registry) Close() (open []*Response, empty <-chan struct{}) {
 	return open, last
 }
 
-// Reopen takes back BeginCount and Close: responses are admitted, and what ended since BeginCount counts as ended before.
+// Reopen takes back BeginCount and Close: responses are admitted, and what ended since BeginCount
+// counts as ended before.
 func (g *Registry) Reopen() {
 	g.eachShard(func(s *shard) {
 		s.closed, s.counting = false, false
@@ -148,8 +150,8 @@ func (g *Registry) Open() (open []*Response) {
 	return open
 }
 
-// Counts returns how many responses ended before the drain began, and since, and those that are open: all at one moment
-// for each shard, so that every response is in exactly one of the three.
+// Counts returns how many responses ended before the drain began, and since, and those that are
+// open: all at one moment for each shard, so that every response is in exactly one of the three.
 func (g *Registry) Counts() (before, since Counts, open []*Response) {
 	g.eachShard(func(s *shard) {
 		open = s.appendOpen(open)

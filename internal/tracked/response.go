@@ -11,13 +11,15 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A Carrier is what carries a response to its client: a response writer, or the connection that was hijacked from it.
-// The drain calls the methods in the order below, each on a goroutine of its own, so that a stuck peer holds up only
-// itself. A later method may be called before an earlier one has returned.
+// A Carrier is what carries a response to its client: a response writer, or the connection that was
+// hijacked from it. The drain calls the methods in the order below, each on a goroutine of its own,
+// so that a stuck peer holds up only itself. A later method may be called before an earlier one has
+// returned.
 type Carrier interface {
-	// Farewell tells the client goodbye in the format of the response, as soon as that can be done without tearing what
-	// is on its way. What the handler writes afterwards is swallowed. Where nothing can be told it does nothing. retry is
-	// the client's reconnect slot. It is called again only for a response that was let off meanwhile, see [Response.Unplan].
+	// Farewell tells the client goodbye in the format of the response, as soon as that can be done
+	// without tearing what is on its way. What the handler writes afterwards is swallowed. Where
+	// nothing can be told it does nothing. retry is the client's reconnect slot. It is called again
+	// only for a response that was let off meanwhile, see [Response.Unplan].
 	Farewell(f policy.Farewell, retry time.Duration)
 	// DropMessage lets a farewell that still waits for a boundary go out without its message.
 	DropMessage()
@@ -29,8 +31,9 @@ type Carrier interface {
 	LastByte() time.Time
 }
 
-// A Response is one tracked exchange. Embed it in what carries the response, so that both cost one allocation, and call
-// Begin. Its methods may be called concurrently, and those that package stream shows also after it has ended.
+// A Response is one tracked exchange. Embed it in what carries the response, so that both cost one
+// allocation, and call Begin. Its methods may be called concurrently, and those that package stream
+// shows also after it has ended.
 type Response struct {
 	// Immutable after Begin.
 	registry *Registry
@@ -58,8 +61,8 @@ type Response struct {
 	prev, next *Response
 }
 
-// Begin begins the response and enters it into g. It reports false when g admits no more; the response counts as refused
-// then and must not be used.
+// Begin begins the response and enters it into g. It reports false when g admits no more; the
+// response counts as refused then and must not be used.
 //
 // r is the request as it came; it is kept. rule may be shared and must not be changed any more.
 func (r *Response) Begin(g *Registry, req *http.Request, rule *policy.Rule, c Carrier) bool {
@@ -89,7 +92,8 @@ func (r *Response) In(g *Registry) bool { return r != nil && r.registry == g }
 // Request returns the request as it came.
 func (r *Response) Request() *http.Request { return r.request }
 
-// epoch is what the beginnings of responses count from: to ask for the time since then is cheaper than to ask for the time.
+// epoch is what the beginnings of responses count from: to ask for the time since then is cheaper
+// than to ask for the time.
 var epoch = time.Now()
 
 // Age returns the time since the response began.
@@ -124,8 +128,8 @@ func (r *Response) Format() string {
 	return r.format
 }
 
-// Route names the response in reports: the pattern that a [http.ServeMux] matched, where that is known, else its method
-// and path.
+// Route names the response in reports: the pattern that a [http.ServeMux] matched, where that is
+// known, else its method and path.
 func (r *Response) Route() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -142,8 +146,8 @@ func (r *Response) Rule() policy.Rule {
 	return *r.rule
 }
 
-// Kind returns how the drain takes the response: what the handler tagged it as, else what its rule says, else what its
-// header showed.
+// Kind returns how the drain takes the response: what the handler tagged it as, else what its rule
+// says, else what its header showed.
 func (r *Response) Kind() policy.Kind {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -178,8 +182,8 @@ func (r *Response) Refine(rule policy.Rule) {
 	})
 }
 
-// SetShape records what the response's header showed: its kind, its format, and the pattern by which its handler was
-// found, if that is known.
+// SetShape records what the response's header showed: its kind, its format, and the pattern by
+// which its handler was found, if that is known.
 func (r *Response) SetShape(kind policy.Kind, format, pattern string) {
 	r.change(func() { r.setShapeLocked(kind, format, pattern) })
 }
@@ -199,8 +203,8 @@ func (r *Response) setShapeLocked(kind policy.Kind, format, pattern string) {
 	}
 }
 
-// change runs f under the lock. If that makes a published response one of another kind, or concerns one that ends by its
-// age, it is reported to [Registry.OnChange].
+// change runs f under the lock. If that makes a published response one of another kind, or concerns
+// one that ends by its age, it is reported to [Registry.OnChange].
 func (r *Response) change(f func()) {
 	r.mu.Lock()
 	before := r.kindLocked()
@@ -214,7 +218,8 @@ func (r *Response) change(f func()) {
 	}
 }
 
-// End takes the response out of its registry with its outcome. Only the first call counts, and reports true.
+// End takes the response out of its registry with its outcome. Only the first call counts, and
+// reports true.
 func (r *Response) End(o Outcome) bool { return r.registry.remove(r, o) }
 
 // Outcome returns how the response ended, and reports whether it has.
@@ -231,7 +236,8 @@ func (r *Response) Ended() bool {
 	return ended
 }
 
-// WatchEnd has the response's end reported to [Registry.OnChange]. It reports false if the response has ended already.
+// WatchEnd has the response's end reported to [Registry.OnChange]. It reports false if the response
+// has ended already.
 func (r *Response) WatchEnd() bool {
 	s := r.shard()
 	s.mu.Lock()

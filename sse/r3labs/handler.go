@@ -17,20 +17,23 @@ import (
 // DefaultPatience is what a zero [Handler.Patience] stands for.
 const DefaultPatience = 5 * time.Second
 
-// A Handler serves the streams of a Server. Its fields must not change after its first request, and it must not be
-// copied then. Its methods may be called concurrently.
+// A Handler serves the streams of a Server. Its fields must not change after its first request, and
+// it must not be copied then. Its methods may be called concurrently.
 //
-// Under package middleware a response ends as soon as its context is cancelled. Nothing that the library writes after the
-// farewell arrives, and events go out whole, so policy.AtOnce is the Timeout for its rule.
+// Under package middleware a response ends as soon as its context is cancelled. Nothing that the
+// library writes after the farewell arrives, and events go out whole, so policy.AtOnce is the
+// Timeout for its rule.
 type Handler struct {
-	// Server is the library's. Publish to it as ever, but let nobody reach its ServeHTTP past this Handler.
+	// Server is the library's. Publish to it as ever, but let nobody reach its ServeHTTP past this
+	// Handler.
 	Server *r3.Server
-	// Patience is the time that one event has to get out to one subscriber; zero: 5 s. Who takes longer is cut. The
-	// library hands each event to one subscriber after the other, so someone who has stopped reading holds up the others
-	// for as long, once 64 events wait for them.
+	// Patience is the time that one event has to get out to one subscriber; zero: 5 s. Who takes
+	// longer is cut. The library hands each event to one subscriber after the other, so someone who
+	// has stopped reading holds up the others for as long, once 64 events wait for them.
 	//
-	// It is a write deadline for each event, in place of what http.Server.WriteTimeout set for the whole response. Where
-	// a middleware's writer has no Unwrap there is none, and Patience has no effect.
+	// It is a write deadline for each event, in place of what http.Server.WriteTimeout set for the
+	// whole response. Where a middleware's writer has no Unwrap there is none, and Patience has no
+	// effect.
 	Patience time.Duration
 
 	mu      sync.Mutex // guards following
@@ -39,11 +42,12 @@ type Handler struct {
 	refused uint64
 }
 
-// ServeHTTP has the library serve the stream that the request's query names, from behind the event that its
-// Last-Event-ID names. An id that the library can't have given is dropped rather than answered with 400, after which no
-// EventSource would come back (WHATWG HTML 9.2.3).
+// ServeHTTP has the library serve the stream that the request's query names, from behind the event
+// that its Last-Event-ID names. An id that the library can't have given is dropped rather than
+// answered with 400, after which no EventSource would come back (WHATWG HTML 9.2.3).
 //
-// Once Close has been called it refuses with [sse.Refuse] and a reconnect slot of the request's rule.
+// Once Close has been called it refuses with [sse.Refuse] and a reconnect slot of the request's
+// rule.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.enter() {
 		sse.Refuse(w, h.slot(r))
@@ -59,8 +63,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := newOutlet(w.Header())
 	defer close(out.gone)
 
-	// The library leaves its ServeHTTP only when the stream's loop lets it go, and that may be held up by another
-	// subscriber. The response mustn't be.
+	// The library leaves its ServeHTTP only when the stream's loop lets it go, and that may be held
+	// up by another subscriber. The response mustn't be.
 	over := make(chan any, 1)
 	go func() {
 		defer h.leave()
@@ -95,14 +99,15 @@ func (h *Handler) deliver(ctx context.Context, w http.ResponseWriter, out *outle
 	}
 }
 
-// Close waits until every subscriber has left the library, and then closes its Server. The drain is what makes them
-// leave: call Close after it, or meanwhile. Requests that come from now on are refused.
+// Close waits until every subscriber has left the library, and then closes its Server. The drain is
+// what makes them leave: call Close after it, or meanwhile. Requests that come from now on are
+// refused.
 //
-// When ctx ends first, its error says how many were still there. The Server is left open then, as closing it would
-// strand them, and Close can be called again.
+// When ctx ends first, its error says how many were still there. The Server is left open then, as
+// closing it would strand them, and Close can be called again.
 //
-// One case escapes it: an event with neither data nor comment, at which the library ends the responses of all
-// subscribers without their having left. Publish none right before Close.
+// One case escapes it: an event with neither data nor comment, at which the library ends the
+// responses of all subscribers without their having left. Publish none right before Close.
 func (h *Handler) Close(ctx context.Context) error {
 	select {
 	case <-h.close():

@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// An outlet is the http.ResponseWriter that the library gets. What it writes goes to the handler's goroutine with each
-// Flush, an event at a time; once that has gone, nowhere.
+// An outlet is the http.ResponseWriter that the library gets. What it writes goes to the handler's
+// goroutine with each Flush, an event at a time; once that has gone, nowhere.
 type outlet struct {
 	gone    chan struct{}
 	batches chan batch
@@ -33,8 +33,9 @@ func (o *outlet) Header() http.Header { return o.header }
 
 func (o *outlet) WriteHeader(status int) { o.status = status }
 
-// Write takes each line of an event in a call of its own. An empty id, which the library writes where it numbers no
-// events, would make the client forget the last one that it had (WHATWG HTML 9.2.6).
+// Write takes each line of an event in a call of its own. An empty id, which the library writes
+// where it numbers no events, would make the client forget the last one that it had (WHATWG HTML
+// 9.2.6).
 func (o *outlet) Write(p []byte) (int, error) {
 	if string(p) != "id: \n" {
 		o.body = append(o.body, p...)
@@ -42,7 +43,8 @@ func (o *outlet) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush hands over what was written. Whoever receives it has sent the batch before, so that its memory is free.
+// Flush hands over what was written. Whoever receives it has sent the batch before, so that its
+// memory is free.
 func (o *outlet) Flush() {
 	b := o.take()
 	o.body, o.spare = o.spare[:0], b.body
