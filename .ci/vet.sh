@@ -49,6 +49,9 @@ if found=$(grep -nE '^(import|const|var|type|func)\b' doc.go); then
 	broken 'the root package is documentation only' "$found"
 fi
 
+bash .ci/features | cmp -s - middleware/features_generated.go ||
+	broken 'what is generated is as its generator writes it: go generate ./middleware' middleware/features_generated.go
+
 # may ROOM IMPORT...: of all that is not in the standard library, the packages in
 # that folder may depend on these only.
 may() {

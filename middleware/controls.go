@@ -30,31 +30,30 @@ func (x *exchange) controls() http.ResponseWriter {
 	return c
 }
 
-type unwrapper interface{ Unwrap() http.ResponseWriter }
+// unwrap returns what w unwraps to, or nil.
+func unwrap(w http.ResponseWriter) http.ResponseWriter {
+	if u, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
+		return u.Unwrap()
+	}
+	return nil
+}
 
 // reaches reports whether w, or what it unwraps to, is a T.
 func reaches[T any](w http.ResponseWriter) bool {
-	for {
+	for ; w != nil; w = unwrap(w) {
 		if _, ok := w.(T); ok {
 			return true
 		}
-		u, ok := w.(unwrapper)
-		if !ok {
-			return false
-		}
-		w = u.Unwrap()
 	}
+	return false
 }
 
 // innermost returns what w unwraps to in the end.
 func innermost(w http.ResponseWriter) http.ResponseWriter {
-	for {
-		u, ok := w.(unwrapper)
-		if !ok {
-			return w
-		}
-		w = u.Unwrap()
+	for inner := unwrap(w); inner != nil; inner = unwrap(w) {
+		w = inner
 	}
+	return w
 }
 
 func (c controls) Unwrap() http.ResponseWriter { return c.x.w }

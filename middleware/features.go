@@ -7,21 +7,22 @@ import (
 	"net/http"
 )
 
-// features are the optional interfaces that a writer has.
-type features uint8
-
+// The optional interfaces that a writer can have.
 const (
-	canFlush features = 1 << iota
+	canFlush = 1 << iota
 	canHijack
 	canNotify
 	canRead
 	canPush
 
-	ofHTTP1 = canFlush | canHijack | canNotify | canRead // net/http's own
+	ofHTTP1 = canFlush | canHijack | canNotify | canRead // net/http's own writers
 	ofHTTP2 = canFlush | canNotify | canPush
 )
 
-func featuresOf(w http.ResponseWriter) (has features) {
+//go:generate bash -c "bash ../.ci/features > features_generated.go"
+
+// featuresOf returns the optional interfaces that w has, as a sum of the constants above.
+func featuresOf(w http.ResponseWriter) (has int) {
 	if _, ok := w.(http.Flusher); ok {
 		has |= canFlush
 	}
@@ -51,188 +52,15 @@ func featuresOf(w http.ResponseWriter) (has features) {
 // The writers that stand for net/http's own hold one pointer, which costs no allocation. The rest,
 // for the writers of other middleware, are put together from parts.
 func (x *exchange) writer() http.ResponseWriter {
-	p := plainWriter{x}
-	f, h, c, r, s := flushWriter{p}, hijacker{x}, notifier{x}, reader{x}, pusher{x}
-	switch featuresOf(x.w) {
+	f := flushWriter{plainWriter{x}}
+	switch has := featuresOf(x.w); has {
 	case ofHTTP1:
 		return http1Writer{f}
 	case ofHTTP2:
 		return http2Writer{f}
-	case canFlush:
-		return f
-	case canFlush | canHijack:
-		return struct {
-			flushWriter
-			hijacker
-		}{f, h}
-	case canFlush | canNotify:
-		return struct {
-			flushWriter
-			notifier
-		}{f, c}
-	case canFlush | canRead:
-		return struct {
-			flushWriter
-			reader
-		}{f, r}
-	case canFlush | canPush:
-		return struct {
-			flushWriter
-			pusher
-		}{f, s}
-	case canFlush | canHijack | canNotify:
-		return struct {
-			flushWriter
-			hijacker
-			notifier
-		}{f, h, c}
-	case canFlush | canHijack | canRead:
-		return struct {
-			flushWriter
-			hijacker
-			reader
-		}{f, h, r}
-	case canFlush | canHijack | canPush:
-		return struct {
-			flushWriter
-			hijacker
-			pusher
-		}{f, h, s}
-	case canFlush | canNotify | canRead:
-		return struct {
-			flushWriter
-			notifier
-			reader
-		}{f, c, r}
-	case canFlush | canRead | canPush:
-		return struct {
-			flushWriter
-			reader
-			pusher
-		}{f, r, s}
-	case canFlush | canHijack | canNotify | canPush:
-		return struct {
-			flushWriter
-			hijacker
-			notifier
-			pusher
-		}{f, h, c, s}
-	case canFlush | canHijack | canRead | canPush:
-		return struct {
-			flushWriter
-			hijacker
-			reader
-			pusher
-		}{f, h, r, s}
-	case canFlush | canNotify | canRead | canPush:
-		return struct {
-			flushWriter
-			notifier
-			reader
-			pusher
-		}{f, c, r, s}
-	case canFlush | canHijack | canNotify | canRead | canPush:
-		return struct {
-			flushWriter
-			hijacker
-			notifier
-			reader
-			pusher
-		}{f, h, c, r, s}
-	case canHijack:
-		return struct {
-			plainWriter
-			hijacker
-		}{p, h}
-	case canNotify:
-		return struct {
-			plainWriter
-			notifier
-		}{p, c}
-	case canRead:
-		return struct {
-			plainWriter
-			reader
-		}{p, r}
-	case canPush:
-		return struct {
-			plainWriter
-			pusher
-		}{p, s}
-	case canHijack | canNotify:
-		return struct {
-			plainWriter
-			hijacker
-			notifier
-		}{p, h, c}
-	case canHijack | canRead:
-		return struct {
-			plainWriter
-			hijacker
-			reader
-		}{p, h, r}
-	case canHijack | canPush:
-		return struct {
-			plainWriter
-			hijacker
-			pusher
-		}{p, h, s}
-	case canNotify | canRead:
-		return struct {
-			plainWriter
-			notifier
-			reader
-		}{p, c, r}
-	case canNotify | canPush:
-		return struct {
-			plainWriter
-			notifier
-			pusher
-		}{p, c, s}
-	case canRead | canPush:
-		return struct {
-			plainWriter
-			reader
-			pusher
-		}{p, r, s}
-	case canHijack | canNotify | canRead:
-		return struct {
-			plainWriter
-			hijacker
-			notifier
-			reader
-		}{p, h, c, r}
-	case canHijack | canNotify | canPush:
-		return struct {
-			plainWriter
-			hijacker
-			notifier
-			pusher
-		}{p, h, c, s}
-	case canHijack | canRead | canPush:
-		return struct {
-			plainWriter
-			hijacker
-			reader
-			pusher
-		}{p, h, r, s}
-	case canNotify | canRead | canPush:
-		return struct {
-			plainWriter
-			notifier
-			reader
-			pusher
-		}{p, c, r, s}
-	case canHijack | canNotify | canRead | canPush:
-		return struct {
-			plainWriter
-			hijacker
-			notifier
-			reader
-			pusher
-		}{p, h, c, r, s}
+	default:
+		return x.writerWith(has)
 	}
-	return p
 }
 
 // plainWriter has what every writer has.

@@ -19,20 +19,21 @@ type rawConn struct {
 	wasCut   atomic.Bool
 }
 
-type closeWriter interface{ CloseWrite() error }
-
 // handle returns what the handler gets, with CloseWrite where the connection has it: proxies ask
 // for that to pass a half-close on.
 func (c *rawConn) handle() net.Conn {
-	if _, ok := c.Conn.(closeWriter); ok {
-		return halfCloseConn{c}
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return halfCloseConn{c, w.CloseWrite}
 	}
 	return c
 }
 
-type halfCloseConn struct{ *rawConn }
+type halfCloseConn struct {
+	*rawConn
+	closeWrite func() error
+}
 
-func (c halfCloseConn) CloseWrite() error { return c.Conn.(closeWriter).CloseWrite() }
+func (c halfCloseConn) CloseWrite() error { return c.closeWrite() }
 
 func (c *rawConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)

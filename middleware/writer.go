@@ -166,7 +166,7 @@ func (x *exchange) writeString(s string) (int, error) {
 // would make writes, too.
 func (x *exchange) readFrom(src io.Reader) (int64, error) {
 	if !kernelCanCopy(src) || !x.acquire() {
-		return io.Copy(writerOnly{x}, src)
+		return io.Copy(x.writerOnly(), src)
 	}
 	var first int64
 	if !x.committed {
@@ -174,7 +174,7 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 		// not have committed us to a 200.
 		x.release()
 		var err error
-		if first, err = io.CopyN(writerOnly{x}, src, sniffed); err != nil {
+		if first, err = io.CopyN(x.writerOnly(), src, sniffed); err != nil {
 			if err == io.EOF {
 				err = nil
 			}
@@ -187,7 +187,7 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 	inner, ok := x.w.(io.ReaderFrom)
 	if !ok || x.body != nil || x.farewellWritten || x.wasCut.Load() || x.hijacked != nil {
 		x.release()
-		n, err := io.Copy(writerOnly{x}, src)
+		n, err := io.Copy(x.writerOnly(), src)
 		return first + n, err
 	}
 	defer x.release()
@@ -209,10 +209,8 @@ func kernelCanCopy(src io.Reader) bool {
 	return ok
 }
 
-// writerOnly hides ReadFrom from io.Copy.
-type writerOnly struct{ x *exchange }
-
-func (w writerOnly) Write(p []byte) (int, error) { return w.x.write(p) }
+// writerOnly returns a writer to the body without ReadFrom, which io.Copy would call.
+func (x *exchange) writerOnly() io.Writer { return struct{ io.Writer }{plainWriter{x}} }
 
 // flush is the handler's Flush, with the error of the wrapped writer's.
 func (x *exchange) flush() error {
