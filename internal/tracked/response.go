@@ -52,9 +52,7 @@ type Response struct {
 	shape   policy.Kind // what the response's header showed
 	matched bool        // route is a pattern
 
-	shardNo uint8 // immutable after Begin
-
-	// Guarded by the shard's lock.
+	// Guarded by the registry's lock.
 	ended      bool
 	outcome    Outcome
 	watched    bool // its end is reported as a change
@@ -66,10 +64,10 @@ type Response struct {
 //
 // r is the request as it came; it is kept. rule may be shared and must not be changed any more.
 func (r *Response) Begin(g *Registry, req *http.Request, rule *policy.Rule, c Carrier) bool {
-	r.registry, r.request, r.began, r.shardNo = g, req, time.Since(epoch), g.anyShard()
+	r.registry, r.request, r.began = g, req, time.Since(epoch)
 	r.carrier, r.rule, r.format = c, rule, format.HTTP
 	r.route = req.URL.Path // copied now, since handlers may change the URL that they share
-	if !r.shard().add(r) {
+	if !g.add(r) {
 		return false
 	}
 	if rule.Kind == policy.Infinite && rule.MaxAge > 0 {
@@ -101,8 +99,6 @@ func (r *Response) Age() time.Duration { return time.Since(epoch) - r.began }
 
 // Began returns when the response began.
 func (r *Response) Began() time.Time { return time.Now().Add(-r.Age()) }
-
-func (r *Response) shard() *shard { return &r.registry.shards[r.shardNo] }
 
 // Idle returns the time since a byte last moved, or since the response began where none has.
 func (r *Response) Idle() time.Duration {
@@ -167,33 +163,36 @@ func (r *Response) kindLocked() policy.Kind {
 // Tag records what kind of response the handler says this is. An unknown kind is ignored.
 func (r *Response) Tag(k policy.Kind) {
 	if k <= policy.Infinite {
-		r.change(func() { r.tag = k })
+		before := r.lock()
+		r.tag = k
+		r.unlock(before)
 	}
 }
 
 // Refine lays rule over the one that the response has.
 func (r *Response) Refine(rule policy.Rule) {
-	if rule == (policy.Rule{}) {
-		return
-	}
-	r.change(func() {
+	if rule != (policy.Rule{}) {
+		before := r.lock()
 		whole := rule.Over(*r.rule)
 		r.rule = &whole
-	})
+		r.unlock(before)
+	}
 }
 
 // SetShape records what the response's header showed: its kind, its format, and the pattern by
 // which its handler was found, if that is known.
 func (r *Response) SetShape(kind policy.Kind, format, pattern string) {
-	r.change(func() { r.setShapeLocked(kind, format, pattern) })
+	before := r.lock()
+	r.setShapeLocked(kind, format, pattern)
+	r.unlock(before)
 }
 
 // SetCarrier records that c carries the response from now on, a stream in the format given.
 func (r *Response) SetCarrier(c Carrier, format, pattern string) {
-	r.change(func() {
-		r.carrier = c
-		r.setShapeLocked(policy.Infinite, format, pattern)
-	})
+	before := r.lock()
+	r.carrier = c
+	r.setShapeLocked(policy.Infinite, format, pattern)
+	r.unlock(before)
 }
 
 func (r *Response) setShapeLocked(kind policy.Kind, format, pattern string) {
@@ -203,12 +202,15 @@ func (r *Response) setShapeLocked(kind policy.Kind, format, pattern string) {
 	}
 }
 
-// change runs f under the lock. If that makes a published response one of another kind, or concerns
-// one that ends by its age, it is reported to [Registry.OnChange].
-func (r *Response) change(f func()) {
+// lock takes the lock for a change, and returns the kind before it.
+func (r *Response) lock() (before policy.Kind) {
 	r.mu.Lock()
-	before := r.kindLocked()
-	f()
+	return r.kindLocked()
+}
+
+// unlock gives the lock back. A change that makes a published response one of another kind, or
+// concerns one that ends by its age, is reported to [Registry.OnChange].
+func (r *Response) unlock(before policy.Kind) {
 	kind := r.kindLocked()
 	report := r.publishedLocked() && kind != before ||
 		r.rule.MaxAge > 0 && (kind == policy.Infinite || before == policy.Infinite)
@@ -220,13 +222,18 @@ func (r *Response) change(f func()) {
 
 // End takes the response out of its registry with its outcome. Only the first call counts, and
 // reports true.
-func (r *Response) End(o Outcome) bool { return r.registry.remove(r, o) }
+func (r *Response) End(o Outcome) bool {
+	watched, ok := r.registry.remove(r, o)
+	if watched {
+		r.registry.changed(r)
+	}
+	return ok
+}
 
 // Outcome returns how the response ended, and reports whether it has.
 func (r *Response) Outcome() (o Outcome, ended bool) {
-	s := r.shard()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	r.registry.mu.Lock()
+	defer r.registry.mu.Unlock()
 	return r.outcome, r.ended
 }
 
@@ -239,9 +246,8 @@ func (r *Response) Ended() bool {
 // WatchEnd has the response's end reported to [Registry.OnChange]. It reports false if the response
 // has ended already.
 func (r *Response) WatchEnd() bool {
-	s := r.shard()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	r.registry.mu.Lock()
+	defer r.registry.mu.Unlock()
 	r.watched = true
 	return !r.ended
 }
