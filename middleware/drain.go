@@ -11,16 +11,13 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// progressEvery is how often a drain logs how it goes.
-const progressEvery = time.Second
-
 // A drain is one that is under way or over. A Drainer has none while it serves.
 type drain struct {
 	// Immutable.
 	began                   time.Time
 	found                   Tally
 	announce, work, reserve time.Duration
-	cutWait                 time.Duration // how long those that were cut have to return; the rest of the reserve is for the caller
+	cutWait                 time.Duration // of the reserve, what those that were cut have to return
 	done                    chan struct{} // closed when the drain is over
 
 	// Guarded by Drainer.mu.
@@ -30,7 +27,7 @@ type drain struct {
 	aborted []Aborted
 
 	// Owned by the scheduler.
-	ticker      *time.Ticker
+	ticker      *time.Ticker // of the lines in the log
 	announceEnd time.Time
 	end         time.Time       // when all is over, at the latest
 	plan        *policy.Plan    // nil until the announcement is over; what follows is set then
@@ -59,44 +56,44 @@ func (s *scheduler) planning() bool { return s.drain != nil && s.drain.plan != n
 
 // next returns when the drain itself has something to do, zero for never. While responses are
 // scheduled, their stages carry it on.
-func (r *drain) next(scheduled bool) time.Time {
+func (dr *drain) next(scheduled bool) time.Time {
 	switch {
-	case r.plan == nil:
-		return r.announceEnd
+	case dr.plan == nil:
+		return dr.announceEnd
 	case scheduled:
 		return time.Time{}
 	}
-	return r.lastCut.Add(r.cutWait)
+	return dr.lastCut.Add(dr.cutWait)
 }
 
 // begin takes a drain on, unless it was taken back before it came to that.
-func (s *scheduler) begin(r *drain) {
+func (s *scheduler) begin(dr *drain) {
 	s.d.mu.Lock()
-	stands := s.d.current == r
+	stands := s.d.current == dr
 	s.d.mu.Unlock()
 	if !stands {
 		return
 	}
-	whole := r.announce + r.work + r.reserve
+	whole := dr.announce + dr.work + dr.reserve
 	s.d.log(slog.LevelInfo, "drain begins",
-		"finite", r.found.Finite, "sse", r.found.SSE, "websocket", r.found.WebSocket, "other", r.found.Other,
-		"announce", r.announce, "budget", whole)
-	s.drain = r
-	r.announceEnd, r.end = r.began.Add(r.announce), r.began.Add(whole)
-	r.ticker = time.NewTicker(progressEvery)
+		"finite", dr.found.Finite, "sse", dr.found.SSE, "websocket", dr.found.WebSocket, "other", dr.found.Other,
+		"announce", dr.announce, "budget", whole)
+	s.drain = dr
+	dr.announceEnd, dr.end = dr.began.Add(dr.announce), dr.began.Add(whole)
+	dr.ticker = time.NewTicker(time.Second)
 }
 
 // advance takes the drain from its announcement to its work, and to its end: when no response is
 // left, or the last one that was cut has had time to return.
 func (s *scheduler) advance(now time.Time) {
-	r := s.drain
+	dr := s.drain
 	switch {
-	case r == nil:
-	case r.plan == nil:
-		if !now.Before(r.announceEnd) {
+	case dr == nil:
+	case dr.plan == nil:
+		if !now.Before(dr.announceEnd) {
 			s.planAll(now)
 		}
-	case isClosed(r.empty), len(s.queue) == 0 && !now.Before(r.lastCut.Add(r.cutWait)):
+	case isClosed(dr.empty), len(s.queue) == 0 && !now.Before(dr.lastCut.Add(dr.cutWait)):
 		s.endDrain()
 	}
 }
@@ -119,12 +116,12 @@ func (s *scheduler) endAnnounce() {
 
 // planAll ends admission and plans the responses that are open.
 func (s *scheduler) planAll(now time.Time) {
-	r := s.drain
-	r.plan, r.start, r.lastCut = policy.NewPlan(r.work, rand.Uint64()), now, now
-	r.end = now.Add(r.work + r.reserve)
+	dr := s.drain
+	dr.plan, dr.start, dr.lastCut = policy.NewPlan(dr.work, rand.Uint64()), now, now
+	dr.end = now.Add(dr.work + dr.reserve)
 	s.enter(Draining)
 	var open []*tracked.Response
-	open, r.empty = s.d.registry.Close()
+	open, dr.empty = s.d.registry.Close()
 
 	var fresh []*tracked.Ending
 	rules := make([]policy.Rule, 0, len(open)) // what subjects point to
@@ -139,13 +136,12 @@ func (s *scheduler) planAll(now time.Time) {
 			continue // it has been cut, and is about to end
 		}
 		// From here on a change of the kind is reported, so that none is missed.
-		workEnd := now.Add(r.work)
-		response.Plan(tracked.Moments{Cancel: workEnd, Cut: workEnd})
-		response.Publish()
+		workEnd := now.Add(dr.work)
+		response.Publish(tracked.Moments{Cancel: workEnd, Cut: workEnd})
 		fresh, rules = append(fresh, e), append(rules, response.Rule())
 		subjects = append(subjects, subject(response, response.Kind(), &rules[len(rules)-1]))
 	}
-	for i, m := range r.plan.Begin(subjects) {
+	for i, m := range dr.plan.Begin(subjects) {
 		s.plan(fresh[i], subjects[i].Kind, tracked.Add(now, m))
 	}
 }
@@ -155,9 +151,9 @@ func subject(r *tracked.Response, kind policy.Kind, rule *policy.Rule) policy.Su
 }
 
 // late plans for a response that the drain's plan didn't know, or knew as one of another kind.
-func (r *drain) late(e *tracked.Ending, kind policy.Kind, after time.Duration) tracked.Moments {
+func (dr *drain) late(e *tracked.Ending, kind policy.Kind, after time.Duration) tracked.Moments {
 	rule := e.Response.Rule()
-	return tracked.Add(r.start, r.plan.Late(policy.Subject{Rule: &rule, Kind: kind}, after))
+	return tracked.Add(dr.start, dr.plan.Late(policy.Subject{Rule: &rule, Kind: kind}, after))
 }
 
 // capToDrain brings the moments of a response that was told before the drain within it.
@@ -169,8 +165,7 @@ func (s *scheduler) capToDrain(e *tracked.Ending) {
 		limit = m.Cut
 	}
 	s.schedule(e, e.Stage, earlier(e.At, limit))
-	e.Response.Plan(m)
-	e.Response.Publish()
+	e.Response.Publish(m)
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -207,7 +202,7 @@ func (s *scheduler) cutAll() {
 
 // endDrain gives up the responses that are still running, and ends the drain.
 func (s *scheduler) endDrain() {
-	d, r := s.d, s.drain
+	d, dr := s.d, s.drain
 	survivors := d.registry.Open()
 	for _, response := range survivors {
 		a := abortedNow(response)
@@ -216,7 +211,7 @@ func (s *scheduler) endDrain() {
 		d.abort(response, a)
 	}
 	if len(survivors) == 0 {
-		s.waitWorkers(r.cutWait)
+		s.waitWorkers(dr.cutWait)
 	}
 	for response := range s.picked {
 		outcome, _ := response.Outcome()
@@ -226,15 +221,15 @@ func (s *scheduler) endDrain() {
 		s.unschedule(s.queue[0])
 	}
 	s.drain = nil
-	r.ticker.Stop()
+	dr.ticker.Stop()
 	d.mu.Lock()
-	r.phase, r.ended = Done, time.Now()
-	if r.final {
+	dr.phase, dr.ended = Done, time.Now()
+	if dr.final {
 		s.close()
 	}
 	d.mu.Unlock()
 	d.logOutcomes()
-	close(r.done)
+	close(dr.done)
 }
 
 // waitWorkers waits for the workers. They have nobody left to wait for, but for a handler's
@@ -273,10 +268,10 @@ func (s *scheduler) enter(p Phase) {
 func (s *scheduler) resume() error {
 	d := s.d
 	d.mu.Lock()
-	r := d.current
-	if r == nil || r.final {
+	dr := d.current
+	if dr == nil || dr.final {
 		d.mu.Unlock()
-		if r != nil {
+		if dr != nil {
 			return ErrFinal
 		}
 		return nil
@@ -287,15 +282,15 @@ func (s *scheduler) resume() error {
 	d.registry.Reopen()
 	d.mu.Unlock()
 
-	if s.drain == r {
-		r.ticker.Stop()
+	if s.drain == dr {
+		dr.ticker.Stop()
 		s.drain = nil
 		for _, e := range slices.Clone(s.queue) {
-			if r.plan != nil && !irrevocable(e) {
+			if dr.plan != nil && !irrevocable(e) {
 				s.letOff(e)
 			}
 		}
 	}
-	d.log(slog.LevelInfo, "drain taken back", "took", time.Since(r.began))
+	d.log(slog.LevelInfo, "drain taken back", "took", time.Since(dr.began))
 	return nil
 }

@@ -22,8 +22,7 @@ func TestAFarewellFollowsTheConnection(t *testing.T) {
 	defer func() { _ = there.Close() }()
 	x := &exchange{d: new(Drainer)}
 	require.True(t, x.Begin(&x.d.registry, httptest.NewRequest("GET", "/", nil), &policy.Rule{Kind: policy.Infinite}, x))
-	x.Plan(tracked.Moments{})
-	x.Publish()
+	x.Publish(tracked.Moments{})
 	ws := wsconn.New(here, wsconn.Options{Switched: true, BeforeFarewell: x.BeginFarewell})
 	x.req = x.Request()
 	x.carryOver(webSocket{ws}, &hijacked{x: x}, format.WebSocket)

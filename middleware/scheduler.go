@@ -111,9 +111,9 @@ func (s *scheduler) sleep(timer *time.Timer) {
 	}
 	var empty <-chan struct{}
 	var tick <-chan time.Time
-	if r := s.drain; r != nil {
-		empty, tick = r.empty, r.ticker.C
-		if at := r.next(len(s.queue) > 0); next.IsZero() || !at.IsZero() && at.Before(next) {
+	if dr := s.drain; dr != nil {
+		empty, tick = dr.empty, dr.ticker.C
+		if at := dr.next(len(s.queue) > 0); next.IsZero() || !at.IsZero() && at.Before(next) {
 			next = at
 		}
 	}

@@ -73,8 +73,7 @@ func (s *scheduler) runNext(e *tracked.Ending, now time.Time) {
 func (s *scheduler) startFarewell(e *tracked.Ending, now time.Time) {
 	r := e.Response
 	m := s.shiftIfLate(e, now)
-	r.Plan(m)
-	r.Publish()
+	r.Publish(m)
 	if r.Kind() != policy.Infinite && !s.planning() && s.letOff(e) {
 		return // it was tagged before its plan was published, when nothing reports that
 	}
@@ -131,9 +130,9 @@ func (s *scheduler) farewellDone(e *tracked.Ending) {
 func (s *scheduler) shiftIfLate(e *tracked.Ending, now time.Time) tracked.Moments {
 	m := planned(e)
 	if s.planning() {
-		r := s.drain
-		due := policy.Moments{Farewell: m.Farewell.Sub(r.start), Retry: m.Retry}
-		return tracked.Add(r.start, r.plan.Reschedule(due, e.Response.Rule(), now.Sub(r.start)))
+		start := s.drain.start
+		due := policy.Moments{Farewell: m.Farewell.Sub(start), Retry: m.Retry}
+		return tracked.Add(start, s.drain.plan.Reschedule(due, e.Response.Rule(), now.Sub(start)))
 	}
 	late := now.Sub(m.Farewell)
 	return tracked.Moments{Farewell: now, Cancel: m.Cancel.Add(late), Cut: m.Cut.Add(late), Retry: m.Retry}
@@ -194,7 +193,7 @@ func (s *scheduler) changed(r *tracked.Response) {
 // reports false if its farewell has been sent.
 func (s *scheduler) letOff(e *tracked.Ending) bool {
 	r := e.Response
-	if !r.Unplan() {
+	if !r.Unpublish() {
 		return false
 	}
 	s.unschedule(e)

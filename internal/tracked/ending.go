@@ -83,17 +83,18 @@ func (r *Response) Plan(m Moments) {
 	r.endingLocked().moments = m
 }
 
-// Publish lets the handler know what is planned. From then on a change of the response's kind is
+// Publish is Plan, and lets the handler know. From then on a change of the response's kind is
 // reported to [Registry.OnChange], and its farewell may be sent.
-func (r *Response) Publish() {
+func (r *Response) Publish(m Moments) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.endingLocked().published = true
+	e := r.endingLocked()
+	e.moments, e.published = m, true
 }
 
-// Unplan takes Publish back, and with it a farewell that waits for its boundary. It reports false,
-// and leaves all as it is, if the farewell has been sent.
-func (r *Response) Unplan() bool {
+// Unpublish takes Publish back, and with it a farewell that waits for its boundary. It reports
+// false, and leaves all as it is, if the farewell has been sent.
+func (r *Response) Unpublish() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ending == nil {
