@@ -70,18 +70,26 @@ type graceful struct {
 }
 
 func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if outer := tracked.From(r.Context()); outer.In(&g.d.registry) {
-		outer.Refine(g.rule)
+	if g.refine(r) {
 		g.next.ServeHTTP(w, r)
-		return
-	}
-	if x := g.track(w, r); x != nil {
+	} else if x := g.track(w, r); x != nil {
 		x.run(g.next)
 	}
 }
 
-// track enters the request's response, or refuses it and returns nil. It is apart from ServeHTTP so
-// that what it needs doesn't lie on the stack of every open response.
+// refine lays the rule over that of a response that an outer Graceful tracks, and reports whether
+// one does. It and track are apart from ServeHTTP so that what they need doesn't lie on the stack
+// of every open response.
+func (g *graceful) refine(r *http.Request) bool {
+	outer := tracked.From(r.Context())
+	if !outer.In(&g.d.registry) {
+		return false
+	}
+	outer.Refine(g.rule)
+	return true
+}
+
+// track enters the request's response, or refuses it and returns nil.
 func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{d: g.d, w: w, outerEncodes: format.Encoded(w.Header()), declared: -1}
 	x.req = r.WithContext(x.Context())
