@@ -62,11 +62,12 @@ may() {
 	[ -z "$found" ] || broken "arrows point down: $room must not depend on" "$found"
 }
 may policy
-may sse
 may internal/iolock
-may internal/format "$module/(policy|sse)"
-may internal/wsconn "$module/(policy|sse|internal/(format|iolock))"
-may ws "$module/(policy|sse|internal/.*)"
+may internal/format "$module/policy"
+may internal/wsconn "$module/(policy|internal/(format|iolock))"
+may internal/tracked "$module/(policy|internal/format)"
+may sse "$module/(policy|internal/format)"
+may ws "$module/(policy|internal/format)"
 may stream "$module/(policy|internal/(format|tracked))"
 may middleware "$module/(policy|stream|ws|sse|internal/.*)" 'golang.org/x/sync/.*' 'github.com/gorilla/websocket'
 

@@ -1,9 +1,9 @@
 package sse
 
 import (
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/format"
 )
 
 // An Event is one event to be put into a stream. The zero Event is none: Append adds nothing for
@@ -28,53 +28,5 @@ type Event struct {
 // lines and the blank line that dispatches them. An event with a name but no data has an empty data
 // line, for without one no client would dispatch it (WHATWG HTML 9.2.6).
 func (e Event) Append(b []byte) []byte {
-	start := len(b)
-	if e.Retry > 0 {
-		b = append(b, "retry: "...)
-		b = strconv.AppendInt(b, max(1, e.Retry.Milliseconds()), 10)
-		b = append(b, '\n')
-	}
-	named := len(b)
-	b = appendName(b, e.Name)
-	if len(b) > named || e.Data != "" {
-		b = appendData(b, e.Data)
-	}
-	if len(b) > start {
-		b = append(b, '\n')
-	}
-	return b
-}
-
-func appendName(b []byte, name string) []byte {
-	start := len(b)
-	b = append(b, "event: "...)
-	empty := len(b)
-	for i := range len(name) {
-		switch c := name[i]; c {
-		case '\r', '\n', 0:
-		default:
-			b = append(b, c)
-		}
-	}
-	if len(b) == empty {
-		return b[:start]
-	}
-	return append(b, '\n')
-}
-
-func appendData(b []byte, data string) []byte {
-	for {
-		end := strings.IndexAny(data, "\r\n")
-		b = append(b, "data: "...)
-		if end < 0 {
-			b = append(b, data...)
-			return append(b, '\n')
-		}
-		b = append(b, data[:end]...)
-		b = append(b, '\n')
-		if strings.HasPrefix(data[end:], "\r\n") {
-			end++
-		}
-		data = data[end+1:]
-	}
+	return format.AppendEvent(b, e.Retry, e.Name, e.Data)
 }

@@ -1,22 +1,18 @@
 package format
 
 import (
-	"encoding/binary"
-	"math/bits"
+	"bytes"
 	"net/http"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"github.com/lastcall-go/lastcall/policy"
-	"github.com/lastcall-go/lastcall/sse"
 )
 
-// An EventStream is a body of server-sent events (text/event-stream). The zero EventStream stands
-// at the start of one and is ready to use. It is a few bytes, keeps none of the stream but the
-// start of a character, and never allocates. A copy of it is independent of it. It is exported so
-// that a response can follow its bytes before it is known what they are.
-//
-// Lines end in CR, LF or CRLF, and one byte order mark may come first (WHATWG HTML 9.2.5).
+// An EventStream is a body of server-sent events (text/event-stream, WHATWG HTML 9.2.5). The zero
+// EventStream stands at the start of one. It never allocates, and a copy of it is independent. It
+// is exported so that a response can follow its bytes before it is known what they are.
 //
 // Bytes that don't look like an event stream end the following for good: a binary data byte
 // anywhere (MIME Sniffing 3: any control but TAB, LF, FF, CR and ESC), or invalid UTF-8 in the
@@ -30,16 +26,16 @@ type EventStream struct {
 	nameEnded bool // the first field's name is over, and was valid UTF-8
 	notEvents bool // the bytes don't look like an event stream
 
-	// The unfinished character at the head of the stream, kept until it can be judged.
+	// The unfinished character of the first field's name.
 	char  [utf8.UTFMax]byte
 	chars uint8
 }
 
 func recognizeEventStream(mediaType string, _ http.Header) (Body, bool) {
-	if mediaType == "text/event-stream" {
-		return new(EventStream), true
+	if mediaType != "text/event-stream" {
+		return nil, false
 	}
-	return nil, false
+	return new(EventStream), true
 }
 
 // Name implements [Body].
@@ -47,8 +43,8 @@ func (s *EventStream) Name() string { return SSE }
 
 // Write implements [Body].
 func (s *EventStream) Write(p []byte) (int, error) {
-	for n := 0; n < len(p); {
-		n += s.line(p[n:])
+	for _, c := range p {
+		s.next(c)
 	}
 	return len(p), nil
 }
@@ -68,123 +64,105 @@ func (s *EventStream) Boundary(p []byte) int {
 		return 0
 	}
 	ahead := *s
-	for n := 0; n < len(p); {
-		n += ahead.line(p[n:])
-		if !ahead.AtBoundary() {
-			continue
+	for i, c := range p {
+		if ahead.next(c); ahead.AtBoundary() {
+			if ahead.afterCR && bytes.HasPrefix(p[i+1:], []byte("\n")) {
+				i++
+			}
+			return i + 1
 		}
-		if ahead.afterCR && n < len(p) && p[n] == '\n' {
-			n++
-		}
-		return n
 	}
 	return -1
+}
+
+// next follows one byte.
+func (s *EventStream) next(c byte) {
+	switch {
+	case s.notEvents:
+		return
+	case c == '\n' && s.afterCR:
+		s.afterCR = false
+		return
+	case c == '\n', c == '\r':
+		s.inEvent = s.inEvent && s.inLine
+		s.inLine = false
+	case c < ' ' && c != '\t' && c != '\f' && c != 0x1b:
+		s.notEvents = true
+	case !s.inLine:
+		s.inLine = true
+		s.inEvent = s.inEvent || c != ':'
+	}
+	s.afterCR = c == '\r'
+	if !s.nameEnded {
+		s.nextOfName(c)
+	}
+}
+
+// nextOfName follows one byte of the first field's name or right behind it. The bytes of a byte
+// order mark pass for a field until it is whole, so that nothing is put into it.
+func (s *EventStream) nextOfName(c byte) {
+	if s.chars == 0 && c < utf8.RuneSelf {
+		s.begun = true
+		s.nameEnded = c == ':' || c == '\n' || c == '\r'
+		return
+	}
+	s.char[s.chars] = c
+	s.chars++
+	char := s.char[:s.chars]
+	if !utf8.FullRune(char) {
+		return
+	}
+	if !utf8.Valid(char) {
+		s.notEvents = true
+	}
+	if !s.begun && string(char) == "\uFEFF" {
+		s.inLine, s.inEvent = false, false
+	}
+	s.begun, s.chars = true, 0
 }
 
 // AppendFarewell implements [Body]: the reconnect slot and the named event in one.
 func (s *EventStream) AppendFarewell(b []byte, f policy.Farewell, retry time.Duration) []byte {
-	return sse.Event{Retry: retry, Name: f.Event, Data: f.Data}.Append(b)
+	return AppendEvent(b, retry, f.Event, f.Data)
 }
 
-// line follows p to behind its first line end, or wholly, and returns how far it went. AtBoundary
-// changes to true only where that ends.
-func (s *EventStream) line(p []byte) int {
-	if s.notEvents {
-		return len(p)
+// AppendEvent appends an event: its retry field, if it is over zero, its name without what can't be
+// in one, and a data field for each line of data. See sse.Event for what each means.
+func AppendEvent(b []byte, retry time.Duration, name, data string) []byte {
+	start := len(b)
+	if retry > 0 {
+		b = append(b, "retry: "...)
+		b = strconv.AppendInt(b, max(1, retry.Milliseconds()), 10)
+		b = append(b, '\n')
 	}
-	if s.afterCR {
-		s.afterCR = false
-		if p[0] == '\n' {
-			return 1
+	named := len(b)
+	b = append(b, "event: "...)
+	for _, c := range []byte(name) {
+		if c != '\r' && c != '\n' && c != 0 {
+			b = append(b, c)
 		}
 	}
-	if !s.nameEnded {
-		if n := s.firstName(p); n > 0 {
-			return n
-		}
+	if len(b) == named+len("event: ") {
+		b = b[:named]
+	} else {
+		b = append(b, '\n')
 	}
-	if !s.inLine && p[0] != '\n' && p[0] != '\r' {
-		s.inLine = true
-		s.inEvent = s.inEvent || p[0] != ':'
-	}
-	for n := 0; ; n++ {
-		i := indexControl(p[n:])
-		if i < 0 {
-			return len(p)
-		}
-		n += i
-		switch p[n] {
-		case '\n', '\r':
-			if !s.inLine {
-				s.inEvent = false
+	// Without data no client would dispatch a named event (WHATWG HTML 9.2.6).
+	if len(b) > named || data != "" {
+		b = append(b, "data: "...)
+		for i, c := range []byte(data) {
+			switch {
+			case c == '\n' && i > 0 && data[i-1] == '\r': // the CR has ended the line
+			case c == '\n', c == '\r':
+				b = append(b, "\ndata: "...)
+			default:
+				b = append(b, c)
 			}
-			s.inLine = false
-			s.afterCR = p[n] == '\r'
-			return n + 1
-		case '\t', '\f', 0x1b:
-		default:
-			s.notEvents = true
-			return len(p)
 		}
+		b = append(b, '\n')
 	}
-}
-
-// firstName looks at the head of the stream, up to the end of the first field's name. It returns
-// how much of p it has followed, so that nobody else has to: a byte order mark, or all of what is
-// no event stream; mostly 0. Until the mark is whole its bytes pass for a field, so that nothing is
-// put into it.
-func (s *EventStream) firstName(p []byte) int {
-	for i, c := range p {
-		if s.chars == 0 && c < utf8.RuneSelf {
-			s.begun = true
-			if c == ':' || c == '\n' || c == '\r' {
-				s.nameEnded = true
-				return 0
-			}
-			continue
-		}
-		s.char[s.chars] = c
-		s.chars++
-		char := s.char[:s.chars]
-		if !utf8.FullRune(char) {
-			continue
-		}
-		s.chars = 0
-		r, size := utf8.DecodeRune(char)
-		if r == utf8.RuneError && size == 1 {
-			s.notEvents = true
-			return len(p)
-		}
-		first := !s.begun
-		s.begun = true
-		if first && r == '\uFEFF' {
-			s.inLine, s.inEvent = false, false
-			return i + 1
-		}
+	if len(b) > start {
+		b = append(b, '\n')
 	}
-	return 0
-}
-
-// indexControl returns where the first byte below 0x20 is in p, or -1. It looks at eight bytes at
-// once, so that one pass finds line ends of either sort and binary bytes, too.
-func indexControl(p []byte) int {
-	const (
-		spaces = 0x2020202020202020
-		tops   = 0x8080808080808080
-	)
-	n := 0
-	for ; len(p)-n >= 8; n += 8 {
-		// Each byte below 0x20 borrows in the subtraction, which sets its top bit. A borrow can
-		// make a byte above it (further on) look like one, but never one below.
-		w := binary.LittleEndian.Uint64(p[n:])
-		if hit := (w - spaces) &^ w & tops; hit != 0 {
-			return n + bits.TrailingZeros64(hit)/8
-		}
-	}
-	for ; n < len(p); n++ {
-		if p[n] < ' ' {
-			return n
-		}
-	}
-	return -1
+	return b
 }
