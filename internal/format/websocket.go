@@ -1,6 +1,7 @@
 package format
 
 import (
+	"encoding/binary"
 	"net/http"
 	"strings"
 	"time"
@@ -33,16 +34,32 @@ func WebSocketConnect(r *http.Request) bool {
 	return len(protocol) > 0 && strings.EqualFold(protocol[0], "websocket")
 }
 
-// ServerFrames are the bytes from a WebSocket's server to its client. The zero ServerFrames stand
+// Of a frame's header (RFC 6455, section 5.2).
+const (
+	opText   = 0x1
+	opBinary = 0x2
+	opClose  = 0x8
+	opPong   = 0xA
+
+	finBit  = 0x80
+	rsvBits = 0x70
+	maskBit = 0x80
+
+	maxControl = 125 // a control frame's payload (section 5.5)
+)
+
+// Frames are the bytes that go one way over a WebSocket. The zero Frames are a server's, and stand
 // before the head of the HTTP response that accepts the upgrade or refuses it. They never allocate,
 // and a copy is independent of the original.
 //
-// Once the bytes are not understood, there is no boundary any more: after a response head with
-// another status than 101, or of more than 64 KiB, and after a frame that a server can't send, such
-// as a masked one.
-type ServerFrames struct {
-	// Upgraded is set where the response head is over, so that frames come next. Write sets it
-	// behind a 101.
+// They are lost where the bytes can't be understood: after a response head with another status than
+// 101, or of more than 64 KiB, and after a frame that the sender can't send, such as a server's
+// masked one. Then, and after a Close frame, nothing is followed and there is no boundary.
+type Frames struct {
+	// FromClient is set for what a client sends.
+	FromClient bool
+
+	// Upgraded is set where frames come next. Write sets it behind a 101.
 	Upgraded bool
 
 	// BetweenMessages is set while the farewell has a message of its own, for which there is a
@@ -52,42 +69,47 @@ type ServerFrames struct {
 
 	headSize  int  // bytes of the response head so far
 	blankLine bool // nothing yet in the head's current line
-	frame     frame
+
+	header [14]byte // of the current frame, zero behind what has come of it
+	have   int      // bytes of the header so far
+	left   uint64   // of the payload, once the header is complete
+
 	inMessage bool // inside a fragmented message, where only control frames may stand (RFC 6455, 5.4)
-	closed    bool // a Close frame is out, and nothing may follow it
-	lost      bool // not understood, and followed no more
+	closed    bool
+	lost      bool
 }
 
 // Lost reports whether the bytes were not understood.
-func (s *ServerFrames) Lost() bool { return s.lost }
+func (s *Frames) Lost() bool { return s.lost }
 
-// Closed reports whether a Close frame has gone out.
-func (s *ServerFrames) Closed() bool { return s.closed }
+// Closed reports whether a whole Close frame was among the bytes.
+func (s *Frames) Closed() bool { return s.closed }
 
 // Name implements [Body].
-func (s *ServerFrames) Name() string { return WebSocket }
+func (s *Frames) Name() string { return WebSocket }
 
 // Write implements [Body].
-func (s *ServerFrames) Write(p []byte) (int, error) {
-	for n := 0; n < len(p) && !s.lost; {
+func (s *Frames) Write(p []byte) (int, error) {
+	for n := 0; n < len(p) && !s.over(); {
 		n += s.next(p[n:])
 	}
 	return len(p), nil
 }
 
+// over reports whether nothing is followed any more.
+func (s *Frames) over() bool { return s.closed || s.lost }
+
+// betweenFrames reports whether a frame may begin here.
+func (s *Frames) betweenFrames() bool { return s.Upgraded && s.have == 0 && !s.over() }
+
 // AtBoundary implements [Body].
-func (s *ServerFrames) AtBoundary() bool {
-	if s.BetweenMessages && s.inMessage {
-		return false
-	}
-	return s.Upgraded && s.frame.have == 0 && !s.closed && !s.lost
-}
+func (s *Frames) AtBoundary() bool { return s.betweenFrames() && !(s.BetweenMessages && s.inMessage) }
 
 // Boundary implements [Body].
-func (s *ServerFrames) Boundary(p []byte) int {
+func (s *Frames) Boundary(p []byte) int {
 	n := 0
 	for ahead := *s; !ahead.AtBoundary(); n += ahead.next(p[n:]) {
-		if n == len(p) || ahead.lost {
+		if n == len(p) || ahead.over() {
 			return -1
 		}
 	}
@@ -95,23 +117,21 @@ func (s *ServerFrames) Boundary(p []byte) int {
 }
 
 // BeginsFrame reports whether p is the beginning of the next frame, not its whole and no more than
-// it. Then left is how much of the payload is to follow, as far as p tells.
-func (s *ServerFrames) BeginsFrame(p []byte) (left uint64, begins bool) {
-	if !s.Upgraded || s.lost || s.frame.have > 0 || len(p) == 0 {
+// it. Then left is how much of the payload is to follow, 0 if p ends in the header.
+func (s *Frames) BeginsFrame(p []byte) (left uint64, begins bool) {
+	if !s.betweenFrames() || len(p) == 0 {
 		return 0, false
 	}
 	ahead := *s
-	if n := ahead.next(p); n < len(p) || ahead.lost || ahead.frame.have == 0 {
-		return 0, false
-	}
-	return ahead.frame.left, true
+	n := ahead.next(p)
+	return ahead.left, n == len(p) && ahead.have > 0 && !ahead.lost
 }
 
 // AppendFarewell implements [Body]: the message, if there is one, and a Close frame. In the reason
 // and in a text message bytes that are not UTF-8 are replaced by U+FFFD: a client must fail the
 // connection on them (RFC 6455, section 8.1). The reason is cut, between characters, to the 123
 // bytes that its frame has room for. Without a code there is no reason either.
-func (s *ServerFrames) AppendFarewell(b []byte, f policy.Farewell, _ time.Duration) []byte {
+func (s *Frames) AppendFarewell(b []byte, f policy.Farewell, _ time.Duration) []byte {
 	switch {
 	case f.Message == "":
 	case f.Binary:
@@ -119,78 +139,136 @@ func (s *ServerFrames) AppendFarewell(b []byte, f policy.Farewell, _ time.Durati
 	default:
 		b = appendFrame(b, opText, strings.ToValidUTF8(f.Message, "\uFFFD"))
 	}
-	var payload string
-	if f.Code != 0 {
-		reason := clip(strings.ToValidUTF8(f.Reason, "\uFFFD"), maxControl-2)
-		payload = string([]byte{byte(f.Code >> 8), byte(f.Code)}) + reason
+	if f.Code == 0 {
+		return appendFrame(b, opClose, "")
 	}
-	return appendFrame(b, opClose, payload)
+	reason := strings.ToValidUTF8(f.Reason, "\uFFFD")
+	if n := maxControl - 2; len(reason) > n {
+		for !utf8.RuneStart(reason[n]) {
+			n--
+		}
+		reason = reason[:n]
+	}
+	return appendFrame(b, opClose, string([]byte{byte(f.Code >> 8), byte(f.Code)})+reason)
 }
 
-// clip returns the longest prefix of s that has n bytes at most and ends between two characters.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
+// appendFrame appends one final, unmasked frame.
+func appendFrame(b []byte, opcode byte, payload string) []byte {
+	b = append(b, finBit|opcode)
+	switch n := len(payload); {
+	case n <= 125:
+		b = append(b, byte(n))
+	case n <= 0xFFFF:
+		b = binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
+	default:
+		b = binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
 	}
-	for !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
+	return append(b, payload...)
 }
 
 // next takes at least one byte of p, and at most to the end of the response head or of a frame, and
 // returns how many it took.
-func (s *ServerFrames) next(p []byte) int {
+func (s *Frames) next(p []byte) (n int) {
 	if !s.Upgraded {
-		return s.head(p)
+		return s.nextOfHead(p)
 	}
-	f := &s.frame
-	n := f.readHeader(p)
-	if !f.headerComplete() {
-		return n
-	}
-	if f.masked() || !f.valid() {
-		s.lost = true
-		return n
-	}
-	n += f.readPayload(p[n:])
-	if f.complete() {
-		if f.opcode() == opClose {
-			s.closed = true
-		} else if !f.control() {
-			s.inMessage = !f.final()
+	if s.have < s.headerSize() {
+		for s.have < s.headerSize() {
+			if n == len(p) {
+				return n
+			}
+			s.header[s.have] = p[n]
+			s.have++
+			n++
 		}
-		*f = frame{}
+		s.left = s.payloadSize()
+		if !s.valid() {
+			s.lost = true
+			return n
+		}
 	}
-	return n
+	taken := min(s.left, uint64(len(p)-n))
+	s.left -= taken
+	if s.left == 0 {
+		switch opcode := s.opcode(); {
+		case opcode == opClose:
+			s.closed = true
+		case opcode < opClose:
+			s.inMessage = s.header[0]&finBit == 0
+		}
+		s.header, s.have = [14]byte{}, 0
+	}
+	return n + int(taken)
+}
+
+func (s *Frames) opcode() byte { return s.header[0] & 0x0F }
+
+// headerSize returns the size of the current frame's header, at least 2 while that is all that is
+// known.
+func (s *Frames) headerSize() int {
+	size := 2
+	switch s.header[1] &^ maskBit {
+	case 126:
+		size += 2
+	case 127:
+		size += 8
+	}
+	if s.header[1]&maskBit != 0 {
+		size += 4
+	}
+	return size
+}
+
+func (s *Frames) payloadSize() uint64 {
+	switch size := s.header[1] &^ maskBit; size {
+	case 126:
+		return uint64(binary.BigEndian.Uint16(s.header[2:]))
+	case 127:
+		return binary.BigEndian.Uint64(s.header[2:])
+	default:
+		return uint64(size)
+	}
+}
+
+// valid reports whether there can be a frame with this header. If not, the bytes were misread, and
+// whatever is made of the following ones is wrong.
+func (s *Frames) valid() bool {
+	if masked := s.header[1]&maskBit != 0; masked != s.FromClient { // RFC 6455, section 5.1
+		return false
+	}
+	switch opcode := s.opcode(); {
+	case opcode <= opBinary:
+		return s.payloadSize()>>63 == 0
+	case opcode < opClose || opcode > opPong, s.header[0]&finBit == 0, s.header[1]&^maskBit > maxControl:
+		return false
+	}
+	// No extension gives a meaning to the reserved bits of a control frame.
+	return !s.FromClient || s.header[0]&rsvBits == 0
 }
 
 // maxHead bounds the response head that is looked through for its end. It is far above what an
 // upgrade sends (net/http's client takes 10 MB, most others 8 to 64 KiB).
 const maxHead = 64 << 10
 
-// head takes bytes of the response head from p, and returns how many it took.
-func (s *ServerFrames) head(p []byte) int {
+func (s *Frames) nextOfHead(p []byte) int {
 	for i, b := range p {
 		s.headSize++
 		switch {
-		case s.headSize > maxHead, !accepts(s.headSize-1, b):
+		case s.headSize > maxHead, !fits101(s.headSize-1, b):
 			s.lost = true
 			return i + 1
 		case b == '\n' && s.blankLine:
 			s.Upgraded = true
 			return i + 1
-		case b == '\n':
-			s.blankLine = true
 		case b != '\r':
-			s.blankLine = false
+			s.blankLine = b == '\n'
 		}
 	}
 	return len(p)
 }
 
-// accepts reports whether a response head with b at place i can have the status 101.
-func accepts(i int, b byte) bool {
+// fits101 reports whether a response head with b at place i can have the status 101.
+func fits101(i int, b byte) bool {
 	const status, minor = "HTTP/1.1 101", len("HTTP/1.")
 	switch {
 	case i == minor:
@@ -201,43 +279,4 @@ func accepts(i int, b byte) bool {
 		return b == ' ' || b == '\r' || b == '\n' // the reason phrase is optional in practice
 	}
 	return true
-}
-
-// ClientFrames are the bytes from a WebSocket's client to its server, of which only the Close frame
-// matters. The zero ClientFrames stand behind the request.
-type ClientFrames struct {
-	frame  frame
-	closed bool // a whole Close frame has come; what follows it has no meaning (RFC 6455, 5.5.1)
-	lost   bool // not understood, and followed no more
-}
-
-// Write follows bytes that have come. It takes all of them and never fails.
-func (c *ClientFrames) Write(p []byte) (int, error) {
-	for n := 0; n < len(p) && !c.closed && !c.lost; {
-		n += c.next(p[n:])
-	}
-	return len(p), nil
-}
-
-// Closed reports whether a Close frame has come.
-func (c *ClientFrames) Closed() bool { return c.closed }
-
-func (c *ClientFrames) next(p []byte) int {
-	f := &c.frame
-	n := f.readHeader(p)
-	if !f.headerComplete() {
-		return n
-	}
-	// A client masks all it sends (RFC 6455, section 5.1), and no extension gives a meaning to the
-	// reserved bits of a control frame: where it is otherwise, this is no frame.
-	if !f.masked() || !f.valid() || f.control() && f.first&rsvBits != 0 {
-		c.lost = true
-		return n
-	}
-	n += f.readPayload(p[n:])
-	if f.complete() {
-		c.closed = f.opcode() == opClose
-		*f = frame{}
-	}
-	return n
 }

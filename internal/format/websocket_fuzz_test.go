@@ -124,7 +124,7 @@ func FuzzServerFrames(f *testing.F) {
 		may := func(at int, message bool) bool {
 			return where[at].message || where[at].frame && !message
 		}
-		frames, offset := ServerFrames{Upgraded: true}, 0
+		frames, offset := Frames{Upgraded: true}, 0
 		for _, p := range cut.slices(stream) {
 			for _, message := range []bool{false, true} {
 				frames.BetweenMessages = message
@@ -169,7 +169,7 @@ func FuzzClientFrames(f *testing.F) {
 				break
 			}
 		}
-		frames, offset := ClientFrames{}, 0
+		frames, offset := Frames{FromClient: true, Upgraded: true}, 0
 		for _, p := range cut.slices(stream) {
 			_, _ = frames.Write(p)
 			offset += len(p)

@@ -113,7 +113,7 @@ func FuzzAgainstGorilla(f *testing.F) {
 
 			var followed []string
 			var message string
-			o := ServerFrames{Upgraded: true}
+			o := Frames{Upgraded: true}
 			for b := s.frames; len(b) > 0; {
 				n := o.next(b)
 				o.BetweenMessages = false
@@ -138,7 +138,7 @@ func FuzzAgainstGorilla(f *testing.F) {
 			w.in = frames
 			_, err = messages(c)
 			assertEnd(t, err)
-			var in ClientFrames
+			in := Frames{FromClient: true, Upgraded: true}
 			_, _ = in.Write(frames)
 			assert.Equal(t, websocket.IsCloseError(err, 1000), in.Closed())
 			assert.False(t, in.lost)

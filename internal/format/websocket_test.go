@@ -71,7 +71,7 @@ func TestServerFrames(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, cut := range []int{1, 2, 3, 7, 4096, 1 << 20} {
-				var s ServerFrames
+				var s Frames
 				for b := test.bytes; len(b) > 0; b = b[min(cut, len(b)):] {
 					_, _ = s.Write(b[:min(cut, len(b))])
 				}
@@ -106,7 +106,7 @@ func TestServerFramesBoundary(t *testing.T) {
 		{name: "after garbage", before: start[:1], p: [][]byte{start[1:], {0x8F, 0}, end}, message: true, want: -1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := ServerFrames{Upgraded: true, BetweenMessages: test.message}
+			s := Frames{Upgraded: true, BetweenMessages: test.message}
 			_, _ = s.Write(test.before)
 			was := s
 			assert.Equal(t, test.want, s.Boundary(bytes.Join(test.p, nil)))
@@ -142,7 +142,7 @@ func TestClientFrames(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			all := bytes.Join(test.frames, nil)
 			for _, cut := range []int{1, 2, 3, 5, 1 << 20} {
-				var c ClientFrames
+				c := Frames{FromClient: true, Upgraded: true}
 				for b := all; len(b) > 0; b = b[min(cut, len(b)):] {
 					_, _ = c.Write(b[:min(cut, len(b))])
 				}
@@ -182,7 +182,7 @@ func TestWebSocketFarewell(t *testing.T) {
 			if test.binary != "" {
 				want = encode(0x82, false, []byte(test.binary))
 			}
-			var s ServerFrames
+			var s Frames
 			assert.Equal(t, "x"+string(want)+test.close, string(s.AppendFarewell([]byte("x"), test.farewell, time.Second)))
 			test.farewell.Message = ""
 			assert.Equal(t, test.close, string(s.AppendFarewell(nil, test.farewell, 0)))
@@ -212,7 +212,7 @@ func TestBeginsFrame(t *testing.T) {
 		{name: "a long one", p: encode(0x82, false, make([]byte, 70000))[:10], begins: true, left: 70000},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := ServerFrames{Upgraded: true}
+			s := Frames{Upgraded: true}
 			_, _ = s.Write(test.before)
 			was := s
 			left, begins := s.BeginsFrame(test.p)
@@ -221,7 +221,7 @@ func TestBeginsFrame(t *testing.T) {
 			assert.Equal(t, was, s, "it only looks")
 			begins = false
 			if !s.Lost() {
-				_, begins = new(ServerFrames).BeginsFrame(test.p)
+				_, begins = new(Frames).BeginsFrame(test.p)
 			}
 			assert.False(t, begins, "in the response head there is no frame")
 		})
@@ -229,8 +229,8 @@ func TestBeginsFrame(t *testing.T) {
 }
 
 func TestServerFramesAreABody(t *testing.T) {
-	assert.Equal(t, WebSocket, Body(new(ServerFrames)).Name())
-	s, p := ServerFrames{Upgraded: true}, encode(0x82, false, make([]byte, 300))
+	assert.Equal(t, WebSocket, Body(new(Frames)).Name())
+	s, p := Frames{Upgraded: true}, encode(0x82, false, make([]byte, 300))
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		_, _ = s.Write(p[:3])
 		_ = s.Boundary(p[3:])

@@ -72,13 +72,13 @@ type Conn struct {
 
 	// Locks are taken in this order: lingering, reading, writing, mu.
 
-	writing iolock.Lock         // held while writing to inner; see flushPending
-	out     format.ServerFrames // guarded by writing
-	start   *frameStart         // guarded by writing; nil: none waits
+	writing iolock.Lock   // held while writing to inner; see flushPending
+	out     format.Frames // guarded by writing
+	start   *frameStart   // guarded by writing; nil: none waits
 
-	reading   iolock.Lock         // held while the handler reads from inner
-	lingering iolock.Lock         // held while somebody reads from inner in the handler's place
-	in        format.ClientFrames // guarded by reading, and once the reading is taken, by lingering
+	reading   iolock.Lock   // held while the handler reads from inner
+	lingering iolock.Lock   // held while somebody reads from inner in the handler's place
+	in        format.Frames // guarded by reading, and once the reading is taken, by lingering
 
 	// pending is set when the farewell is asked for or its message dropped, until somebody tries to
 	// write it.
@@ -114,7 +114,8 @@ func New(inner net.Conn, o Options) *Conn {
 		onClose:   o.OnClose,
 		coalesces: coalesces(inner),
 		born:      time.Now(),
-		out:       format.ServerFrames{Upgraded: o.Switched},
+		out:       format.Frames{Upgraded: o.Switched},
+		in:        format.Frames{FromClient: true, Upgraded: true},
 		state:     State{Following: true},
 		refs:      1,
 	}

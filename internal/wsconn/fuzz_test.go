@@ -84,7 +84,7 @@ type place struct{ frame, message bool }
 func places(stream []byte, from int) map[int]place {
 	all := map[int]place{}
 	for _, message := range []bool{false, true} {
-		frames := format.ServerFrames{Upgraded: true, BetweenMessages: message}
+		frames := format.Frames{Upgraded: true, BetweenMessages: message}
 		for at := from; ; {
 			n := frames.Boundary(stream[at:])
 			if n < 0 {
@@ -240,7 +240,7 @@ func FuzzWrite(f *testing.F) {
 		s := c.State()
 		assert.Equal(t, m.at >= 0, s.Said)
 		if s.Said {
-			frames := format.ServerFrames{Upgraded: true}
+			frames := format.Frames{Upgraded: true}
 			_, _ = frames.Write(inner.out[len(head):])
 			assert.True(t, frames.Closed(), "a client reads whole frames, and the Close at their end")
 		}
@@ -268,7 +268,7 @@ func FuzzRead(f *testing.F) {
 		if !raw {
 			stream = source.frames(true)
 		}
-		var frames format.ClientFrames // which package format tests
+		frames := format.Frames{FromClient: true, Upgraded: true} // which package format tests
 		_, _ = frames.Write(stream)
 		inner := &tape{}
 		c := New(inner, Options{Switched: true})
