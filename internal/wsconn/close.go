@@ -2,8 +2,6 @@ package wsconn
 
 import "time"
 
-type closeWriter interface{ CloseWrite() error }
-
 // A halfCloser is a Conn whose inner connection can be half-closed. It is one pointer, so that it
 // costs nothing as a net.Conn.
 type halfCloser struct{ *Conn }
@@ -15,18 +13,14 @@ func (h halfCloser) CloseWrite() error {
 	c.awaitTimer()
 	c.mu.Lock()
 	begun := c.farewellBegun
-	if begun {
-		c.writingOver = true
-	} else {
-		c.noFarewell = true
-	}
+	c.noFarewell = !begun
 	c.mu.Unlock()
 	if begun {
-		c.halfClose()
+		c.endWriting()
 		return nil
 	}
 	c.sendStartAtEnd()
-	return c.inner.(closeWriter).CloseWrite()
+	return c.closeWrite()
 }
 
 // Close is the handler's. Without a farewell it closes the connection. After one it returns nil at
@@ -35,21 +29,24 @@ func (h halfCloser) CloseWrite() error {
 // an error that wraps net.ErrClosed.
 func (c *Conn) Close() error {
 	c.awaitTimer()
-	c.mu.Lock() // as in beginFarewell: either that sees Closed, or Close sees farewellBegun
+	c.mu.Lock() // as in writeFarewell: either that sees Closed, or Close sees farewellBegun
 	if c.state.Closed {
 		c.mu.Unlock()
 		return c.closedError("close")
 	}
 	c.state.Closed = true
-	c.stopTimer()
+	c.ending.Store(true)
+	if c.timer != nil && c.timer.Stop() {
+		c.refs-- // the timer's: it never fires
+	}
 	told := c.farewellBegun && !c.innerClosed
 	answered := c.state.Said && c.state.Answered
-	if told {
-		c.writingOver = true
-	}
 	c.mu.Unlock()
 
-	if told && !answered {
+	switch {
+	case told && answered:
+		c.endWriting()
+	case told:
 		c.takeReading()
 		go func() {
 			c.linger()
@@ -57,7 +54,6 @@ func (c *Conn) Close() error {
 		}()
 		return nil
 	}
-	c.halfClose()
 	c.sendStartAtEnd()
 	err := c.closeInner()
 	c.release()
@@ -87,6 +83,61 @@ func (c *Conn) Finish() {
 	}
 }
 
+// takeReading takes the reading from the handler: a pending Read comes back, and later ones don't
+// begin. Only the first call has an effect, so that it can't wake whoever reads in the handler's
+// place.
+func (c *Conn) takeReading() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.readingTaken {
+		c.readingTaken = true
+		c.ending.Store(true)
+		_ = c.inner.SetReadDeadline(longAgo) // fails only once it is closed, where no Read is pending
+	}
+}
+
+// linger reads in the handler's place until the peer has answered or is gone, throws away what
+// comes, and closes the connection. To close it with bytes of the peer unread would be a TCP reset,
+// which can destroy our Close frame on its way. The reading must have been taken from the handler.
+func (c *Conn) linger() {
+	c.endWriting()
+	c.lingering.Lock()                       // called twice, the second call waits for the first
+	c.reading.Lock()                         // the handler's last Read comes back
+	_ = c.inner.SetReadDeadline(time.Time{}) // was longAgo; an error shows in the read
+	c.reading.Unlock()
+	buf := make([]byte, 512)
+	for !c.in.Closed() {
+		n, err := c.inner.Read(buf)
+		c.received(buf[:n])
+		if err != nil {
+			break
+		}
+	}
+	c.lingering.Unlock()
+	c.waitAndFlush() // the farewell may still be going out
+	_ = c.closeInner()
+}
+
+// endWriting says that nothing but the farewell will be written any more.
+func (c *Conn) endWriting() {
+	c.mu.Lock()
+	c.writingOver = true
+	c.mu.Unlock()
+	c.halfClose()
+}
+
+// halfClose ends our side if nothing more will be written to it. It is called by each who may have
+// made that so.
+func (c *Conn) halfClose() {
+	c.mu.Lock()
+	first := c.writingOver && (c.state.Said || c.state.Sent) && !c.halfClosed
+	c.halfClosed = c.halfClosed || first
+	c.mu.Unlock()
+	if first && c.closeWrite != nil {
+		_ = c.closeWrite() // the peer may be gone already
+	}
+}
+
 // Cut closes the connection now and frees whoever is blocked on it. It never blocks. Once the
 // connection is closed it does nothing.
 func (c *Conn) Cut() {
@@ -97,59 +148,12 @@ func (c *Conn) Cut() {
 	}
 	c.innerClosing, c.state.CutOff = true, true
 	c.mu.Unlock()
-	if c.abort != nil {
-		c.abort()
+	if c.options.Abort != nil {
+		c.options.Abort()
 	} else {
 		_ = c.inner.Close() // it may be closed already
 	}
 	c.noteInnerClosed()
-}
-
-// linger reads in the handler's place until the peer has answered or is gone, and closes the
-// connection. To close it with bytes of the peer unread would be a TCP reset, which can destroy our
-// Close frame on its way. The reading must have been taken from the handler.
-func (c *Conn) linger() {
-	c.mu.Lock()
-	c.writingOver = true
-	c.mu.Unlock()
-	c.halfClose()
-	c.readToEnd()
-	c.waitAndFlush() // the farewell may still be going out
-	_ = c.closeInner()
-}
-
-// readToEnd reads until the peer's Close or its end, and throws away what comes. Called twice, the
-// second call waits for the first to end.
-func (c *Conn) readToEnd() {
-	c.lingering.Lock()
-	defer c.lingering.Unlock()
-	// The handler's Read comes back, and since the reading is taken, none follows.
-	c.reading.Lock()
-	_ = c.inner.SetReadDeadline(time.Time{}) // was longAgo; an error shows in the read
-	c.reading.Unlock()
-	buf := make([]byte, 512)
-	for !c.in.Closed() {
-		n, err := c.inner.Read(buf)
-		c.received(buf[:n])
-		if err != nil {
-			return
-		}
-	}
-}
-
-// halfClose ends our side if nothing more will be written to it. It is called by each who may have
-// made that so.
-func (c *Conn) halfClose() {
-	c.mu.Lock()
-	first := c.writingOver && (c.state.Said || c.state.Sent) && !c.halfClosed
-	c.halfClosed = c.halfClosed || first
-	c.mu.Unlock()
-	if !first {
-		return
-	}
-	if w, ok := c.inner.(closeWriter); ok {
-		_ = w.CloseWrite() // the peer may be gone already
-	}
 }
 
 // closeInner closes the inner connection, unless somebody has begun to.
@@ -164,4 +168,25 @@ func (c *Conn) closeInner() error {
 	err := c.inner.Close()
 	c.noteInnerClosed()
 	return err
+}
+
+func (c *Conn) noteInnerClosed() {
+	c.mu.Lock()
+	first := !c.innerClosed
+	c.innerClosed = true
+	c.mu.Unlock()
+	if first {
+		c.release()
+	}
+}
+
+// release gives up one of refs. With the last the end is reached.
+func (c *Conn) release() {
+	c.mu.Lock()
+	c.refs--
+	last := c.refs == 0
+	c.mu.Unlock()
+	if last && c.options.OnClose != nil {
+		c.options.OnClose()
+	}
 }

@@ -1,6 +1,7 @@
 package wsconn
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"time"
@@ -14,7 +15,7 @@ import (
 // two. net.Buffers does that for net's own connections only. Over a Conn there would be two
 // packets, and a peer that wakes up twice: a quarter more time for a message of 4 KiB. So a Conn
 // over such a connection keeps the beginning of a frame back until its rest is written, and sends
-// both with net.Buffers.
+// both at once.
 //
 // A Write is kept back if it is the beginning of a frame, no less and no more, and small (see the
 // constants below). To the handler it counts as sent, and so it does for c.out: until the rest has
@@ -53,16 +54,8 @@ const (
 	coalesceDelay = 10 * time.Millisecond
 )
 
-// A frameStart is the beginning of a frame that waits for its rest. A Conn has one while its timer
-// runs.
-type frameStart struct {
-	unsent  []byte // of buf
-	buf     [maxStart + 512]byte
-	buffers net.Buffers
-	pair    [2][]byte // of buffers
-}
-
-var frameStarts = sync.Pool{New: func() any { return new(frameStart) }}
+// starts has the buffers for beginnings of frames. A Conn has one while its timer runs.
+var starts = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // coalesces reports whether net.Buffers makes one packet for c.
 func coalesces(c net.Conn) bool {
@@ -84,36 +77,39 @@ func (c *Conn) keepStart(p []byte) bool {
 	}
 	_, _ = c.out.Write(p)
 	if c.start == nil {
-		c.start = frameStarts.Get().(*frameStart)
+		c.start = starts.Get().(*bytes.Buffer)
 	}
-	c.start.unsent = append(c.start.buf[:0], p...)
+	c.start.Write(p)
 	c.startTimer()
 	return true
 }
 
+// hasStart reports whether a beginning waits. The caller holds writing.
+func (c *Conn) hasStart() bool { return c.start != nil && c.start.Len() > 0 }
+
 // send writes the beginning that waits and p, and returns what became of p. The caller holds
 // writing.
 func (c *Conn) send(p []byte) (int, error) {
-	s := c.start
-	if s == nil || len(s.unsent) == 0 {
+	if !c.hasStart() {
 		return c.inner.Write(p)
 	}
-	size := len(s.unsent)
-	n, err := s.writeTo(c.inner, p)
-	s.unsent = s.unsent[min(n, size):]
+	size := c.start.Len()
+	c.start.Write(p)
+	n, err := c.inner.Write(c.start.Bytes())
+	c.start.Truncate(size) // what is left of p is its caller's
+	c.start.Next(n)
 	return max(n-size, 0), err
 }
 
-// writeTo writes what is unsent and p at once, and returns how much went out of both.
-func (s *frameStart) writeTo(c net.Conn, p []byte) (int, error) {
-	if len(s.unsent)+len(p) <= cap(s.unsent) {
-		return c.Write(append(s.unsent, p...))
+// sendStart sends the beginning that waits alone; an error is the next Write's. The caller holds
+// writing.
+func (c *Conn) sendStart() {
+	if !c.hasStart() {
+		return
 	}
-	s.pair = [2][]byte{s.unsent, p}
-	s.buffers = s.pair[:]
-	n, err := s.buffers.WriteTo(c)
-	s.pair = [2][]byte{} // p is its caller's again
-	return int(n), err
+	if _, err := c.send(nil); err == nil {
+		c.touch()
+	}
 }
 
 // startTimer has the beginning sent in time, whatever the handler does.
@@ -132,14 +128,6 @@ func (c *Conn) startTimer() {
 	}
 }
 
-// stopTimer stops the timer for good. The caller holds mu, and has set Closed.
-func (c *Conn) stopTimer() {
-	if c.timer != nil && c.timer.Stop() {
-		c.timerRunning = false
-		c.refs-- // never the last: the handler has one
-	}
-}
-
 func (c *Conn) timerFired() {
 	defer c.release()
 	c.mu.Lock()
@@ -149,9 +137,9 @@ func (c *Conn) timerFired() {
 
 	c.writing.Lock()
 	c.sendStart()
-	if s := c.start; s != nil && len(s.unsent) == 0 {
+	if c.start != nil && c.start.Len() == 0 {
+		starts.Put(c.start)
 		c.start = nil
-		frameStarts.Put(s)
 	}
 	c.writing.Unlock()
 	c.flushPending()
@@ -176,24 +164,14 @@ func (c *Conn) awaitTimer() {
 	}
 }
 
-// sendStart sends the beginning that waits alone; an error is the next Write's. The caller holds
-// writing.
-func (c *Conn) sendStart() {
-	if s := c.start; s != nil && len(s.unsent) > 0 {
-		if _, err := c.send(nil); err == nil {
-			c.touch()
-		}
-	}
-}
-
 // sendStartAtEnd sends the beginning that waits before the handler's side ends. A peer that doesn't
 // read makes it wait for coalesceDelay at most. If somebody holds writing, it is under way.
 func (c *Conn) sendStartAtEnd() {
-	if !c.coalesces || !c.writing.TryLock() {
+	if !c.writing.TryLock() {
 		return
 	}
 	defer c.writing.Unlock()
-	if s := c.start; s != nil && len(s.unsent) > 0 {
+	if c.hasStart() {
 		_ = c.inner.SetWriteDeadline(time.Now().Add(coalesceDelay)) // its last writes
 		c.sendStart()
 	}

@@ -214,7 +214,7 @@ func TestCoalescingUntilCloseWrite(t *testing.T) {
 	_, err := c.Write(text("hello")[:3])
 	require.NoError(t, err)
 	require.Empty(t, inner.out)
-	require.NoError(t, c.Handle().(closeWriter).CloseWrite())
+	require.NoError(t, c.Handle().(interface{ CloseWrite() error }).CloseWrite())
 	assert.Equal(t, text("hello")[:3], inner.out)
 	assert.Equal(t, []string{"SetWriteDeadline", "CloseWrite"}, inner.calls)
 	require.NoError(t, c.Close())

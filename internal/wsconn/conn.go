@@ -8,13 +8,13 @@
 // through. What it can't follow (a refused upgrade, another protocol, masked outgoing frames) it
 // never writes into.
 //
-// It keeps no time, but for the moment that the beginning of a frame may wait for its rest: how
-// long a farewell waits, and when to call [Conn.DropMessage], [Conn.Finish] and [Conn.Cut], is its
-// caller's business. It doesn't negotiate, read or check messages, and it doesn't check that the
-// connection was asked to become a WebSocket: its caller must.
+// When to say a farewell, and how long to wait for what, is its caller's business, and so is to
+// check that the connection was asked to become a WebSocket. It doesn't read or check messages.
 package wsconn
 
 import (
+	"bytes"
+	"cmp"
 	"io"
 	"net"
 	"sync"
@@ -62,19 +62,18 @@ type Options struct {
 // errors, same deadlines. It has no goroutine and no timer that runs while it is idle, and
 // allocates nothing in Read and Write.
 type Conn struct {
-	inner          net.Conn
-	abort          func()
-	beforeFarewell func() bool
-	onClose        func()
-	coalesces      bool // the beginning of a frame waits for its rest
-	born           time.Time
-	lastByte       atomic.Int64 // nanoseconds from born to the last byte
+	inner      net.Conn
+	closeWrite func() error // inner's; nil: it has none
+	options    Options
+	coalesces  bool // see coalesce.go
+	born       time.Time
+	lastByte   atomic.Int64 // nanoseconds from born to the last byte
 
 	// Locks are taken in this order: lingering, reading, writing, mu.
 
 	writing iolock.Lock   // held while writing to inner; see flushPending
 	out     format.Frames // guarded by writing
-	start   *frameStart   // guarded by writing; nil: none waits
+	start   *bytes.Buffer // guarded by writing; the beginning of a frame that waits for its rest, if any
 
 	reading   iolock.Lock   // held while the handler reads from inner
 	lingering iolock.Lock   // held while somebody reads from inner in the handler's place
@@ -84,6 +83,10 @@ type Conn struct {
 	// write it.
 	pending  atomic.Bool
 	flushing atomic.Int32 // goroutines in flushPending
+
+	// ending is set with farewell, readingTaken and state.Closed. Without it Read and Write need
+	// nothing of what mu guards.
+	ending atomic.Bool
 
 	// mu guards what follows. It is held while inner's deadlines are changed, but never across I/O.
 	mu sync.Mutex
@@ -98,28 +101,45 @@ type Conn struct {
 	halfClosed    bool             // by us
 	innerClosing  bool             // somebody closes inner
 	innerClosed   bool
-	refs          int // the handler until it has called Close, and each goroutine of ours
+	refs          int // inner until it is closed, the handler until it has called Close, each goroutine of ours
 
 	timer        *time.Timer // of coalescing; nil until it is first needed
 	timerRunning bool
 	timersFiring int // calls of timerFired that have not returned
 }
 
+// State is what is known of a connection at one moment. Nothing of it but Following is ever taken
+// back.
+type State struct {
+	// Following: its frames were understood so far. They are not those of a refused upgrade, of
+	// another protocol, or masked ones that go out. Without it the connection is never written into.
+	Following bool
+
+	Said     bool // our Close frame was written whole
+	Sent     bool // the handler itself had sent a Close before ours
+	Answered bool // the peer's Close frame has arrived, before ours or after it
+	Closed   bool // the handler has called Close
+	CutOff   bool // Cut closed the connection
+}
+
 // New returns a Conn over inner, which nobody else may write to or read from any more. What inner
 // has beyond net.Conn is hidden, but for CloseWrite: see [Conn.Handle].
 func New(inner net.Conn, o Options) *Conn {
 	c := &Conn{
-		inner: inner,
-		abort: o.Abort, beforeFarewell: o.BeforeFarewell,
-		onClose:   o.OnClose,
+		inner:     inner,
+		options:   o,
 		coalesces: coalesces(inner),
 		born:      time.Now(),
 		out:       format.Frames{Upgraded: o.Switched},
-		in:        format.Frames{FromClient: true, Upgraded: true},
+		in:        format.Frames{Upgraded: true, FromClient: true},
 		state:     State{Following: true},
-		refs:      1,
+		refs:      2,
+	}
+	if w, ok := inner.(interface{ CloseWrite() error }); ok {
+		c.closeWrite = w.CloseWrite
 	}
 	_, _ = c.in.Write(o.Early)
+	c.options.Early = nil
 	c.state.Answered = c.in.Closed()
 	return c
 }
@@ -127,15 +147,15 @@ func New(inner net.Conn, o Options) *Conn {
 // Handle returns what the handler gets: the Conn, with a method CloseWrite if the inner connection
 // has one, since proxies look for it to pass a half-close on.
 func (c *Conn) Handle() net.Conn {
-	if _, ok := c.inner.(closeWriter); ok {
+	if c.closeWrite != nil {
 		return halfCloser{c}
 	}
 	return c
 }
 
-// NetConn returns the inner connection, as tls.Conn's does. What is written to it or read from it
-// directly goes past the Conn, which then misreads all that follows: a farewell would land inside a
-// frame. It is there to look at (addresses, TLS state, socket options).
+// NetConn returns the inner connection, as tls.Conn's does. It is there to look at (addresses, TLS
+// state, socket options): what is written to it or read from it directly goes past the Conn, and a
+// farewell would land inside a frame.
 func (c *Conn) NetConn() net.Conn { return c.inner }
 
 // LocalAddr returns the inner connection's local address.
@@ -149,44 +169,52 @@ func (c *Conn) LastByte() time.Time { return c.born.Add(time.Duration(c.lastByte
 
 func (c *Conn) touch() { c.lastByte.Store(int64(time.Since(c.born))) }
 
+// State returns what is known now. It never waits for I/O.
+func (c *Conn) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// update changes the state, unless the end is reached: what OnClose saw stands.
+func (c *Conn) update(change func(*State)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refs > 0 {
+		change(&c.state)
+	}
+}
+
 // Read reads from the peer. After a farewell it goes on until the peer's Close has been returned in
 // full, and returns io.EOF from then on; after Finish it returns io.EOF at once, a pending Read
 // too.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	if err := c.readError(); err != nil {
-		return 0, err
+	if c.ending.Load() {
+		c.mu.Lock()
+		closed, over := c.state.Closed, c.readingTaken || c.state.Said && c.state.Answered
+		c.mu.Unlock()
+		if closed {
+			return 0, c.closedError("read")
+		}
+		if over {
+			return 0, io.EOF
+		}
 	}
 	n, err := c.inner.Read(p)
 	c.received(p[:n])
-	if err != nil && c.isReadingTaken() {
-		err = nil
-		if n == 0 {
-			err = c.readError()
+	if err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		switch {
+		case c.readingTaken && c.state.Closed:
+			err = c.closedError("read")
+		case c.readingTaken:
+			err = io.EOF
 		}
 	}
 	return n, err
-}
-
-// readError returns what the handler's Read meets without reading, nil if it may read.
-func (c *Conn) readError() error {
-	c.mu.Lock()
-	closed, over := c.state.Closed, c.readingTaken || c.state.Said && c.state.Answered
-	c.mu.Unlock()
-	switch {
-	case closed:
-		return c.closedError("read")
-	case over:
-		return io.EOF
-	}
-	return nil
-}
-
-func (c *Conn) isReadingTaken() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.readingTaken
 }
 
 // received follows bytes of the peer. The caller holds the lock that guards c.in.
@@ -231,36 +259,30 @@ func (c *Conn) write(p []byte) (int, error) {
 	}
 	if f := c.dueFarewell(); f != nil {
 		if n := c.out.Boundary(p); n >= 0 {
-			return c.writeLast(p, n, f)
+			if n > 0 {
+				if wrote, err := c.writeThrough(p[:n]); err != nil || wrote < n {
+					return wrote, err
+				}
+			}
+			c.writeFarewell(f)
+			return len(p), nil
 		}
 	}
 	return c.writeThrough(p)
 }
 
-// writeLast writes p's first n bytes and the farewell, and discards the rest of p. The caller holds
-// writing.
-func (c *Conn) writeLast(p []byte, n int, f *policy.Farewell) (int, error) {
-	if n > 0 {
-		if wrote, err := c.writeThrough(p[:n]); err != nil || wrote < n {
-			return wrote, err
-		}
-	}
-	c.writeFarewell(f)
-	return len(p), nil
-}
-
 // discard reports whether the handler's bytes go nowhere any more, and what its Write then returns.
 func (c *Conn) discard(p []byte) (n int, err error, discarded bool) {
+	if !c.ending.Load() {
+		return 0, nil, false
+	}
 	c.mu.Lock()
 	begun, closed := c.farewellBegun, c.state.Closed || c.farewellBegun && c.innerClosed
 	c.mu.Unlock()
-	switch {
-	case closed:
+	if closed {
 		return 0, c.closedError("write"), true
-	case begun:
-		return len(p), nil, true
 	}
-	return 0, nil, false
+	return len(p), nil, begun
 }
 
 // writeThrough writes p, or keeps it for the next, and follows what went out. The caller holds
@@ -274,9 +296,6 @@ func (c *Conn) writeThrough(p []byte) (int, error) {
 		return n, err
 	}
 	c.touch()
-	if c.out.Lost() {
-		return n, err
-	}
 	_, _ = c.out.Write(p[:n])
 	if lost, closed := c.out.Lost(), c.out.Closed(); lost || closed {
 		c.update(func(s *State) { s.Following, s.Sent = !lost, closed })
@@ -291,4 +310,34 @@ func (c *Conn) closedError(op string) error {
 		err.Net = err.Addr.Network()
 	}
 	return err
+}
+
+// longAgo is a deadline that has passed on any clock.
+var longAgo = time.Unix(1, 0)
+
+// SetDeadline sets the read and the write deadline, each as its own method does.
+func (c *Conn) SetDeadline(t time.Time) error {
+	return cmp.Or(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// SetReadDeadline sets the inner connection's, until the reading is taken from the handler; then it
+// is without effect.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.readingTaken {
+		return nil
+	}
+	return c.inner.SetReadDeadline(t)
+}
+
+// SetWriteDeadline sets the inner connection's, until a farewell is being written; then it is
+// without effect.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.farewellBegun {
+		return nil
+	}
+	return c.inner.SetWriteDeadline(t)
 }

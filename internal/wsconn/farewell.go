@@ -22,6 +22,7 @@ func (c *Conn) Farewell(f policy.Farewell, retry time.Duration) {
 		f.Message = ""
 	}
 	c.farewell = &f
+	c.ending.Store(true)
 	c.mu.Unlock()
 	c.pending.Store(true)
 	c.flushPending()
@@ -78,6 +79,9 @@ func (c *Conn) tryFarewell() {
 // dueFarewell returns the farewell that is still to be written, nil if there is none, and sets the
 // boundary that it needs. The caller holds writing.
 func (c *Conn) dueFarewell() *policy.Farewell {
+	if !c.ending.Load() {
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.farewell == nil || c.farewellBegun || c.noFarewell {
@@ -89,14 +93,24 @@ func (c *Conn) dueFarewell() *policy.Farewell {
 
 // writeFarewell writes f, unless the connection has ended meanwhile. The caller holds writing, and
 // the outgoing bytes stand at a boundary.
+//
+// The handler's write deadline, perhaps of a message long ago, must not fail it, and
+// gorilla/websocket clears the deadline on each write; so the farewell has none, Cut bounds it, and
+// the handler's are ignored from here on.
 func (c *Conn) writeFarewell(f *policy.Farewell) {
-	if c.beforeFarewell != nil && !c.beforeFarewell() {
-		c.forgetFarewell(f)
+	allowed := c.options.BeforeFarewell == nil || c.options.BeforeFarewell()
+	c.mu.Lock()
+	if !allowed && c.farewell == f { // else another was asked for meanwhile
+		c.farewell, c.dropMessage = nil, false
+	}
+	if !allowed || c.farewellBegun || c.noFarewell || c.state.Closed || c.innerClosing {
+		c.mu.Unlock()
 		return
 	}
-	if !c.beginFarewell() {
-		return
-	}
+	c.farewellBegun = true
+	_ = c.inner.SetWriteDeadline(time.Time{}) // an error shows in the write
+	c.mu.Unlock()
+
 	b := c.out.AppendFarewell(nil, *f, 0)
 	if n, err := c.inner.Write(b); err != nil || n < len(b) {
 		_ = c.closeInner() // a torn frame may be out: nothing sensible can follow
@@ -108,27 +122,4 @@ func (c *Conn) writeFarewell(f *policy.Farewell) {
 	if c.State().Answered {
 		c.takeReading() // the handshake is complete: a Read that is pending would wait for nothing
 	}
-}
-
-// forgetFarewell takes back that f was asked for, unless another farewell has been asked for since.
-func (c *Conn) forgetFarewell(f *policy.Farewell) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.farewell == f {
-		c.farewell, c.dropMessage = nil, false
-	}
-}
-
-// beginFarewell claims the outgoing side for the farewell. The handler's write deadline, perhaps of
-// a message long ago, must not fail it, and gorilla/websocket clears the deadline on each write; so
-// the farewell has none, Cut bounds it, and the handler's are ignored from here on.
-func (c *Conn) beginFarewell() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.farewellBegun || c.noFarewell || c.state.Closed || c.innerClosing {
-		return false
-	}
-	c.farewellBegun = true
-	_ = c.inner.SetWriteDeadline(time.Time{}) // an error shows in the write
-	return true
 }

@@ -249,7 +249,7 @@ func TestNeverWrittenInto(t *testing.T) {
 func TestHalfClosedIsNeverWrittenInto(t *testing.T) {
 	inner := &tape{}
 	c := New(inner, Options{Switched: true})
-	require.NoError(t, c.Handle().(closeWriter).CloseWrite())
+	require.NoError(t, c.Handle().(interface{ CloseWrite() error }).CloseWrite())
 	c.Farewell(bye, 0)
 	_, err := c.Write(text("an error, on a socket"))
 	require.NoError(t, err)
