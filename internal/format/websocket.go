@@ -34,7 +34,7 @@ func WebSocketConnect(r *http.Request) bool {
 	return len(protocol) > 0 && strings.EqualFold(protocol[0], "websocket")
 }
 
-// Of a frame's header (RFC 6455, section 5.2).
+// A frame's header (RFC 6455, section 5.2).
 const (
 	opText   = 0x1
 	opBinary = 0x2
@@ -79,7 +79,7 @@ type Frames struct {
 	lost      bool
 }
 
-// Lost reports whether the bytes were not understood.
+// Lost reports whether the bytes can't be understood.
 func (s *Frames) Lost() bool { return s.lost }
 
 // Closed reports whether a whole Close frame was among the bytes.
@@ -203,8 +203,7 @@ func (s *Frames) next(p []byte) (n int) {
 
 func (s *Frames) opcode() byte { return s.header[0] & 0x0F }
 
-// headerSize returns the size of the current frame's header, at least 2 while that is all that is
-// known.
+// headerSize returns the size of the header, as far as is known: 2 at first.
 func (s *Frames) headerSize() int {
 	size := 2
 	switch s.header[1] &^ maskBit {

@@ -2,8 +2,7 @@ package wsconn
 
 import "time"
 
-// A halfCloser is a Conn whose inner connection can be half-closed. It is one pointer, so that it
-// costs nothing as a net.Conn.
+// A halfCloser is a Conn whose inner connection can be half-closed.
 type halfCloser struct{ *Conn }
 
 // CloseWrite ends the handler's side. Before a farewell it is the inner connection's, and no
@@ -23,10 +22,9 @@ func (h halfCloser) CloseWrite() error {
 	return c.closeWrite()
 }
 
-// Close is the handler's. Without a farewell it closes the connection. After one it returns nil at
-// once: if the peer's Close has arrived, the connection is closed; else it stays open, on a
-// goroutine of ours that reads on, until the peer's Close, its end, or Cut. A second Close returns
-// an error that wraps net.ErrClosed.
+// Close closes the connection, unless a farewell was written and the peer's Close hasn't arrived:
+// then it returns nil, and the connection stays open on a goroutine of ours that reads on, until
+// the peer's Close, its end, or Cut.
 func (c *Conn) Close() error {
 	c.awaitTimer()
 	c.mu.Lock() // as in writeFarewell: either that sees Closed, or Close sees farewellBegun
@@ -60,12 +58,10 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// Finish ends the handler's time: a farewell that waits for a message boundary is written as
-// DropMessage would, and the handler's Reads, a pending one too, return io.EOF. If the farewell was
-// written (or the handler's own Close), Finish reads in its place, throwing away what comes, until
-// the peer's Close or its end, closes the connection, and returns then, or at Cut: call it on a
-// goroutine of its own. If nothing was written it returns at once; then only the handler's Close or
-// Cut ends the connection.
+// Finish ends the handler's time: it drops the message as DropMessage does, and the handler's
+// Reads, a pending one too, return io.EOF. If the farewell was written (or the handler's own
+// Close), Finish reads in its place until the peer's Close, its end, or Cut, and closes the
+// connection: call it on a goroutine of its own. Else only the handler's Close or Cut does.
 func (c *Conn) Finish() {
 	c.DropMessage() // also writes what a Write that failed has left unwritten
 	if c.flushing.Load() > 0 {
@@ -138,8 +134,7 @@ func (c *Conn) halfClose() {
 	}
 }
 
-// Cut closes the connection now and frees whoever is blocked on it. It never blocks. Once the
-// connection is closed it does nothing.
+// Cut closes the connection now, if it isn't closed, and frees whoever is blocked on it.
 func (c *Conn) Cut() {
 	c.mu.Lock()
 	if c.innerClosed || c.state.CutOff {

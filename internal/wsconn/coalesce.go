@@ -9,13 +9,11 @@ import (
 
 // Coalescing: two Writes of one frame go out as one packet.
 //
-// Some libraries write a frame in two Writes, its beginning (the header, and the part of the
-// payload that their buffer has room for) and its rest. gorilla/websocket, for one, writes so each
-// message that is larger than its buffer, and leaves it to net.Buffers to make one packet of the
-// two. net.Buffers does that for net's own connections only. Over a Conn there would be two
-// packets, and a peer that wakes up twice: a quarter more time for a message of 4 KiB. So a Conn
-// over such a connection keeps the beginning of a frame back until its rest is written, and sends
-// both at once.
+// gorilla/websocket, for one, writes a message that is larger than its buffer in two, and leaves it
+// to net.Buffers to make one packet of them, which does so for net's own connections only. Over a
+// Conn there would be two packets, and a peer that wakes up twice: a quarter more time for a
+// message of 4 KiB. So a Conn over such a connection keeps the beginning of a frame back until its
+// rest is written, and sends both at once.
 //
 // A Write is kept back if it is the beginning of a frame, no less and no more, and small (see the
 // constants below). To the handler it counts as sent, and so it does for c.out: until the rest has
@@ -57,13 +55,11 @@ const (
 // starts has the buffers for beginnings of frames. A Conn has one while its timer runs.
 var starts = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// coalesces reports whether net.Buffers makes one packet for c.
-func coalesces(c net.Conn) bool {
-	switch c.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		return true
-	}
-	return false
+// coalesces reports whether net.Buffers would make one packet for inner.
+func coalesces(inner net.Conn) bool {
+	_, tcp := inner.(*net.TCPConn)
+	_, unix := inner.(*net.UnixConn)
+	return tcp || unix
 }
 
 // keepStart keeps p for the next Write if p is the beginning of a frame, and reports whether it
@@ -149,9 +145,8 @@ func (c *Conn) timerFired() {
 	c.mu.Unlock()
 }
 
-// awaitTimer has a farewell written that was left to the timer's goroutine, before the handler's
-// side ends. Where the peer doesn't read, what that goroutine is sending delays it by coalesceDelay
-// at most.
+// awaitTimer has a farewell written that was left to the timer's goroutine. A peer that doesn't read
+// delays it by coalesceDelay at most.
 func (c *Conn) awaitTimer() {
 	c.mu.Lock()
 	wait := c.timersFiring > 0 && c.farewell != nil && !c.farewellBegun && !c.state.Closed
@@ -164,8 +159,8 @@ func (c *Conn) awaitTimer() {
 	}
 }
 
-// sendStartAtEnd sends the beginning that waits before the handler's side ends. A peer that doesn't
-// read makes it wait for coalesceDelay at most. If somebody holds writing, it is under way.
+// sendStartAtEnd sends the beginning that waits, for coalesceDelay at most. If somebody holds
+// writing, it is under way.
 func (c *Conn) sendStartAtEnd() {
 	if !c.writing.TryLock() {
 		return

@@ -1,15 +1,14 @@
 // Package wsconn tracks a WebSocket connection that another library owns, and can end it with a
 // farewell that this library knows nothing of.
 //
-// A [Conn] stands between the library and the connection. It passes every byte on, unchanged, and
-// follows where frames and messages begin and end. Asked for a farewell, it puts an optional last
-// message at a message boundary and a Close frame at a frame boundary into the outgoing bytes,
-// never inside a frame, swallows what the handler writes afterwards, and sees the closing handshake
-// through. What it can't follow (a refused upgrade, another protocol, masked outgoing frames) it
-// never writes into.
+// A [Conn] stands between the library and the connection. It passes every byte on and follows where
+// frames and messages begin and end. Asked for a farewell, it puts an optional last message at a
+// message boundary and a Close frame at a frame boundary into the outgoing bytes, swallows what the
+// handler writes afterwards, and sees the closing handshake through. What it can't follow (a
+// refused upgrade, another protocol, masked outgoing frames) it never writes into.
 //
-// When to say a farewell, and how long to wait for what, is its caller's business, and so is to
-// check that the connection was asked to become a WebSocket. It doesn't read or check messages.
+// When to do which is its caller's business, and so is to check that the connection was asked to
+// become a WebSocket.
 package wsconn
 
 import (
@@ -29,28 +28,25 @@ import (
 // Options say what was known of a connection when it was taken over. The zero Options are right for
 // a library that writes the 101 itself, with nothing read ahead.
 type Options struct {
-	// Switched tells that the response head has gone out, so that frames begin with the first byte
-	// written. Else the first bytes are an HTTP response head: a 101 is followed by frames, and
-	// after any other status, or a head over 64 KiB, nothing is followed.
+	// Switched tells that the response head has gone out. Else it is what is written first.
 	Switched bool
 
 	// Early holds bytes of the peer that the HTTP server had read before. They are only looked at,
 	// for the peer's Close: Read doesn't return them. New doesn't keep the slice.
 	Early []byte
 
-	// Abort closes the connection by force, and must not block; nil: the connection's Close does
-	// that. A TLS connection needs one, since its Close would first try, for up to 5 seconds, to
-	// write TLS's own goodbye.
+	// Abort closes the connection by force; nil: its Close does that. A TLS connection needs one,
+	// since its Close may try for up to 5 seconds to write TLS's own goodbye. None of the functions
+	// here may block.
 	Abort func()
 
 	// BeforeFarewell, if set, is called when a farewell is about to be written, and reports whether
-	// it still may be; else the farewell is forgotten, and can be asked for again. It must not
-	// block.
+	// it still may be; else the farewell is forgotten, and can be asked for again.
 	BeforeFarewell func() bool
 
 	// OnClose, if set, is called exactly once, with no lock held, when the connection is closed and
 	// the handler has called Close: its State is final then, and no goroutine of the Conn is left
-	// but the caller. It must not block.
+	// but the caller.
 	OnClose func()
 }
 
@@ -59,8 +55,7 @@ type Options struct {
 //
 // The methods of net.Conn are the handler's; Farewell, DropMessage, Finish and Cut are for whoever
 // ends the connection. Until one of these is called, a Conn is transparent: same bytes, same
-// errors, same deadlines. It has no goroutine and no timer that runs while it is idle, and
-// allocates nothing in Read and Write.
+// errors, same deadlines. While it is idle it has no goroutine and no running timer.
 type Conn struct {
 	inner      net.Conn
 	closeWrite func() error // inner's; nil: it has none
@@ -79,13 +74,11 @@ type Conn struct {
 	lingering iolock.Lock   // held while somebody reads from inner in the handler's place
 	in        format.Frames // guarded by reading, and once the reading is taken, by lingering
 
-	// pending is set when the farewell is asked for or its message dropped, until somebody tries to
-	// write it.
-	pending  atomic.Bool
+	pending  atomic.Bool  // the farewell or its boundary has changed, and nobody has tried to write it since
 	flushing atomic.Int32 // goroutines in flushPending
 
-	// ending is set with farewell, readingTaken and state.Closed. Without it Read and Write need
-	// nothing of what mu guards.
+	// ending is set with farewell, readingTaken and state.Closed. Without it Read and Write don't
+	// need mu.
 	ending atomic.Bool
 
 	// mu guards what follows. It is held while inner's deadlines are changed, but never across I/O.
@@ -158,10 +151,10 @@ func (c *Conn) Handle() net.Conn {
 // farewell would land inside a frame.
 func (c *Conn) NetConn() net.Conn { return c.inner }
 
-// LocalAddr returns the inner connection's local address.
+// LocalAddr implements [net.Conn].
 func (c *Conn) LocalAddr() net.Addr { return c.inner.LocalAddr() }
 
-// RemoteAddr returns the inner connection's remote address.
+// RemoteAddr implements [net.Conn].
 func (c *Conn) RemoteAddr() net.Addr { return c.inner.RemoteAddr() }
 
 // LastByte returns when a byte last moved, either way, or when the Conn was made if none has.
@@ -169,7 +162,7 @@ func (c *Conn) LastByte() time.Time { return c.born.Add(time.Duration(c.lastByte
 
 func (c *Conn) touch() { c.lastByte.Store(int64(time.Since(c.born))) }
 
-// State returns what is known now. It never waits for I/O.
+// State returns what is known now.
 func (c *Conn) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -235,9 +228,7 @@ func (c *Conn) received(p []byte) {
 // Write writes it before it returns. Afterwards it writes nothing and reports success, so that the
 // handler can unwind, until the connection is closed.
 //
-// On a TCP or Unix connection, a p of up to 4 KiB that is the beginning of a frame is kept and goes
-// out with the Write of the rest, in one packet, or alone after 10 ms, or when the handler closes
-// or half-closes. An error that sending it meets is the next Write's.
+// On a TCP or Unix connection it may keep the beginning of a frame for a moment: see coalesce.go.
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.write(p)
 	if err == nil {
@@ -320,8 +311,7 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return cmp.Or(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// SetReadDeadline sets the inner connection's, until the reading is taken from the handler; then it
-// is without effect.
+// SetReadDeadline has no effect once the reading is taken from the handler.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -331,8 +321,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	return c.inner.SetReadDeadline(t)
 }
 
-// SetWriteDeadline sets the inner connection's, until a farewell is being written; then it is
-// without effect.
+// SetWriteDeadline has no effect once a farewell is being written.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,10 +11,9 @@ import (
 //
 // If no Write is under way and the outgoing bytes stand at a boundary, Farewell writes it, and may
 // block on a peer that doesn't read, until Cut: call it on a goroutine of its own. Else it returns
-// at once, and the Write that reaches the boundary writes it. The boundary is the end of a message
-// if f has one, else of any frame; while the response head is going out, it is the head's end. It
-// is not written at all if the handler's own Close comes first, if the handler closes or
-// half-closes, or if the outgoing bytes can't be followed.
+// at once, and the Write that reaches the boundary writes it: the end of a message if f has one,
+// else of any frame, or of the response head. It is not written at all if the handler's own Close
+// frame, its closing or half-closing comes first, or if the outgoing bytes can't be followed.
 func (c *Conn) Farewell(f policy.Farewell, retry time.Duration) {
 	f = f.Expand(retry)
 	c.mu.Lock()
@@ -28,9 +27,9 @@ func (c *Conn) Farewell(f policy.Farewell, retry time.Duration) {
 	c.flushPending()
 }
 
-// DropMessage gives up waiting for a message boundary: the farewell's message is left out, and its
-// Close frame goes alone at the next frame boundary. It blocks as Farewell does. Without a farewell
-// that is asked for and not written it has no effect but to leave the message out of a later one.
+// DropMessage gives up waiting for a message boundary: the message is left out of the farewell, a
+// later one too, and the Close frame goes alone at the next frame boundary. It blocks as Farewell
+// does.
 func (c *Conn) DropMessage() {
 	c.mu.Lock()
 	c.dropMessage = true
