@@ -67,23 +67,18 @@ type Frames struct {
 	// any two frames.
 	BetweenMessages bool
 
+	Closed bool // set by Write: a whole Close frame was among the bytes
+	Lost   bool // set by Write: the bytes can't be understood
+
 	headSize  int  // bytes of the response head so far
 	blankLine bool // nothing yet in the head's current line
 
 	header [14]byte // of the current frame, zero behind what has come of it
 	have   int      // bytes of the header so far
-	left   uint64   // of the payload, once the header is complete
+	left   uint64   // of the payload, as far as the header tells
 
 	inMessage bool // inside a fragmented message, where only control frames may stand (RFC 6455, 5.4)
-	closed    bool
-	lost      bool
 }
-
-// Lost reports whether the bytes can't be understood.
-func (s *Frames) Lost() bool { return s.lost }
-
-// Closed reports whether a whole Close frame was among the bytes.
-func (s *Frames) Closed() bool { return s.closed }
 
 // Name implements [Body].
 func (s *Frames) Name() string { return WebSocket }
@@ -97,7 +92,7 @@ func (s *Frames) Write(p []byte) (int, error) {
 }
 
 // over reports whether nothing is followed any more.
-func (s *Frames) over() bool { return s.closed || s.lost }
+func (s *Frames) over() bool { return s.Closed || s.Lost }
 
 // betweenFrames reports whether a frame may begin here.
 func (s *Frames) betweenFrames() bool { return s.Upgraded && s.have == 0 && !s.over() }
@@ -117,14 +112,14 @@ func (s *Frames) Boundary(p []byte) int {
 }
 
 // BeginsFrame reports whether p is the beginning of the next frame, not its whole and no more than
-// it. Then left is how much of the payload is to follow, 0 if p ends in the header.
+// it. Then left is how much of the payload is to follow, as far as p tells.
 func (s *Frames) BeginsFrame(p []byte) (left uint64, begins bool) {
 	if !s.betweenFrames() || len(p) == 0 {
 		return 0, false
 	}
 	ahead := *s
 	n := ahead.next(p)
-	return ahead.left, n == len(p) && ahead.have > 0 && !ahead.lost
+	return ahead.left, n == len(p) && ahead.have > 0 && !ahead.Lost
 }
 
 // AppendFarewell implements [Body]: the message, if there is one, and a Close frame. In the reason
@@ -172,18 +167,18 @@ func (s *Frames) next(p []byte) (n int) {
 	if !s.Upgraded {
 		return s.nextOfHead(p)
 	}
-	if s.have < s.headerSize() {
-		for s.have < s.headerSize() {
+	if size, _ := s.sizes(); s.have < size {
+		for s.have < size {
 			if n == len(p) {
 				return n
 			}
 			s.header[s.have] = p[n]
 			s.have++
 			n++
+			size, s.left = s.sizes()
 		}
-		s.left = s.payloadSize()
 		if !s.valid() {
-			s.lost = true
+			s.Lost = true
 			return n
 		}
 	}
@@ -192,7 +187,7 @@ func (s *Frames) next(p []byte) (n int) {
 	if s.left == 0 {
 		switch opcode := s.opcode(); {
 		case opcode == opClose:
-			s.closed = true
+			s.Closed = true
 		case opcode < opClose:
 			s.inMessage = s.header[0]&finBit == 0
 		}
@@ -203,30 +198,20 @@ func (s *Frames) next(p []byte) (n int) {
 
 func (s *Frames) opcode() byte { return s.header[0] & 0x0F }
 
-// headerSize returns the size of the header, as far as is known: 2 at first.
-func (s *Frames) headerSize() int {
-	size := 2
-	switch s.header[1] &^ maskBit {
+// sizes returns the sizes of the header, which is 2 at first, and of the payload, as far as the
+// header tells.
+func (s *Frames) sizes() (header int, payload uint64) {
+	header, payload = 2, uint64(s.header[1]&^maskBit)
+	switch payload {
 	case 126:
-		size += 2
+		header, payload = 4, uint64(binary.BigEndian.Uint16(s.header[2:]))
 	case 127:
-		size += 8
+		header, payload = 10, binary.BigEndian.Uint64(s.header[2:])
 	}
 	if s.header[1]&maskBit != 0 {
-		size += 4
+		header += 4
 	}
-	return size
-}
-
-func (s *Frames) payloadSize() uint64 {
-	switch size := s.header[1] &^ maskBit; size {
-	case 126:
-		return uint64(binary.BigEndian.Uint16(s.header[2:]))
-	case 127:
-		return binary.BigEndian.Uint64(s.header[2:])
-	default:
-		return uint64(size)
-	}
+	return header, payload
 }
 
 // valid reports whether there can be a frame with this header. If not, the bytes were misread, and
@@ -237,7 +222,7 @@ func (s *Frames) valid() bool {
 	}
 	switch opcode := s.opcode(); {
 	case opcode <= opBinary:
-		return s.payloadSize()>>63 == 0
+		return s.left>>63 == 0
 	case opcode < opClose || opcode > opPong, s.header[0]&finBit == 0, s.header[1]&^maskBit > maxControl:
 		return false
 	}
@@ -254,7 +239,7 @@ func (s *Frames) nextOfHead(p []byte) int {
 		s.headSize++
 		switch {
 		case s.headSize > maxHead, !fits101(s.headSize-1, b):
-			s.lost = true
+			s.Lost = true
 			return i + 1
 		case b == '\n' && s.blankLine:
 			s.Upgraded = true

@@ -173,7 +173,7 @@ func FuzzClientFrames(f *testing.F) {
 		for _, p := range cut.slices(stream) {
 			_, _ = frames.Write(p)
 			offset += len(p)
-			require.Equal(t, offset >= closed, frames.Closed(), "after %d", offset)
+			require.Equal(t, offset >= closed, frames.Closed, "after %d", offset)
 		}
 	})
 }

@@ -117,7 +117,7 @@ func FuzzAgainstGorilla(f *testing.F) {
 			for b := s.frames; len(b) > 0; {
 				n := o.next(b)
 				o.BetweenMessages = false
-				require.True(t, o.AtBoundary() || o.Closed(), "whole frames")
+				require.True(t, o.AtBoundary() || o.Closed, "whole frames")
 				if w, err := readWire(b, 0); assert.NoError(t, err) && w.op < opClose {
 					message += string(w.payload)
 					if o.BetweenMessages = true; o.AtBoundary() {
@@ -127,7 +127,7 @@ func FuzzAgainstGorilla(f *testing.F) {
 				b = b[n:]
 			}
 			assert.Equal(t, theirs, followed)
-			assert.Equal(t, websocket.IsCloseError(err, 1000), o.Closed())
+			assert.Equal(t, websocket.IsCloseError(err, 1000), o.Closed)
 		})
 		t.Run("incoming", func(t *testing.T) {
 			source := script(bytes)
@@ -140,8 +140,8 @@ func FuzzAgainstGorilla(f *testing.F) {
 			assertEnd(t, err)
 			in := Frames{FromClient: true, Upgraded: true}
 			_, _ = in.Write(frames)
-			assert.Equal(t, websocket.IsCloseError(err, 1000), in.Closed())
-			assert.False(t, in.lost)
+			assert.Equal(t, websocket.IsCloseError(err, 1000), in.Closed)
+			assert.False(t, in.Lost)
 		})
 	})
 }

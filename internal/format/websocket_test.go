@@ -78,8 +78,8 @@ func TestServerFrames(t *testing.T) {
 				assert.Equal(t, test.frame, s.AtBoundary(), "a frame may be put in, cut by %d", cut)
 				s.BetweenMessages = true
 				assert.Equal(t, test.text, s.AtBoundary(), "a message may be put in, cut by %d", cut)
-				assert.Equal(t, test.lost, s.Lost(), "lost, cut by %d", cut)
-				assert.Equal(t, test.sent, s.Closed(), "own Close seen, cut by %d", cut)
+				assert.Equal(t, test.lost, s.Lost, "lost, cut by %d", cut)
+				assert.Equal(t, test.sent, s.Closed, "own Close seen, cut by %d", cut)
 			}
 		})
 	}
@@ -146,8 +146,8 @@ func TestClientFrames(t *testing.T) {
 				for b := all; len(b) > 0; b = b[min(cut, len(b)):] {
 					_, _ = c.Write(b[:min(cut, len(b))])
 				}
-				assert.Equal(t, test.closed, c.Closed(), "Close seen, cut by %d", cut)
-				assert.Equal(t, test.lost, c.lost, "lost, cut by %d", cut)
+				assert.Equal(t, test.closed, c.Closed, "Close seen, cut by %d", cut)
+				assert.Equal(t, test.lost, c.Lost, "lost, cut by %d", cut)
 			}
 		})
 	}
@@ -220,7 +220,7 @@ func TestBeginsFrame(t *testing.T) {
 			assert.Equal(t, test.left, left)
 			assert.Equal(t, was, s, "it only looks")
 			begins = false
-			if !s.Lost() {
+			if !s.Lost {
 				_, begins = new(Frames).BeginsFrame(test.p)
 			}
 			assert.False(t, begins, "in the response head there is no frame")

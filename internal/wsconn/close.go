@@ -102,7 +102,7 @@ func (c *Conn) linger() {
 	_ = c.inner.SetReadDeadline(time.Time{}) // was longAgo; an error shows in the read
 	c.reading.Unlock()
 	buf := make([]byte, 512)
-	for !c.in.Closed() {
+	for !c.in.Closed {
 		n, err := c.inner.Read(buf)
 		c.received(buf[:n])
 		if err != nil {

@@ -3,7 +3,6 @@ package wsconn
 import (
 	"bytes"
 	"net"
-	"sync"
 	"time"
 )
 
@@ -52,9 +51,6 @@ const (
 	coalesceDelay = 10 * time.Millisecond
 )
 
-// starts has the buffers for beginnings of frames. A Conn has one while its timer runs.
-var starts = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
 // coalesces reports whether net.Buffers would make one packet for inner.
 func coalesces(inner net.Conn) bool {
 	_, tcp := inner.(*net.TCPConn)
@@ -72,24 +68,18 @@ func (c *Conn) keepStart(p []byte) bool {
 		return false
 	}
 	_, _ = c.out.Write(p)
-	if c.start == nil {
-		c.start = starts.Get().(*bytes.Buffer)
-	}
 	c.start.Write(p)
 	c.startTimer()
 	return true
 }
 
-// hasStart reports whether a beginning waits. The caller holds writing.
-func (c *Conn) hasStart() bool { return c.start != nil && c.start.Len() > 0 }
-
 // send writes the beginning that waits and p, and returns what became of p. The caller holds
 // writing.
 func (c *Conn) send(p []byte) (int, error) {
-	if !c.hasStart() {
+	size := c.start.Len()
+	if size == 0 {
 		return c.inner.Write(p)
 	}
-	size := c.start.Len()
 	c.start.Write(p)
 	n, err := c.inner.Write(c.start.Bytes())
 	c.start.Truncate(size) // what is left of p is its caller's
@@ -100,11 +90,10 @@ func (c *Conn) send(p []byte) (int, error) {
 // sendStart sends the beginning that waits alone; an error is the next Write's. The caller holds
 // writing.
 func (c *Conn) sendStart() {
-	if !c.hasStart() {
-		return
-	}
-	if _, err := c.send(nil); err == nil {
-		c.touch()
+	if c.start.Len() > 0 {
+		if _, err := c.send(nil); err == nil {
+			c.touch()
+		}
 	}
 }
 
@@ -133,9 +122,8 @@ func (c *Conn) timerFired() {
 
 	c.writing.Lock()
 	c.sendStart()
-	if c.start != nil && c.start.Len() == 0 {
-		starts.Put(c.start)
-		c.start = nil
+	if c.start.Len() == 0 {
+		c.start = bytes.Buffer{}
 	}
 	c.writing.Unlock()
 	c.flushPending()
@@ -166,7 +154,7 @@ func (c *Conn) sendStartAtEnd() {
 		return
 	}
 	defer c.writing.Unlock()
-	if c.hasStart() {
+	if c.start.Len() > 0 {
 		_ = c.inner.SetWriteDeadline(time.Now().Add(coalesceDelay)) // its last writes
 		c.sendStart()
 	}

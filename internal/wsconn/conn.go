@@ -68,7 +68,7 @@ type Conn struct {
 
 	writing iolock.Lock   // held while writing to inner; see flushPending
 	out     format.Frames // guarded by writing
-	start   *bytes.Buffer // guarded by writing; the beginning of a frame that waits for its rest, if any
+	start   bytes.Buffer  // guarded by writing; the beginning of a frame that waits for its rest
 
 	reading   iolock.Lock   // held while the handler reads from inner
 	lingering iolock.Lock   // held while somebody reads from inner in the handler's place
@@ -133,7 +133,7 @@ func New(inner net.Conn, o Options) *Conn {
 	}
 	_, _ = c.in.Write(o.Early)
 	c.options.Early = nil
-	c.state.Answered = c.in.Closed()
+	c.state.Answered = c.in.Closed
 	return c
 }
 
@@ -216,10 +216,10 @@ func (c *Conn) received(p []byte) {
 		return
 	}
 	c.touch()
-	if c.in.Closed() {
+	if c.in.Closed {
 		return
 	}
-	if _, _ = c.in.Write(p); c.in.Closed() {
+	if _, _ = c.in.Write(p); c.in.Closed {
 		c.update(func(s *State) { s.Answered = true })
 	}
 }
@@ -288,7 +288,7 @@ func (c *Conn) writeThrough(p []byte) (int, error) {
 	}
 	c.touch()
 	_, _ = c.out.Write(p[:n])
-	if lost, closed := c.out.Lost(), c.out.Closed(); lost || closed {
+	if lost, closed := c.out.Lost, c.out.Closed; lost || closed {
 		c.update(func(s *State) { s.Following, s.Sent = !lost, closed })
 	}
 	return n, err
