@@ -2,8 +2,7 @@
 // recognized, where in its bytes a farewell can stand, and how the farewell is written. Each format
 // has a file of its own.
 //
-// It follows bytes that somebody else writes. It does no I/O, starts no goroutine, and knows
-// nothing of when a farewell is due.
+// It follows bytes that somebody else writes, and does no I/O.
 package format
 
 import (
@@ -47,9 +46,9 @@ type Body interface {
 	AppendFarewell(b []byte, f policy.Farewell, retry time.Duration) []byte
 }
 
-// recognizers has one function per format, in that format's file. Each is given the media type in
-// lower case and the whole header. It returns a new Body, nil if none can be made of this header,
-// and whether the response is of its format.
+// recognizers has one function per format, in that format's file. It is given the media type in
+// lower case, and returns a new Body, nil if none can be made of this header, and whether the
+// response is of its format.
 var recognizers = []func(mediaType string, h http.Header) (body Body, recognized bool){
 	recognizeEventStream,
 	recognizeLines,
@@ -69,11 +68,10 @@ func Recognize(h http.Header) (body Body, infinite bool) {
 	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
 	for _, recognize := range recognizers {
 		body, recognized := recognize(mediaType, h)
-		switch {
-		case !recognized:
-		case Encoded(h):
+		if recognized && Encoded(h) {
 			return nil, true
-		default:
+		}
+		if recognized {
 			return body, true
 		}
 	}

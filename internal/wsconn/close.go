@@ -12,10 +12,10 @@ func (h halfCloser) CloseWrite() error {
 	c.awaitTimer()
 	c.mu.Lock()
 	begun := c.farewellBegun
-	c.noFarewell = !begun
+	c.writesEnded = true
 	c.mu.Unlock()
 	if begun {
-		c.endWriting()
+		c.halfClose()
 		return nil
 	}
 	c.sendStartAtEnd()
@@ -43,7 +43,7 @@ func (c *Conn) Close() error {
 
 	switch {
 	case told && answered:
-		c.endWriting()
+		c.halfClose()
 	case told:
 		c.takeReading()
 		go func() {
@@ -96,7 +96,7 @@ func (c *Conn) takeReading() {
 // comes, and closes the connection. To close it with bytes of the peer unread would be a TCP reset,
 // which can destroy our Close frame on its way. The reading must have been taken from the handler.
 func (c *Conn) linger() {
-	c.endWriting()
+	c.halfClose()
 	c.lingering.Lock()                       // called twice, the second call waits for the first
 	c.reading.Lock()                         // the handler's last Read comes back
 	_ = c.inner.SetReadDeadline(time.Time{}) // was longAgo; an error shows in the read
@@ -114,19 +114,12 @@ func (c *Conn) linger() {
 	_ = c.closeInner()
 }
 
-// endWriting says that nothing but the farewell will be written any more.
-func (c *Conn) endWriting() {
-	c.mu.Lock()
-	c.writingOver = true
-	c.mu.Unlock()
-	c.halfClose()
-}
-
-// halfClose ends our side if nothing more will be written to it. It is called by each who may have
-// made that so.
+// halfClose ends our side if a Close frame is out and the handler has ended, in whatever way. It is
+// called by each who may have made that so.
 func (c *Conn) halfClose() {
 	c.mu.Lock()
-	first := c.writingOver && (c.state.Said || c.state.Sent) && !c.halfClosed
+	over := c.writesEnded || c.readingTaken || c.state.Closed
+	first := over && (c.state.Said || c.state.Sent) && !c.halfClosed
 	c.halfClosed = c.halfClosed || first
 	c.mu.Unlock()
 	if first && c.closeWrite != nil {

@@ -23,7 +23,7 @@ import (
 // end: after coalesceDelay, by a timer, or when the handler closes or half-closes the connection.
 // The timer is set when it doesn't run already. It is not stopped when the rest comes, since to set
 // it for each frame would cost more than a packet: it fires, finds nothing to send, and gives the
-// buffer back, so that an idle connection has neither buffer nor running timer.
+// memory back, so that an idle connection has neither buffer nor running timer.
 //
 // The timer's goroutine (timerFired) meets the end of the connection in two places:
 //
@@ -51,7 +51,7 @@ const (
 	coalesceDelay = 10 * time.Millisecond
 )
 
-// coalesces reports whether net.Buffers would make one packet for inner.
+// coalesces reports whether net.Buffers would make one packet on inner.
 func coalesces(inner net.Conn) bool {
 	_, tcp := inner.(*net.TCPConn)
 	_, unix := inner.(*net.UnixConn)

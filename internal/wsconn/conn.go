@@ -88,9 +88,8 @@ type Conn struct {
 	farewell      *policy.Farewell // as it is to be written; immutable; nil: none is asked for
 	dropMessage   bool             // the farewell goes without its message
 	farewellBegun bool             // the handler's writes are swallowed, its write deadlines ignored
-	noFarewell    bool             // the handler half-closed: nothing can be written any more
+	writesEnded   bool             // by the handler's CloseWrite: no farewell can begin any more
 	readingTaken  bool             // from the handler: its read deadlines are ignored
-	writingOver   bool             // nothing but the farewell will be written
 	halfClosed    bool             // by us
 	innerClosing  bool             // somebody closes inner
 	innerClosed   bool

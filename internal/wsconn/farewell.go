@@ -83,7 +83,7 @@ func (c *Conn) dueFarewell() *policy.Farewell {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.farewell == nil || c.farewellBegun || c.noFarewell {
+	if c.farewell == nil || c.farewellBegun || c.writesEnded {
 		return nil
 	}
 	c.out.BetweenMessages = c.farewell.Message != ""
@@ -102,7 +102,7 @@ func (c *Conn) writeFarewell(f *policy.Farewell) {
 	if !allowed && c.farewell == f { // else another was asked for meanwhile
 		c.farewell, c.dropMessage = nil, false
 	}
-	if !allowed || c.farewellBegun || c.noFarewell || c.state.Closed || c.innerClosing {
+	if !allowed || c.farewellBegun || c.writesEnded || c.state.Closed || c.innerClosing {
 		c.mu.Unlock()
 		return
 	}

@@ -262,7 +262,7 @@ func TestHalfClosedIsNeverWrittenInto(t *testing.T) {
 func TestFarewellAfterTheEnd(t *testing.T) {
 	for name, end := range map[string]func(*Conn){
 		"Close":      func(c *Conn) { c.state.Closed = true },
-		"CloseWrite": func(c *Conn) { c.noFarewell = true },
+		"CloseWrite": func(c *Conn) { c.writesEnded = true },
 		"Cut":        func(c *Conn) { c.innerClosing = true },
 		"a farewell": func(c *Conn) { c.farewellBegun = true },
 	} {
