@@ -214,6 +214,16 @@ func TestFinish(t *testing.T) {
 			p.returned(p.says(peerClose(1012)), 8, nil)
 			p.returned(finished, 0, nil)
 		}},
+		{"reads after the handler's own Close frame", func(t *testing.T, p *pair) {
+			wrote := p.writing(closeFrame(1000, ""))
+			p.sees(closeFrame(1000, ""))
+			p.returned(wrote, 4, nil)
+			finished := do(p.Finish)
+			p.blocked(finished, "Finish")
+			p.returned(p.reading(), 0, errEOF)
+			p.returned(p.says(peerClose(1000)), 8, nil)
+			p.returned(finished, 0, nil)
+		}},
 		{"reads until the peer's Close", func(t *testing.T, p *pair) {
 			p.said()
 			read, two := p.reading(), p.reading()
@@ -531,6 +541,11 @@ func TestHalfCloseInOrder(t *testing.T) {
 			c.Farewell(bye, 0)
 			_ = h.Close()
 		}, []string{"SetWriteDeadline", "SetReadDeadline", "CloseWrite", "Close"}},
+		{"answered after the farewell", func(c *Conn, h net.Conn) {
+			c.Farewell(bye, 0)
+			_, _ = io.ReadFull(h, make([]byte, 8))
+			_ = h.Close()
+		}, []string{"SetWriteDeadline", "CloseWrite", "Close"}},
 		{"read by us", func(c *Conn, h net.Conn) { c.Farewell(bye, 0); c.Finish() },
 			[]string{"SetWriteDeadline", "SetReadDeadline", "CloseWrite", "SetReadDeadline", "Close"}},
 		{"half-closed by the handler after the farewell", func(c *Conn, h net.Conn) {
