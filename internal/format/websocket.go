@@ -49,12 +49,11 @@ const (
 )
 
 // Frames are the bytes that go one way over a WebSocket. The zero Frames are a server's, and stand
-// before the head of the HTTP response that accepts the upgrade or refuses it. They never allocate,
-// and a copy is independent of the original.
+// before the head of the HTTP response. They never allocate, and a copy is independent.
 //
-// They are lost where the bytes can't be understood: after a response head with another status than
-// 101, or of more than 64 KiB, and after a frame that the sender can't send, such as a server's
-// masked one. Then, and after a Close frame, nothing is followed and there is no boundary.
+// After a Close frame nothing is followed and there is no boundary, and so it is where the bytes
+// can't be understood: after a response head with another status than 101, or of more than 64 KiB,
+// and after a frame that the sender can't send, such as a server's masked one.
 type Frames struct {
 	// FromClient is set for what a client sends.
 	FromClient bool
@@ -62,9 +61,8 @@ type Frames struct {
 	// Upgraded is set where frames come next. Write sets it behind a 101.
 	Upgraded bool
 
-	// BetweenMessages is set while the farewell has a message of its own, for which there is a
-	// place only where no fragmented message is under way. A Close frame alone can stand between
-	// any two frames.
+	// BetweenMessages is set while the farewell has a message of its own, which can't stand within
+	// a fragmented one. A Close frame alone can stand between any two frames.
 	BetweenMessages bool
 
 	Closed bool // set by Write: a whole Close frame was among the bytes
