@@ -74,7 +74,7 @@ type Conn struct {
 	lingering iolock.Lock   // held while somebody reads from inner in the handler's place
 	in        format.Frames // guarded by reading, and once the reading is taken, by lingering
 
-	pending  atomic.Bool  // the farewell or its boundary has changed, and nobody has tried to write it since
+	pending  atomic.Bool  // the farewell or its boundary is new since somebody tried to write it
 	flushing atomic.Int32 // goroutines in flushPending
 
 	// ending is set with farewell, readingTaken and state.Closed. Without it Read and Write don't
@@ -93,7 +93,10 @@ type Conn struct {
 	halfClosed    bool             // by us
 	innerClosing  bool             // somebody closes inner
 	innerClosed   bool
-	refs          int // inner until it is closed, the handler until it has called Close, each goroutine of ours
+
+	// refs counts inner until it is closed, the handler until it has called Close, and each
+	// goroutine of ours.
+	refs int
 
 	timer        *time.Timer // of coalescing; nil until it is first needed
 	timerRunning bool
