@@ -133,8 +133,8 @@ func (c *Conn) timerFired() {
 	c.mu.Unlock()
 }
 
-// awaitTimer has a farewell written that was left to the timer's goroutine. A peer that doesn't read
-// delays it by coalesceDelay at most.
+// awaitTimer has a farewell written that was left to the timer's goroutine. A peer that doesn't
+// read delays it by coalesceDelay at most.
 func (c *Conn) awaitTimer() {
 	c.mu.Lock()
 	wait := c.timersFiring > 0 && c.farewell != nil && !c.farewellBegun && !c.state.Closed
