@@ -1,6 +1,4 @@
-// Package sse has what a handler of event streams (text/event-stream, WHATWG HTML 9.2) can use: how
-// an event is written, how one recognizes the request of an EventSource, and how one is turned away
-// without losing it.
-//
-// It does no I/O but in [Refuse], and is no client.
+// Package sse is for handlers and servers of event streams (text/event-stream, WHATWG HTML 9.2):
+// [Event] writes an event, [Accepts] recognizes the request of an EventSource, and [Refuse] turns
+// one away so that it comes back. Only Refuse does I/O. The package has no client.
 package sse

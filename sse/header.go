@@ -9,9 +9,8 @@ import (
 const mediaType = "text/event-stream"
 
 // Accepts reports whether r comes from an EventSource, or from something like it: a GET whose
-// Accept names text/event-stream and doesn't give it the weight 0 (RFC 9110 12.4.2, 12.5.1).
-// Wildcards don't count: every browser's navigation sends one. A POST doesn't either; an
-// EventSource makes none, and who does can take a 503.
+// Accept names text/event-stream with a weight above 0 (RFC 9110 12.4.2, 12.5.1). Wildcards don't
+// count: every browser's navigation sends one.
 func Accepts(r *http.Request) bool {
 	if r.Method != http.MethodGet {
 		return false
@@ -20,7 +19,8 @@ func Accepts(r *http.Request) bool {
 		for accept != "" {
 			var one string
 			one, accept = cut(accept, ',')
-			if isEventStream(one) && !refused(one) {
+			mediaRange, params := cut(one, ';')
+			if strings.EqualFold(strings.TrimSpace(mediaRange), mediaType) && !weighsZero(params) {
 				return true
 			}
 		}
@@ -28,16 +28,14 @@ func Accepts(r *http.Request) bool {
 	return false
 }
 
-// Refuse answers an EventSource that comes while the server goes away: status 200, an event stream
-// that says when to come back, and its end. A retry of zero or less leaves out that field, and the
+// Refuse answers an EventSource that comes while the server shuts down: status 200, an event stream
+// that says when to come back, and its end. A retry of zero or less leaves that field out, and the
 // client keeps the time it has. Nothing may have been written to w before. A write error is not
-// reported: there is nobody left to refuse. A Content-Encoding stays as it is: who has set it
-// encodes what is written here.
+// reported. A Content-Encoding stays as it is: who has set it encodes what is written here.
 //
-// It is never a 503, nor any other status: an EventSource takes all but 200 with this media type
-// for final and doesn't come back at all, Retry-After or not (WHATWG HTML 9.2.3). One of another
-// origin can't read this answer either without Access-Control-Allow-Origin: what sets that has to
-// stand in front of the refusal.
+// The status is never another: an EventSource that gets one doesn't come back, Retry-After or not
+// (WHATWG HTML 9.2.3). One of another origin needs Access-Control-Allow-Origin to read this answer:
+// what sets that has to stand in front of the refusal.
 func Refuse(w http.ResponseWriter, retry time.Duration) {
 	h := w.Header()
 	h.Del("Content-Length")
@@ -49,16 +47,8 @@ func Refuse(w http.ResponseWriter, retry time.Duration) {
 	}
 }
 
-// isEventStream reports whether a media type, with or without parameters, is that of an event
-// stream.
-func isEventStream(v string) bool {
-	t, _, _ := strings.Cut(v, ";")
-	return strings.EqualFold(strings.TrimSpace(t), mediaType)
-}
-
-// refused reports whether a media range of an Accept has a weight of zero.
-func refused(one string) bool {
-	_, params := cut(one, ';')
+// weighsZero reports whether the parameters of a media range give it a weight of zero.
+func weighsZero(params string) bool {
 	for params != "" {
 		var param string
 		param, params = cut(params, ';')
