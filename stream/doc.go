@@ -1,5 +1,5 @@
-// Package stream is what a handler may ask and say about its own response while package middleware
-// tracks it. All of it is harmless where nothing is tracked:
+// Package stream is what a handler can ask and say about its own response while package middleware
+// tracks it:
 //
 //	stream.Tag(ctx, policy.Finite) // this event stream ends by itself: let it finish
 //	<-stream.Draining(ctx)         // the response should wind up
@@ -7,6 +7,6 @@
 //	stream.OnFarewell(ctx, f)      // what its client is told
 //	context.Cause(ctx)             // is ErrDraining once the drain has canceled the context
 //
-// ctx is the context of the handler's request, or one made from it. Package stream writes no byte
-// to any connection, starts no goroutine and keeps no timer.
+// ctx is the context of the handler's request, or one made from it. Where nothing is tracked, all
+// of this does nothing. The package writes to no connection, starts no goroutine, and has no timer.
 package stream

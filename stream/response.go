@@ -9,19 +9,19 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A Response is one tracked exchange, from before its handler runs until no byte of it can be
-// written any more. [From] returns it. Its methods may be called concurrently, also after the
-// response has ended, and on nil.
+// A Response is one tracked response, from before its handler runs until no byte of it can be
+// written any more. Its methods may be called concurrently, also after the response has ended. On
+// nil they return what their doc says, or the zero value.
 type Response tracked.Response
 
-// From returns the response that a request's context belongs to, or nil where nothing tracks it.
+// From returns the response that a request's context belongs to, nil where nothing is tracked.
 func From(ctx context.Context) *Response { return (*Response)(tracked.From(ctx)) }
 
 func (r *Response) tracked() *tracked.Response { return (*tracked.Response)(r) }
 
-// Kind returns how the drain takes the response: as what the handler's [Tag] says, else as what its
-// rule says, else as what its header showed. It is [policy.Auto] while nothing has been said and no
-// header written, and on nil; the drain takes that as finite.
+// Kind returns what kind of response the drain takes it for: what the handler's [Tag] says, else
+// what its rule says, else what its header showed. It is [policy.Auto], which the drain takes as
+// finite, while none of them says anything, and on nil.
 func (r *Response) Kind() policy.Kind {
 	if r == nil {
 		return policy.Auto
@@ -29,7 +29,7 @@ func (r *Response) Kind() policy.Kind {
 	return r.tracked().Kind()
 }
 
-// Format returns what the response speaks, as far as its header has shown; [HTTP] on nil.
+// Format returns what the response speaks, as far as its header has shown. It is [HTTP] on nil.
 func (r *Response) Format() Format {
 	if r == nil {
 		return HTTP
@@ -37,8 +37,8 @@ func (r *Response) Format() Format {
 	return Format(r.tracked().Format())
 }
 
-// Route returns the response's name in reports: the pattern that a net/http.ServeMux matched, where
-// that is known, else its method and path; "" on nil.
+// Route returns the response's name in reports: the pattern that an http.ServeMux matched, where
+// that is known, else its method and path.
 func (r *Response) Route() string {
 	if r == nil {
 		return ""
@@ -46,7 +46,7 @@ func (r *Response) Route() string {
 	return r.tracked().Route()
 }
 
-// Age returns the time since the response began; zero on nil.
+// Age returns the time since the response began.
 func (r *Response) Age() time.Duration {
 	if r == nil {
 		return 0
@@ -54,9 +54,9 @@ func (r *Response) Age() time.Duration {
 	return r.tracked().Age()
 }
 
-// Idle returns the time since the response's last byte moved, or since it began where none has;
-// zero on nil. A short body that may wait in net/http's buffer until its handler flushes or returns
-// counts as not moved. One that the kernel copies (sendfile) counts as one byte at its end.
+// Idle returns the time since a byte was last written or read, or since the response began where
+// none was. A short body that waits in net/http's buffer is not written yet. One that the kernel
+// copies (sendfile) counts as one byte at its end.
 func (r *Response) Idle() time.Duration {
 	if r == nil {
 		return 0
@@ -64,7 +64,7 @@ func (r *Response) Idle() time.Duration {
 	return r.tracked().Idle()
 }
 
-// Rule returns the rule that the response has now; the zero Rule on nil.
+// Rule returns the rule that the response has now.
 func (r *Response) Rule() policy.Rule {
 	if r == nil {
 		return policy.Rule{}
@@ -72,12 +72,12 @@ func (r *Response) Rule() policy.Rule {
 	return r.tracked().Rule()
 }
 
-// Refine lays rule over the one that the response has: what the new one says stands, field by
-// field. A handler that knows its client can give it a longer Grace or another Farewell, or a
-// MaxAge up to which its token is good. Once the drain has planned the response its Grace, Spread,
-// Order and Priority come too late, and once it has been told, all but its Kind. In a rule that
-// [policy.Rule.Validate] finds fault with, invalid durations are ignored, and the zero Farewell is
-// sent in place of one that can't be. On nil, Refine does nothing.
+// Refine lays rule over the one that the response has: what the new one sets stands, field by
+// field. A handler that knows its client can give it a longer Grace, another Farewell, or a MaxAge
+// up to which its token is good. Once the drain has planned the response, Grace, Spread, Order and
+// Priority come too late. Once it has been told, all but Kind do. Of a rule that
+// [policy.Rule.Validate] finds fault with, invalid durations are ignored, and a Farewell that can't
+// be sent counts as the zero Farewell. On nil, Refine does nothing.
 func (r *Response) Refine(rule policy.Rule) {
 	if r != nil {
 		r.tracked().Refine(rule)
