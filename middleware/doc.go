@@ -1,6 +1,5 @@
-// Package middleware ends the responses of an HTTP server in order: the finite ones complete, the
-// streams are told goodbye in their own format and then canceled, and a [Report] says what became
-// of each.
+// Package middleware ends the responses of an HTTP server in order: finite ones complete, streams
+// are told goodbye in their own format and then canceled, and a [Report] says what became of each.
 //
 //	d := &middleware.Drainer{}
 //	srv := &http.Server{Addr: ":8080", Handler: middleware.Graceful(d)(mux)}
@@ -10,16 +9,14 @@
 //		log.Fatal(err)
 //	}
 //
-// [Graceful] wraps a handler; nothing in the handler has to change. A [Drainer] drains once, within
-// its budget, and ends the moment nothing is left. Which treatment a response gets is a rule of
-// package policy; what a handler may ask and say about its own response is in package stream. While
-// the server goes on, streams can end by their age, [Drainer.Shed] tells a part of them goodbye,
-// and a drain that [Drainer.Drain] began is taken back by [Drainer.Resume].
+// [Graceful] wraps a handler, which stays as it is. A [Drainer] drains within its budget, and ends
+// the moment nothing is left. Which treatment a response gets is a rule of package policy. While
+// the server goes on, streams end by their rule's MaxAge or when [Drainer.Shed] picks them.
 //
-// A WebSocket is a connection that was hijacked for Upgrade: websocket, or over HTTP/2 (RFC 8441) a
-// CONNECT with that :protocol that was answered with a status of 2xx.
+// A WebSocket is a connection that was hijacked for Upgrade: websocket (RFC 6455), or an HTTP/2
+// CONNECT with :protocol websocket (RFC 8441) that was answered with a status of 2xx.
 //
 // It does not see connections that never pass through an http.Handler, does not wait for goroutines
-// that a handler has left behind once their connection is closed, sets no signal handler (but see
-// [NotifyContext]) and ends no process.
+// that a handler has left behind once their connection is closed, and ends no process. Only
+// [NotifyContext] handles signals.
 package middleware

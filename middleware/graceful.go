@@ -17,18 +17,18 @@ import (
 //	r.Use(middleware.Graceful(d))                           // a router
 //	r.With(middleware.Graceful(d, rule)).Get("/live", live) // one route
 //
-// The rules given, the first the strongest, stand above d.Policy, field by field. Nested, a
-// response is tracked once, and the rules of the innermost Graceful stand above those around it.
+// The rules given, the first the strongest, stand above d.Policy, field by field. In a Graceful
+// within another of the same Drainer, a response is tracked once, and the inner one's rules stand
+// above the outer one's.
 //
-// Place it inside of what compresses bodies where you can: into a compressed event stream no
-// farewell can be written. A compressor that sets Content-Encoding before it calls us, which some
-// do, hides the plain stream from us all the same. [http.TimeoutHandler] lets no stream through.
+// Place it inside of what compresses bodies where you can: no farewell can be written into a
+// compressed event stream, nor into a plain one if the compressor has set Content-Encoding before
+// it calls Graceful. [http.TimeoutHandler] lets no stream through.
 //
-// It panics when d is nil, when d.Check finds a fault, and when a given rule is invalid or can't
-// fit d.Budget: all of these can be known at start-up, and none of them should wait for the drain.
-// A given rule is looked at alone, and over d.Policy where that is one rule for all. What it comes
-// to over a route's of a [policy.Mux], or over that of an outer Graceful, is known only with the
-// request: where that doesn't fit, the drain shortens it.
+// Graceful panics when d is nil, when d.Check finds a fault, and when a given rule is invalid or
+// can't fit d.Budget, alone and over d.Policy where that is one rule for all. Where the rule that
+// it comes to over a route's of a [policy.Mux], or an outer Graceful's, doesn't fit, the drain
+// shortens it.
 func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler {
 	if d == nil {
 		panic("middleware: Graceful was given a nil *Drainer; give it &middleware.Drainer{}")
@@ -65,8 +65,8 @@ type graceful struct {
 	constant *policy.Rule // every request's, if all have the same
 	next     http.Handler
 
-	mu    sync.RWMutex // guards following
-	rules map[policy.Rule]*policy.Rule
+	mu    sync.RWMutex
+	rules map[policy.Rule]*policy.Rule // guarded by mu
 }
 
 func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -89,7 +89,7 @@ func (g *graceful) refine(r *http.Request) bool {
 	return true
 }
 
-// track enters the request's response, or refuses it and returns nil.
+// track begins the request's response, or refuses it and returns nil.
 func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{d: g.d, w: w, outerEncodes: format.Encoded(w.Header()), declared: -1}
 	x.req = r.WithContext(x.Context())
@@ -107,8 +107,7 @@ func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 // maxRules bounds the rules that are kept to be shared. A policy gives out few different ones.
 const maxRules = 1000
 
-// ruleFor returns the request's rule. Responses with equal rules share one, so that it costs no
-// memory of theirs.
+// ruleFor returns the request's rule. Responses with equal rules share one, to save memory.
 func (g *graceful) ruleFor(r *http.Request) *policy.Rule {
 	if g.constant != nil {
 		return g.constant
@@ -117,18 +116,15 @@ func (g *graceful) ruleFor(r *http.Request) *policy.Rule {
 	g.mu.RLock()
 	shared := g.rules[rule]
 	g.mu.RUnlock()
-	if shared == nil {
-		shared = g.share(rule)
+	if shared != nil {
+		return shared
 	}
-	return shared
-}
-
-func (g *graceful) share(rule policy.Rule) *policy.Rule {
+	kept := rule // rule itself must not escape, which would cost every request an allocation
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.rules == nil || len(g.rules) >= maxRules {
 		g.rules = make(map[policy.Rule]*policy.Rule)
 	}
-	g.rules[rule] = &rule
-	return &rule
+	g.rules[rule] = &kept
+	return &kept
 }

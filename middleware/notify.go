@@ -9,12 +9,12 @@ import (
 	"syscall"
 )
 
-// NotifyContext returns a context that ends at the first SIGINT or SIGTERM, as
-// [signal.NotifyContext] does, with the signal's name in its cause. The second signal calls
-// d.Close, which cuts what is left; the third, as before the call, ends the process.
+// NotifyContext returns a context that ends at the first SIGINT or SIGTERM, with the signal's name
+// in its cause. The second signal calls d.Close, which cuts what is left. The third ends the
+// process, as signals do by default.
 //
-// It is for main to call: nothing else in lastcall handles signals. The stop function gives the
-// signals back and waits until nothing of this is running; call it when Run has returned.
+// main calls it, and calls stop when Run has returned. stop ends the handling of signals and waits
+// until nothing of it is running.
 //
 //	ctx, stop := middleware.NotifyContext(context.Background(), d)
 //	defer stop()

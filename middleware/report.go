@@ -11,8 +11,7 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// A Phase is how far a drain has come. Each response has its own times; the phase is that of the
-// one that is furthest.
+// A Phase is how far a drain has come: as far as the response that is furthest.
 type Phase string
 
 const (
@@ -26,30 +25,23 @@ const (
 
 var phases = []Phase{Serving, Announcing, Draining, Canceling, Cutting, Done}
 
-// A Report says what became of the responses. Every response has its place in exactly one of
-// Before, Open and the six outcomes. It can be written as JSON: times are nanoseconds there, and a
-// kind is a word.
+// A Report says what became of the responses. Each is counted in exactly one of Before, Open and
+// the six outcomes. In JSON, durations are nanoseconds, and a kind is a word.
 type Report struct {
 	Phase Phase
 	Began time.Time     // zero while serving
 	Took  time.Duration // since Began, up to the drain's end; zero while serving
 
-	// Before counts those that ended before the drain began. Of these some may have been told too,
-	// by their age, by [Drainer.Shed], or by a drain that was taken back.
-	Before Outcomes
-	Found  Tally // open when the drain began
-	Open   Tally // open now
+	Before   Outcomes // of responses that ended before the drain began
+	Found    Tally    // open when the drain began
+	Open     Tally    // open now
+	Outcomes          // of responses that were open when the drain began or came after
 
-	// Outcomes counts those that were open when the drain began or came after. So Report.All is the
-	// number of these, not of all responses.
-	Outcomes
-
-	// Aborted are the responses that the drain had to cut, those first whose end came first.
-	Aborted []Aborted
+	Aborted []Aborted // cut by the drain, in the order of their ends
 }
 
-// Outcomes counts responses by how they ended. Each response has exactly one outcome. The zero
-// Outcomes counts none.
+// Outcomes counts responses by how they ended. Each has exactly one outcome. The zero Outcomes
+// counts none.
 type Outcomes struct {
 	Completed  uint64 // by itself
 	Told       uint64 // its farewell was written and it ended in order; a WebSocket's peer answered with its Close
@@ -59,7 +51,7 @@ type Outcomes struct {
 	Refused    uint64 // it came too late and was never begun
 }
 
-// All returns the number of responses.
+// All returns the sum of the counts.
 func (o Outcomes) All() uint64 {
 	return o.Completed + o.Told + o.Unanswered + o.Canceled + o.Cut + o.Refused
 }
@@ -71,20 +63,16 @@ func outcomesOf(c tracked.Counts) Outcomes {
 	}
 }
 
-// A Tally counts open responses. Those whose kind is undecided are finite. The zero Tally counts
-// none.
+// A Tally counts open responses. The zero Tally counts none.
 type Tally struct {
-	Finite    int // will end by themselves
+	Finite    int // will end by themselves, or their kind is undecided
 	SSE       int // streams that speak SSE
 	WebSocket int // streams that speak WebSocket
 	Other     int // all other streams
 }
 
-// Streams returns the number of infinite responses.
-func (t Tally) Streams() int { return t.SSE + t.WebSocket + t.Other }
-
-// All returns the number of responses.
-func (t Tally) All() int { return t.Finite + t.Streams() }
+// All returns the sum of the counts.
+func (t Tally) All() int { return t.Finite + t.SSE + t.WebSocket + t.Other }
 
 func tally(open []*tracked.Response) (t Tally) {
 	for _, r := range open {
@@ -109,7 +97,7 @@ type Aborted struct {
 	Format  stream.Format
 	Age     time.Duration // since it began
 	Idle    time.Duration // since its last byte
-	Running bool          // the handler hadn't returned, or not closed its hijacked connection, when the drain gave up
+	Running bool          // the handler hadn't returned, or its hijacked connection wasn't closed, when the drain gave up
 }
 
 // String returns a description in a few words.
@@ -127,8 +115,8 @@ func abortedNow(r *tracked.Response) Aborted {
 	return Aborted{Route: r.Route(), Kind: kind, Format: stream.Format(r.Format()), Age: r.Age(), Idle: r.Idle()}
 }
 
-// Report returns how things stand. It may be called at any time, and visits every open response:
-// ten times a second is fine, once a request is not.
+// Report returns how things stand. It visits every open response, so call it ten times a second
+// perhaps, but not once a request.
 func (d *Drainer) Report() Report {
 	before, since, open := d.registry.Counts()
 	d.mu.Lock()
@@ -148,13 +136,9 @@ func (d *Drainer) Report() Report {
 
 // An IncompleteError says why a drain didn't end in order.
 type IncompleteError struct {
-	// Cause is the error of the context that ended before the drain did, nil where none did.
-	Cause error
-	// Cut are the responses that were cut and have ended since.
-	Cut []Aborted
-	// Running are those whose handlers ignored their canceled context past the cut. They may still
-	// use whatever handlers use.
-	Running []Aborted
+	Cause   error     // of the context that ended before the drain did, nil where none did
+	Cut     []Aborted // cut, and ended since
+	Running []Aborted // cut, with a handler that still runs and may use what handlers use
 }
 
 // Error names the cause, and up to four responses of each sort.
@@ -188,8 +172,8 @@ func summary(all []Aborted) string {
 	return strings.Join(names, ", ")
 }
 
-// err returns the error of a drain that is over, for those who waited for it. cause is that of the
-// waiter's context.
+// err returns the error of a drain that is over. cause is the error of the context of the caller
+// that waited for it.
 func (d *Drainer) err(r *drain, cause error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

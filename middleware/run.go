@@ -14,29 +14,27 @@ import (
 )
 
 // Run serves until ctx ends, serve fails, or [Drainer.Start], Shutdown, Close or another Run begins
-// the drain; then it drains, and then it shuts srv down:
+// the drain. Then it drains and shuts srv down:
 //
 //	err := d.Run(ctx, srv, srv.ListenAndServe)
 //	err := d.Run(ctx, srv, func() error { return srv.ServeTLS(l, "", "") })
 //
-// The drain runs with the listener still open, so that whoever comes late gets an answer: a 503
-// with Retry-After, or for an EventSource a stream that tells it when to come back. Only when
-// nothing is left does Run shut srv down, which takes a moment then. Connections on which nothing
-// was ever asked are closed; those busy with handlers outside of [Graceful], and those of HTTP/2
-// clients that ignore GOAWAY, have the budget's reserve (2 s at most, unless Budget.Reserve says
-// more) to end, and are closed then.
+// The listener stays open until the drain is over, so that late requests get the Drainer's Refusal.
+// Then Run closes connections on which nothing was ever asked. Those that are still busy, with
+// handlers outside of [Graceful] or for HTTP/2 clients that ignore GOAWAY, are closed within the
+// budget's reserve (2 s, unless Budget.Reserve is set). serve must return when srv is shut down:
+// after a second Run gives it up, with an error.
 //
-// Run returns nil when all went in order: no handler under d is running, serve has returned, and
-// what the handlers used can be closed. Otherwise the error is that of serve, or an
-// [*IncompleteError], or both. An error of [Drainer.Check] is returned before serve is called, as
-// is one of a missing srv or serve, or of a Drainer that has drained for good before.
+// Run returns nil when no handler under d is running and serve has returned: what the handlers used
+// can be closed. Otherwise the error is that of serve, or an [*IncompleteError], or both. An error
+// of [Drainer.Check] is returned before serve is called, as is one of a missing srv or serve, or of
+// a Drainer that has drained for good before.
 //
 // Several servers may share a Drainer, with a Run for each, and all of them end when one fails.
 // Nothing is announced once the last of them has.
 //
 // Run sets srv.ConnContext and srv.ConnState, and calls the functions that were there before. It
-// installs no signal handler: ctx says when to stop, see [NotifyContext]. serve must return when
-// srv is shut down; one that hasn't a second after that is given up, with an error.
+// installs no signal handler, see [NotifyContext].
 func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error) error {
 	if srv == nil || serve == nil {
 		return errors.New("middleware: Run was given no server, or nothing that serves it; give it srv and srv.ListenAndServe, say")
@@ -51,7 +49,7 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	if !d.wrapped.Load() {
 		d.log(slog.LevelWarn, "nothing is wrapped by Graceful with this Drainer, so Run will drain nothing")
 	}
-	unused := d.hook(srv)
+	unused := d.watchConns(srv)
 	served := make(chan error, 1)
 	d.serving.Add(1)
 	go func() { served <- serve() }()
@@ -99,8 +97,8 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	return err
 }
 
-// lastMoment returns when all that follows a drain that is over must have ended: the reserve from
-// now, and within the budget.
+// lastMoment returns when what follows the drain must have ended: after the reserve, and within the
+// budget.
 func (d *Drainer) lastMoment() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -108,8 +106,8 @@ func (d *Drainer) lastMoment() time.Time {
 	return earlier(time.Now().Add(b.Reserve), d.current.began.Add(b.Total))
 }
 
-// hook hooks into srv what Run needs of it.
-func (d *Drainer) hook(srv *http.Server) *newConns {
+// watchConns sets srv.ConnContext and srv.ConnState, and returns the connections that are new.
+func (d *Drainer) watchConns(srv *http.Server) *newConns {
 	connContext, connState := srv.ConnContext, srv.ConnState
 	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		if connContext != nil {
@@ -130,8 +128,8 @@ func (d *Drainer) hook(srv *http.Server) *newConns {
 // newConns are the connections on which no byte has come: a browser's spare ones, a load balancer's
 // probes. http.Server.Shutdown would wait more than five seconds for each.
 type newConns struct {
-	mu    sync.Mutex // guards following
-	conns map[net.Conn]struct{}
+	mu    sync.Mutex
+	conns map[net.Conn]struct{} // guarded by mu
 }
 
 func (n *newConns) note(c net.Conn, state http.ConnState) {

@@ -54,9 +54,9 @@ func (r *Response) Age() time.Duration {
 	return r.tracked().Age()
 }
 
-// Idle returns the time since a byte was last written or read, or since the response began where
-// none was. A short body that waits in net/http's buffer is not written yet. One that the kernel
-// copies (sendfile) counts as one byte at its end.
+// Idle returns the time since a byte was last written, or read from a hijacked connection; since
+// the response began where none was. A short body that waits in net/http's buffer is not written
+// yet. One that the kernel copies (sendfile) counts as one byte at its end.
 func (r *Response) Idle() time.Duration {
 	if r == nil {
 		return 0
