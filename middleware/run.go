@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 )
@@ -71,11 +69,14 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	}
 	err := d.Shutdown(context.WithoutCancel(ctx))
 
-	unused.close()
+	unused.Range(func(c, _ any) bool {
+		closeHard(c.(net.Conn))
+		return true
+	})
 	limited, cancel := context.WithDeadline(context.Background(), d.lastMoment())
 	defer cancel()
 	if err != nil {
-		cancel() // those that wouldn't go have had their time
+		cancel() // what is still open has had its time
 	}
 	if srv.Shutdown(limited) != nil && err == nil {
 		d.log(slog.LevelWarn, "closing connections that are still open after the drain: of handlers outside of Graceful, of peers that don't read the end of a response, or of HTTP/2 clients that ignore GOAWAY")
@@ -106,8 +107,10 @@ func (d *Drainer) lastMoment() time.Time {
 	return earlier(time.Now().Add(b.Reserve), d.current.began.Add(b.Total))
 }
 
-// watchConns sets srv.ConnContext and srv.ConnState, and returns the connections that are new.
-func (d *Drainer) watchConns(srv *http.Server) *newConns {
+// watchConns sets srv.ConnContext and srv.ConnState. It returns the set of connections on which no
+// byte has come: a browser's spare ones, a load balancer's probes. http.Server.Shutdown would wait
+// more than five seconds for each.
+func (d *Drainer) watchConns(srv *http.Server) (unused *sync.Map) {
 	connContext, connState := srv.ConnContext, srv.ConnState
 	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		if connContext != nil {
@@ -115,38 +118,16 @@ func (d *Drainer) watchConns(srv *http.Server) *newConns {
 		}
 		return d.ConnContext(ctx, c)
 	}
-	unused := &newConns{conns: make(map[net.Conn]struct{})}
+	unused = new(sync.Map)
 	srv.ConnState = func(c net.Conn, state http.ConnState) {
 		if connState != nil {
 			connState(c, state)
 		}
-		unused.note(c, state)
+		if state == http.StateNew {
+			unused.Store(c, nil)
+		} else {
+			unused.Delete(c)
+		}
 	}
 	return unused
-}
-
-// newConns are the connections on which no byte has come: a browser's spare ones, a load balancer's
-// probes. http.Server.Shutdown would wait more than five seconds for each.
-type newConns struct {
-	mu    sync.Mutex
-	conns map[net.Conn]struct{} // guarded by mu
-}
-
-func (n *newConns) note(c net.Conn, state http.ConnState) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if state == http.StateNew {
-		n.conns[c] = struct{}{}
-	} else {
-		delete(n.conns, c)
-	}
-}
-
-func (n *newConns) close() {
-	n.mu.Lock()
-	conns := slices.Collect(maps.Keys(n.conns))
-	n.mu.Unlock()
-	for _, c := range conns {
-		closeHard(c)
-	}
 }
