@@ -29,13 +29,12 @@ type Drainer struct {
 	Budget policy.Budget
 	// Refusal answers the requests that come after the drain has stopped admitting. Their responses
 	// have Connection: close already, count as refused, and aren't waited for. Nil means 503 with
-	// Retry-After, and for an EventSource, which gives up for good on anything but a 200, a 200
-	// that tells it when to come back.
+	// Retry-After, and [sse.Refuse] for an EventSource.
 	Refusal http.Handler
 	// Logger gets a line when the drain begins, one a second while it goes on, one for each response
-	// that had to be cut, and one when it ends or is taken back. Cuts, and what looks like a
-	// mistake in the program, are warnings, the rest is information. Its handler must not block,
-	// which would hold up the drain, and must not call the Drainer's methods. Nil means silent.
+	// that is cut, and one when it ends or is taken back. Cuts and likely mistakes of the program
+	// are warnings. Its handler must not block, which would hold up the drain, and must not call
+	// the Drainer's methods. Nil means silent.
 	Logger *slog.Logger
 
 	registry  tracked.Registry

@@ -17,18 +17,16 @@ import (
 //	r.Use(middleware.Graceful(d))                           // a router
 //	r.With(middleware.Graceful(d, rule)).Get("/live", live) // one route
 //
-// The rules given, the first the strongest, stand above d.Policy, field by field. In a Graceful
-// within another of the same Drainer, a response is tracked once, and the inner one's rules stand
-// above the outer one's.
+// The rules given, the first the strongest, stand above d.Policy, field by field. A response inside
+// two of d's Gracefuls is tracked once, and the inner one's rules stand above the outer one's.
 //
 // Place it inside of what compresses bodies where you can: no farewell can be written into a
 // compressed event stream, nor into a plain one if the compressor has set Content-Encoding before
 // it calls Graceful. [http.TimeoutHandler] lets no stream through.
 //
 // Graceful panics when d is nil, when d.Check finds a fault, and when a given rule is invalid or
-// can't fit d.Budget, alone and over d.Policy where that is one rule for all. Where the rule that
-// it comes to over a route's of a [policy.Mux], or an outer Graceful's, doesn't fit, the drain
-// shortens it.
+// can't fit d.Budget, laid over d.Policy where that is one rule for all. A rule that doesn't fit
+// only over a [policy.Mux]'s or an outer Graceful's is shortened by the drain.
 func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler {
 	if d == nil {
 		panic("middleware: Graceful was given a nil *Drainer; give it &middleware.Drainer{}")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 )
 
@@ -23,29 +22,27 @@ func NotifyContext(parent context.Context, d *Drainer) (ctx context.Context, sto
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	quit, over := make(chan struct{}), make(chan struct{})
+	quitting, quit := context.WithCancel(context.Background())
+	over := make(chan struct{})
 	go func() {
 		defer close(over)
 		select {
 		case s := <-signals:
 			cancel(fmt.Errorf("middleware: received signal: %v", s))
-		case <-quit:
+		case <-quitting.Done():
 			return
 		}
 		select {
 		case <-signals:
 			signal.Stop(signals)
 			_ = d.Close() // Run and Shutdown return the same error
-		case <-quit:
+		case <-quitting.Done():
 		}
 	}()
-	var once sync.Once
 	return ctx, func() {
-		once.Do(func() {
-			signal.Stop(signals)
-			close(quit)
-			cancel(nil)
-		})
+		signal.Stop(signals)
+		quit()
+		cancel(nil)
 		<-over
 	}
 }
