@@ -37,13 +37,12 @@ type exchange struct {
 	answered        bool        // the drain answered in its place
 	committed       bool        // a final status is on its way
 	afterCancel     bool        // it was committed after the drain had canceled the context
-	noBody          bool        // the header alone is the whole response: HEAD, 204, 304
 	flushed         bool        // by the handler
 	farewellWritten bool        // what the handler writes now is swallowed
 	status          uint16
 	unflushed       int32       // of written, what net/http may still hold back
 	written         int64       // of the body, by the handler
-	declared        int64       // Content-Length; -1: none
+	declared        int64       // Content-Length; 0 also where the header alone is the response; -1: not known
 	body            format.Body // follows the body; nil: no farewell can be put into it
 	hijacked        *hijacked   // nil: the connection wasn't
 }

@@ -64,20 +64,20 @@ func (x *exchange) writeFarewell() {
 	}
 }
 
-// writeAroundFarewell writes p, with the farewell at the first boundary in it. What comes after the
-// farewell is swallowed. The lock must be held.
-func (x *exchange) writeAroundFarewell(p []byte) (int, error) {
+// writeAroundFarewellLocked writes p, with the farewell at the first boundary in it. What comes
+// after the farewell is swallowed.
+func (x *exchange) writeAroundFarewellLocked(p []byte) (int, error) {
 	end := x.body.Boundary(p)
 	if end < 0 {
-		return x.writeThrough(p)
+		return x.writeThroughLocked(p)
 	}
-	if n, err := x.writeThrough(p[:end]); err != nil {
+	if n, err := x.writeThroughLocked(p[:end]); err != nil {
 		return n, err
 	}
 	if x.writeFarewell(); x.farewellWritten {
 		return len(p), nil
 	}
-	n, err := x.writeThrough(p[end:])
+	n, err := x.writeThroughLocked(p[end:])
 	return end + n, err
 }
 

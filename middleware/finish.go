@@ -106,7 +106,7 @@ func (x *exchange) outcome() tracked.Outcome {
 
 // whole reports whether the body is known to be complete. The lock must be held.
 func (x *exchange) whole() bool {
-	return x.noBody || x.declared >= 0 && x.written >= x.declared
+	return x.declared >= 0 && x.written >= x.declared
 }
 
 // isCancelReply reports whether what was written is the handler's reply to being canceled, and not

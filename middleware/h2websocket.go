@@ -54,7 +54,7 @@ func (s *h2WebSocket) isAccepted() bool {
 	x := s.x
 	if !s.accepted.Load() && x.acquire() {
 		if !x.committed {
-			x.commit(http.StatusOK)
+			x.commitLocked(http.StatusOK)
 			x.w.WriteHeader(http.StatusOK)
 			s.acceptIf(http.StatusOK)
 		}

@@ -13,14 +13,12 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// errEnded is what a write returns that comes after its handler has returned. net/http leaves that
-// undefined; its buffers belong to another request by then.
+// errEnded is for a write after the handler has returned. net/http leaves that undefined: its
+// buffers belong to another request by then.
 var errEnded = fmt.Errorf("middleware: response used after the handler returned: %w", http.ErrHandlerTimeout)
 
-// errCut is what a write returns that comes after the cut.
 var errCut = fmt.Errorf("middleware: write to a response that the drain has cut: %w", net.ErrClosed)
 
-// writeHeader is the handler's WriteHeader.
 func (x *exchange) writeHeader(status int) {
 	if !x.acquire() {
 		if x.outerMayWrite() {
@@ -37,24 +35,23 @@ func (x *exchange) writeHeader(status int) {
 	case x.committed && x.logMisuse("superfluous response.WriteHeader call"):
 		return
 	case status >= 200 && status <= 999 || status == http.StatusSwitchingProtocols:
-		x.commit(status)
-	} // else it is informational, which is neither final nor says what comes, or net/http panics on it
+		x.commitLocked(status)
+	} // else it is informational, or net/http panics on it
 	x.w.WriteHeader(status)
 	if x.connect != nil && x.committed {
 		x.connect.acceptIf(status)
 	}
 }
 
-// commit notes that a final status is about to go out, and takes from the header what kind of
-// response this is. The lock must be held.
-func (x *exchange) commit(status int) {
+// commitLocked notes that a final status is about to go out, and takes from the header what kind of
+// response this is.
+func (x *exchange) commitLocked(status int) {
 	if x.committed || x.hijacked != nil {
 		return
 	}
-	x.committed, x.status = true, uint16(status)
-	x.afterCancel = x.Canceled()
+	x.committed, x.status, x.afterCancel = true, uint16(status), x.Canceled()
 	head := x.Request().Method == http.MethodHead
-	x.noBody = head || status == http.StatusNoContent || status == http.StatusNotModified
+	noBody := head || status == http.StatusNoContent || status == http.StatusNotModified
 	h := x.w.Header()
 	if x.d.draining() && status != http.StatusSwitchingProtocols {
 		h.Set("Connection", "close") // RFC 9112, section 9.6; over HTTP/2 net/http sends GOAWAY for it
@@ -67,22 +64,24 @@ func (x *exchange) commit(status int) {
 	kind, speaks := policy.Finite, format.HTTP
 	// A body of a known length ends by itself. The handler of a HEAD may run on like that of the
 	// GET, though nobody sees what it writes.
-	if x.declared < 0 && (!x.noBody || head) {
+	if x.declared < 0 && (!noBody || head) {
 		body, infinite := format.Recognize(h)
 		if infinite {
 			kind = policy.Infinite
 		}
-		if body != nil && !x.noBody {
+		if body != nil && !noBody {
 			x.body, speaks = body, body.Name()
 		}
+	}
+	if noBody {
+		x.declared = 0
 	}
 	x.SetShape(kind, speaks, x.req.Pattern)
 }
 
-// beforeWrite is what each write begins with. It reports whether the next n bytes of the body are
-// swallowed or refused instead of being written, and what the write returns then. The lock must be
-// held.
-func (x *exchange) beforeWrite(n int) (answer int, err error, instead bool) {
+// beforeWriteLocked reports whether the next n bytes of the body are swallowed or refused instead of
+// being written, and what the write returns then. Else it commits the response.
+func (x *exchange) beforeWriteLocked(n int) (answer int, err error, instead bool) {
 	switch {
 	case x.wasCut.Load():
 		return 0, errCut, true // so that a handler ends that hears of nothing else
@@ -91,11 +90,10 @@ func (x *exchange) beforeWrite(n int) (answer int, err error, instead bool) {
 	case n > 0 && x.hijacked != nil && x.logMisuse("response.Write on hijacked connection"):
 		return 0, http.ErrHijacked, true
 	}
-	x.commit(http.StatusOK)
+	x.commitLocked(http.StatusOK)
 	return 0, nil, false
 }
 
-// write is the handler's Write.
 func (x *exchange) write(p []byte) (int, error) {
 	if x.connect != nil && x.connect.isAccepted() {
 		return x.connect.Write(p)
@@ -107,13 +105,13 @@ func (x *exchange) write(p []byte) (int, error) {
 		return x.writeAfterEnd(len(p))
 	}
 	defer x.release()
-	if n, err, instead := x.beforeWrite(len(p)); instead {
+	if n, err, instead := x.beforeWriteLocked(len(p)); instead {
 		return n, err
 	}
 	if x.body != nil && x.farewell.Load() != nil {
-		return x.writeAroundFarewell(p)
+		return x.writeAroundFarewellLocked(p)
 	}
-	return x.writeThrough(p)
+	return x.writeThroughLocked(p)
 }
 
 // writeAfterEnd returns what a write of n bytes returns that comes after the handler has returned.
@@ -124,80 +122,67 @@ func (x *exchange) writeAfterEnd(n int) (int, error) {
 	return 0, errEnded
 }
 
-// writeThrough writes p to the wrapped writer. The lock must be held.
-func (x *exchange) writeThrough(p []byte) (int, error) {
+// writeThroughLocked writes p to the wrapped writer.
+func (x *exchange) writeThroughLocked(p []byte) (int, error) {
 	n, err := x.w.Write(p)
-	x.wrote(int64(n))
+	x.wroteLocked(int64(n))
 	if x.body != nil {
 		_, _ = x.body.Write(p[:n])
 	}
 	return n, err
 }
 
-// netHTTPBuffer is how long a body can be that net/http holds back until its handler returns or
-// flushes. What is longer it sends in pieces.
+// netHTTPBuffer is how many bytes of a body net/http can hold back until its handler returns or
+// flushes.
 const netHTTPBuffer = 2048
 
-// wrote counts n bytes of the body that were written. What net/http may hold back hasn't moved yet.
-// What another writer holds back we can't know, so with one a stream's bytes count as moved at
-// once. The lock must be held.
-func (x *exchange) wrote(n int64) {
+// wroteLocked counts n bytes of the body that were written. What net/http may hold back hasn't
+// moved yet. What another writer holds back we can't know: through one a stream's bytes count as
+// moved at once.
+func (x *exchange) wroteLocked(n int64) {
 	x.written += n
 	if n > netHTTPBuffer-int64(x.unflushed) || n > 0 && x.body != nil && !isNetHTTP1(x.w) {
-		x.moved()
+		x.unflushed = 0
+		x.touch()
 	} else {
 		x.unflushed += int32(n)
 	}
 }
 
-func (x *exchange) moved() {
-	x.unflushed = 0
-	x.touch()
-}
-
-// writeString is the handler's WriteString. It makes no copy of s, since a writer must not change
-// what it is given (see [io.Writer]).
+// writeString makes no copy of s, since a writer must not change what it is given ([io.Writer]).
 func (x *exchange) writeString(s string) (int, error) {
 	return x.write(unsafe.Slice(unsafe.StringData(s), len(s)))
 }
 
-// readFrom is the handler's ReadFrom. A file or a connection whose bytes needn't be followed goes
-// to net/http whole, which may let the kernel copy it (sendfile, splice). Of anything else net/http
-// would make writes, too.
+// readFrom hands a file or a connection whose bytes needn't be followed to net/http whole, which may
+// let the kernel copy it (sendfile, splice). The wrapped writer must be an [io.ReaderFrom].
 func (x *exchange) readFrom(src io.Reader) (int64, error) {
+	writerOnly := struct{ io.Writer }{plainWriter{x}} // io.Copy would call ReadFrom
 	if !kernelCanCopy(src) || !x.acquire() {
-		return io.Copy(x.writerOnly(), src)
+		return io.Copy(writerOnly, src)
 	}
-	var first int64
-	if !x.committed {
-		// The first bytes go by themselves, as in net/http: a source that fails before them must
-		// not have committed us to a 200.
+	switch {
+	case x.body != nil || x.farewellWritten || x.wasCut.Load() || x.hijacked != nil:
 		x.release()
-		var err error
-		if first, err = io.CopyN(x.writerOnly(), src, sniffed); err != nil {
-			if err == io.EOF {
-				err = nil
-			}
+		return io.Copy(writerOnly, src)
+	case !x.committed:
+		// The first bytes go by themselves, as in net/http, which looks at 512 for a Content-Type: a
+		// source that fails before them must not have committed us to a 200.
+		x.release()
+		first, err := io.CopyN(writerOnly, src, 512)
+		if err == io.EOF {
+			return first, nil
+		} else if err != nil {
 			return first, err
 		}
-		if !x.acquire() {
-			return first, errEnded
-		}
-	}
-	inner, ok := x.w.(io.ReaderFrom)
-	if !ok || x.body != nil || x.farewellWritten || x.wasCut.Load() || x.hijacked != nil {
-		x.release()
-		n, err := io.Copy(x.writerOnly(), src)
-		return first + n, err
+		rest, err := x.readFrom(src)
+		return first + rest, err
 	}
 	defer x.release()
-	n, err := inner.ReadFrom(src)
-	x.wrote(n)
-	return first + n, err
+	n, err := x.w.(io.ReaderFrom).ReadFrom(src)
+	x.wroteLocked(n)
+	return n, err
 }
-
-// sniffed is how many bytes net/http looks at for a Content-Type.
-const sniffed = 512
 
 // kernelCanCopy reports whether the kernel may be able to copy from src by itself. A file comes as
 // more than one type: io.Copy has os hide its WriteTo.
@@ -209,10 +194,6 @@ func kernelCanCopy(src io.Reader) bool {
 	return ok
 }
 
-// writerOnly returns a writer to the body without ReadFrom, which io.Copy would call.
-func (x *exchange) writerOnly() io.Writer { return struct{ io.Writer }{plainWriter{x}} }
-
-// flush is the handler's Flush, with the error of the wrapped writer's.
 func (x *exchange) flush() error {
 	if x.connect != nil && x.connect.isAccepted() {
 		_, err := x.connect.Write(nil) // nothing is held back
@@ -226,13 +207,14 @@ func (x *exchange) flush() error {
 		return err
 	}
 	defer x.release()
-	if _, err, instead := x.beforeWrite(0); instead {
+	if _, err, instead := x.beforeWriteLocked(0); instead {
 		return err
 	}
 	x.flushed = true
 	err := x.control().Flush()
 	if err == nil {
-		x.moved()
+		x.unflushed = 0
+		x.touch()
 	}
 	return err
 }
