@@ -53,38 +53,27 @@ func isNetHTTP1(w http.ResponseWriter) bool {
 	return t != nil && t.String() == "*http.response" && t.Elem().PkgPath() == "net/http"
 }
 
-// run runs the handler.
 func (x *exchange) run(next http.Handler) {
 	returned := false
 	defer func() {
-		var v any
-		if !returned && x.hasFarewell() {
-			v = recover()
-		}
-		abort := x.finish(returned)
-		switch {
-		case v == http.ErrAbortHandler:
-			// A proxy panics with it when its back end breaks off, as our cancel makes it do. The
-			// client has had its farewell at a boundary: for it this is a clean end, which net/http
-			// now writes.
-		case v != nil:
-			panic(v)
-		case abort:
+		if abort := x.finish(returned); abort {
 			panic(http.ErrAbortHandler) // makes net/http break the body off
+		}
+		if returned || !x.farewellWritten {
+			return
+		}
+		// A proxy panics with ErrAbortHandler when its back end breaks off, as our cancel makes it
+		// do. The client has had its farewell at a boundary: for it this is a clean end, which
+		// net/http now writes.
+		if v := recover(); v != nil && v != http.ErrAbortHandler {
+			panic(v)
 		}
 	}()
 	next.ServeHTTP(x.writer(), x.req)
 	returned = true
 }
 
-// hasFarewell reports whether the farewell was written into the body.
-func (x *exchange) hasFarewell() bool {
-	x.lock.Lock()
-	defer x.lock.Unlock()
-	return x.farewellWritten
-}
-
-// acquire takes the right to write to w. It returns false once the handler has returned.
+// acquire takes the lock. It returns false, without it, once the handler has returned.
 func (x *exchange) acquire() bool {
 	x.lock.Lock()
 	if x.ended {
@@ -94,26 +83,25 @@ func (x *exchange) acquire() bool {
 	return true
 }
 
-// release gives the right to write back. A farewell that is due goes out first.
+// release gives the lock back. A farewell that is due goes out first.
 func (x *exchange) release() {
-	x.writeFarewellIfDue()
+	x.writeFarewellIfDueLocked()
 	x.lock.Unlock()
 	x.flushPending()
 }
 
-// flushPending writes a farewell that was set and is due. While somebody else has the lock it does
-// nothing: whoever has it calls flushPending after unlocking, so that nothing falls between a last
-// look and the unlocking.
+// flushPending writes a farewell that is due. While another goroutine has the lock it does nothing:
+// that one calls flushPending after unlocking, so no farewell is missed between the two.
 func (x *exchange) flushPending() {
 	for x.pending.Load() && x.lock.TryLock() {
 		x.pending.Store(false)
-		x.writeFarewellIfDue()
+		x.writeFarewellIfDueLocked()
 		x.lock.Unlock()
 	}
 }
 
-// ifOpen calls f, unless the handler has returned, and keeps it from having returned meanwhile. It
-// doesn't wait for a write that is under way, so that f can end one. f must not block.
+// ifOpen calls f unless the handler has returned, and holds up its return meanwhile. It doesn't wait
+// for a write that is under way, so that f can end one. f must not block.
 func (x *exchange) ifOpen(f func()) {
 	x.openMu.Lock()
 	defer x.openMu.Unlock()
@@ -122,7 +110,6 @@ func (x *exchange) ifOpen(f func()) {
 	}
 }
 
-// control has the methods of w that net/http's writers have beyond http.ResponseWriter.
 func (x *exchange) control() *http.ResponseController { return http.NewResponseController(x.w) }
 
 // LastByte implements [tracked.Carrier].
@@ -133,5 +120,4 @@ func (x *exchange) LastByte() time.Time {
 	return time.Time{}
 }
 
-// touch notes that a byte has moved.
 func (x *exchange) touch() { x.lastByte.Store(int64(x.Age())) }

@@ -3,14 +3,12 @@ package middleware
 import (
 	"errors"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A farewell is what a client is to be told.
 type farewell struct {
 	policy.Farewell
 	retry time.Duration // the client's reconnect slot
@@ -27,21 +25,19 @@ func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
 	}
 }
 
-// DropMessage implements [tracked.Carrier]. In a body a farewell is written as a whole or not at
-// all.
+// DropMessage implements [tracked.Carrier]: in a body a farewell is written whole or not at all.
 func (x *exchange) DropMessage() {}
 
-// writeFarewellIfDue writes the farewell if one is asked for and the body is at a boundary. The
-// lock must be held.
-func (x *exchange) writeFarewellIfDue() {
+// writeFarewellIfDueLocked writes the farewell if one is asked for and the body is at a boundary.
+func (x *exchange) writeFarewellIfDueLocked() {
 	if x.farewell.Load() != nil && !x.ended && x.hijacked == nil && x.body != nil && x.body.AtBoundary() {
-		x.writeFarewell()
+		x.writeFarewellLocked()
 	}
 }
 
-// writeFarewell writes the farewell, unless the response has become one that gets none. The lock
-// must be held, and the body be at a boundary.
-func (x *exchange) writeFarewell() {
+// writeFarewellLocked writes the farewell, unless the response has become one that gets none. The
+// body must be at a boundary.
+func (x *exchange) writeFarewellLocked() {
 	f := x.farewell.Load()
 	if f == nil || x.farewellWritten || x.wasCut.Load() {
 		return
@@ -74,30 +70,18 @@ func (x *exchange) writeAroundFarewellLocked(p []byte) (int, error) {
 	if n, err := x.writeThroughLocked(p[:end]); err != nil {
 		return n, err
 	}
-	if x.writeFarewell(); x.farewellWritten {
+	if x.writeFarewellLocked(); x.farewellWritten {
 		return len(p), nil
 	}
 	n, err := x.writeThroughLocked(p[end:])
 	return end + n, err
 }
 
-// extendWriteDeadline puts the moment of the cut in place of the handler's write deadline, which
-// may be long past: nothing is written after this but the end of the body. A cut must not be
-// possible meanwhile.
+// extendWriteDeadline sets the moment of the cut as the write deadline: the handler's may be long
+// past, and only the end of the body is still to be written. No cut may come meanwhile.
 func (x *exchange) extendWriteDeadline() {
 	if !x.wasCut.Load() {
 		m, _ := x.Moments()
 		_ = x.control().SetWriteDeadline(m.Cut)
 	}
-}
-
-// farewellOutcome returns how a response ended whose farewell was written. The lock must be held.
-func (x *exchange) farewellOutcome() tracked.Outcome {
-	switch err := x.farewell.Load().err; {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return tracked.Cut
-	case err != nil:
-		return tracked.Completed // the client has left
-	}
-	return tracked.Told
 }

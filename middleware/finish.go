@@ -3,18 +3,20 @@ package middleware
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// finish ends the response when its handler has returned, or panicked. It reports whether the body
-// has to be broken off because it could pass for whole.
+// finish ends the response when its handler has returned, or panicked. It reports whether the caller
+// must panic because the body could pass for whole.
 func (x *exchange) finish(returned bool) (abort bool) {
 	if s := x.connect; s != nil && s.accepted.Load() {
 		abort = s.handlerEnded(returned)
@@ -29,10 +31,13 @@ func (x *exchange) finish(returned bool) (abort bool) {
 		x.hijacked.holderLeft() // the response lasts until its connection is closed
 		return abort && returned
 	}
-	x.copyBack()
-	outcome := x.outcome()
+	// net/http removes the multipart files of the request that it made, not of our copy, and an outer
+	// handler logs the pattern.
+	in := x.Request()
+	in.MultipartForm, in.Form, in.PostForm, in.Pattern = x.req.MultipartForm, x.req.Form, x.req.PostForm, x.req.Pattern
+	outcome := x.outcomeLocked()
 	switch {
-	case outcome == tracked.Cut && x.committed && !x.whole():
+	case outcome == tracked.Cut && x.committed && !x.wholeLocked():
 		abort = true
 		x.abort() // a panic alone may be recovered by an outer handler
 	case outcome == tracked.Told:
@@ -54,29 +59,17 @@ func (x *exchange) finish(returned bool) (abort bool) {
 	return abort && returned
 }
 
-// copyBack gives the caller what the handler learned of the request: net/http removes the multipart
-// files of the request that it made, not of our copy, and an outer handler logs the pattern.
-func (x *exchange) copyBack() {
-	in := x.Request()
-	in.MultipartForm, in.Form, in.PostForm, in.Pattern = x.req.MultipartForm, x.req.Form, x.req.PostForm, x.req.Pattern
-}
-
-// closeAfterReply has net/http close the connection behind a stream that was told while the server
-// goes on: a client that came back over it would reach this same replica. The response's header,
-// which could have said so, went out long ago. A connection of HTTP/2 has other streams on it, and
-// stays.
+// closeAfterReply has net/http close an HTTP/1 connection whose client was told to come back while
+// the server goes on: over it the client would reach this same replica. The response's header, which
+// could have said so, is already out.
 func (x *exchange) closeAfterReply() {
-	conn := x.ownConn()
-	if t, ok := conn.(*tls.Conn); ok {
-		conn = t.NetConn()
-	}
-	if r, ok := conn.(interface{ CloseRead() error }); ok {
+	if r, ok := x.ownConn().(interface{ CloseRead() error }); ok {
 		_ = r.CloseRead() // net/http takes the end of its next read for the client's leaving
 	}
 }
 
-// ownConn returns the connection, where it is HTTP/1's and known to us, so that it has nothing on
-// it but this response; else nil.
+// ownConn returns the connection, TLS's inner one, if nothing is on it but this response: if it is
+// HTTP/1's and [Drainer.ConnContext] has shown it to us. Else it returns nil.
 func (x *exchange) ownConn() net.Conn {
 	ctx := x.Request().Context()
 	// An outer http.TimeoutHandler that has timed out has replied, and the connection may be at its
@@ -86,47 +79,45 @@ func (x *exchange) ownConn() net.Conn {
 		return nil
 	}
 	conn, _ := ctx.Value(connKey{}).(net.Conn)
-	return conn
+	return withoutTLS(conn)
 }
 
-// outcome returns how the response ended whose handler has returned. The lock must be held.
-func (x *exchange) outcome() tracked.Outcome {
+// outcomeLocked returns how the response ended whose handler has returned.
+func (x *exchange) outcomeLocked() tracked.Outcome {
+	// A reply to the cancel, rather than the beginning of what the handler had set out to write, is
+	// begun only then, and is an error or written in one piece.
+	cancelReply := x.afterCancel && (x.status >= http.StatusBadRequest || !x.flushed && x.written <= netHTTPBuffer)
 	switch {
 	case x.wasCut.Load():
 		return tracked.Cut
 	case x.farewellWritten:
-		return x.farewellOutcome()
+		if err := x.farewell.Load().err; errors.Is(err, os.ErrDeadlineExceeded) {
+			return tracked.Cut
+		} else if err != nil {
+			return tracked.Completed // the client has left
+		}
+		return tracked.Told
 	case !x.Canceled():
 		return tracked.Completed
-	case x.committed && x.Kind() != policy.Infinite && !x.whole() && !x.isCancelReply():
+	case x.committed && x.Kind() != policy.Infinite && !x.wholeLocked() && !cancelReply:
 		return tracked.Cut
 	}
 	return tracked.Canceled
 }
 
-// whole reports whether the body is known to be complete. The lock must be held.
-func (x *exchange) whole() bool {
-	return x.declared >= 0 && x.written >= x.declared
-}
+// wholeLocked reports whether the body is known to be complete.
+func (x *exchange) wholeLocked() bool { return x.declared >= 0 && x.written >= x.declared }
 
-// isCancelReply reports whether what was written is the handler's reply to being canceled, and not
-// the beginning of what it had set out to write: it began only then, and is an error or was put
-// together in one piece. The lock must be held.
-func (x *exchange) isCancelReply() bool {
-	return x.afterCancel && (x.status >= http.StatusBadRequest || !x.flushed && x.written <= netHTTPBuffer)
-}
-
-// outerMayWrite reports whether what is written now comes from an outer handler, which answers in
-// place of one that has returned without a word: echo does so when an error comes back to it, and
-// has kept our writer. That is none of the drain's concern. Once the request's context has ended,
-// nobody can write any more but a goroutine that the handler has left behind, and the wrapped
-// writer may be inside another request's. The handler must have returned.
+// outerMayWrite reports whether a write after the handler's return can come from an outer handler,
+// which answers in place of one that wrote nothing: echo, which has kept our writer, does so when a
+// handler returns an error. Once the request's context has ended, only a goroutine that the handler
+// has left behind can still write, and the wrapped writer may be inside another request's.
 func (x *exchange) outerMayWrite() bool {
 	return x.silent && x.Request().Context().Err() == nil
 }
 
-// Finish implements [tracked.Carrier]. The handler's return ends the response; one that waits for
-// the rest of an upload gets an error in its place, so that its client can still be answered.
+// Finish implements [tracked.Carrier]. A handler that waits for the rest of an upload gets an error
+// in its place, so that its client can still be answered.
 func (x *exchange) Finish() {
 	if x.Kind() != policy.Infinite {
 		x.ifOpen(func() { _ = x.control().SetReadDeadline(time.Now()) })
@@ -148,9 +139,8 @@ func (x *exchange) Cut() {
 }
 
 // abort makes sure that nothing more of the response reaches its client, the end of its body least
-// of all. The deadlines free a handler that is inside a read or a write, and reset an HTTP/2
-// stream. They leave an HTTP/1 connection open under a handler that does neither, so that one is
-// closed, where [Drainer.ConnContext] has shown it to us.
+// of all. The deadlines free a handler that is inside a read or a write, and reset an HTTP/2 stream.
+// They leave an HTTP/1 connection open under a handler that does neither, so that is closed.
 func (x *exchange) abort() {
 	conn, control := x.ownConn(), x.control()
 	now := time.Now()
@@ -162,25 +152,20 @@ func (x *exchange) abort() {
 	if !x.Request().ProtoAtLeast(1, 1) {
 		// An HTTP/1.0 client knows the end of the body by the end of the connection (RFC 9112,
 		// section 6.3): only a reset tells it that the body is not complete.
-		resetOnClose(conn)
+		if l, ok := conn.(interface{ SetLinger(sec int) error }); ok {
+			_ = l.SetLinger(0)
+		}
 	}
-	closeHard(conn)
-}
-
-func resetOnClose(c net.Conn) {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	if l, ok := c.(interface{ SetLinger(sec int) error }); ok {
-		_ = l.SetLinger(0)
-	}
+	_ = conn.Close()
 }
 
 // closeHard closes a connection without TLS's own goodbye, which would wait up to five seconds for
 // a peer that doesn't read.
-func closeHard(c net.Conn) {
+func closeHard(c net.Conn) { _ = withoutTLS(c).Close() }
+
+func withoutTLS(c net.Conn) net.Conn {
 	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
+		return t.NetConn()
 	}
-	_ = c.Close()
+	return c
 }
