@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// controls is what a handler's writer unwraps to. Whoever unwraps, as [http.ResponseController]
-// does, finds here what the writer doesn't show because the wrapped one doesn't, but what that one
-// unwraps to has. Were they to find that itself, they would write, flush and hijack past the drain.
+// controls is what a handler's writer unwraps to. It shows what the wrapped writer lacks but what
+// that one unwraps to has, which [http.ResponseController] would otherwise find itself, and write,
+// flush and hijack past the drain.
 type controls struct{ plainWriter }
 
-// flushControls and hijackControls are for what can be flushed, and hijacked: a method that fails
-// is no substitute for none. go-sse and coder/websocket take it for a promise.
+// go-sse and coder/websocket take a method Flush or Hijack for a promise, so one that fails is worse
+// than none.
 type (
 	flushControls  struct{ controls }
 	hijackControls struct{ flushControls }
@@ -59,8 +59,8 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 func (c controls) Unwrap() http.ResponseWriter { return c.x.w }
 
 func (c controls) SetReadDeadline(t time.Time) error {
-	if s := c.x.connect; s != nil && s.accepted.Load() {
-		return s.setReadDeadline(t)
+	if s := c.x.connect; s != nil && s.accepted.Load() && c.x.FarewellSent() {
+		return nil // reading goes on for the client's Close
 	}
 	return c.x.control().SetReadDeadline(t)
 }

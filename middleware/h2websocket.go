@@ -13,9 +13,9 @@ import (
 )
 
 // An h2WebSocket carries a WebSocket over HTTP/2 (RFC 8441). There is no connection to hijack: the
-// client's frames are the body of the CONNECT and the server's frames that of its response. bodies
-// makes a net.Conn of the two, so that the rest is as for a hijacked WebSocket, but that the
-// handler's return would end it: that waits for the client's Close.
+// client's frames are the body of the CONNECT and the server's frames that of its response. With a
+// net.Conn made of the two the rest is as for a hijacked WebSocket, but that the handler's return,
+// which would end it, has to wait for the client's Close.
 type h2WebSocket struct {
 	webSocket
 	x        *exchange
@@ -40,16 +40,13 @@ func newH2WebSocket(x *exchange) *h2WebSocket {
 // acceptIf makes s the carrier of the response if the status that was just written accepts the
 // WebSocket. The exchange's lock must be held.
 func (s *h2WebSocket) acceptIf(status int) {
-	x := s.x
-	if status/100 != 2 || s.accepted.Load() {
-		return
+	if status/100 == 2 && !s.accepted.Swap(true) {
+		s.x.carryOver(s, s.hijacked, format.WebSocket)
 	}
-	s.accepted.Store(true)
-	x.carryOver(s, s.hijacked, format.WebSocket)
 }
 
-// isAccepted reports whether the WebSocket is accepted. It is called before the body is written to,
-// or flushed, which accepts it where no status was written.
+// isAccepted reports whether the WebSocket is accepted, before a write or a flush: with no status
+// written yet, that accepts it.
 func (s *h2WebSocket) isAccepted() bool {
 	x := s.x
 	if !s.accepted.Load() && x.acquire() {
@@ -68,8 +65,7 @@ func (s *h2WebSocket) isAccepted() bool {
 // deadline, no other can succeed.
 func (s *h2WebSocket) Finish() {
 	m, _ := s.x.Moments()
-	now := time.Now()
-	half := now.Add(m.Cut.Sub(now) / 2)
+	half := time.Now().Add(time.Until(m.Cut) / 2)
 	s.x.ifOpen(func() { _ = s.x.control().SetReadDeadline(half) })
 	s.Conn.Finish()
 }
@@ -93,23 +89,12 @@ func (s *h2WebSocket) handlerEnded(returned bool) (abort bool) {
 	return abort
 }
 
-// setReadDeadline is the handler's. It has no effect once the reading has to go on for the client's
-// Close.
-func (s *h2WebSocket) setReadDeadline(t time.Time) error {
-	if s.x.FarewellSent() {
-		return nil
-	}
-	return s.x.control().SetReadDeadline(t)
-}
-
 // connectBody is the request's body, as the handler gets it.
 type connectBody struct {
 	s    *h2WebSocket
 	body io.Closer
 }
 
-// Read reads from the client. After a farewell it goes on until the client's Close has been
-// returned in full, and is io.EOF from then on.
 func (b connectBody) Read(p []byte) (int, error) { return b.s.Read(p) }
 
 // Close leaves the body open where the client's Close is still to come through it. net/http closes
@@ -121,15 +106,23 @@ func (b connectBody) Close() error {
 	return b.body.Close()
 }
 
-// bodies is a net.Conn over the body of a CONNECT and that of its response.
+// bodies is a net.Conn over the body of a CONNECT and that of its response. The handler's return
+// ends the stream, not its Close.
 type bodies struct {
 	x    *exchange
 	body io.ReadCloser
 }
 
-func (b bodies) Read(p []byte) (int, error) { return b.body.Read(p) }
+func (b bodies) Read(p []byte) (int, error)         { return b.body.Read(p) }
+func (b bodies) Close() error                       { return nil }
+func (b bodies) RemoteAddr() net.Addr               { return nil }
+func (b bodies) SetDeadline(t time.Time) error      { return b.SetWriteDeadline(t) }
+func (b bodies) SetWriteDeadline(t time.Time) error { return b.x.control().SetWriteDeadline(t) }
 
-// Write writes to the client, without a buffer in between.
+// SetReadDeadline does nothing: it is for waking a Read in order to take over from it, and here no
+// Read can follow on one that has met its deadline.
+func (b bodies) SetReadDeadline(time.Time) error { return nil }
+
 func (b bodies) Write(p []byte) (int, error) {
 	n, err := b.x.w.Write(p)
 	if err != nil {
@@ -138,20 +131,7 @@ func (b bodies) Write(p []byte) (int, error) {
 	return n, b.x.control().Flush()
 }
 
-// Close does nothing: the handler's return ends the stream.
-func (b bodies) Close() error { return nil }
-
 func (b bodies) LocalAddr() net.Addr {
 	addr, _ := b.x.req.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	return addr
 }
-
-func (b bodies) RemoteAddr() net.Addr { return nil }
-
-func (b bodies) SetDeadline(t time.Time) error { return b.SetWriteDeadline(t) }
-
-// SetReadDeadline does nothing: it is for waking a Read in order to take over from it, and here no
-// Read can follow on one that has met its deadline.
-func (b bodies) SetReadDeadline(time.Time) error { return nil }
-
-func (b bodies) SetWriteDeadline(t time.Time) error { return b.x.control().SetWriteDeadline(t) }

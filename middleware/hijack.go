@@ -28,15 +28,14 @@ type hijacked struct {
 	holders atomic.Int32 // the connection and the handler
 }
 
-// holderLeft is called when the connection is closed, and when the handler has returned. The second
-// call ends the response.
+// holderLeft is called when the connection is closed, and when the handler has returned.
 func (h *hijacked) holderLeft() {
 	if h.holders.Add(-1) == 0 {
 		h.x.d.end(&h.x.Response, h.conn.outcome(h.x.Canceled()))
 	}
 }
 
-// carryOver makes c carry the response from now on. The lock must be held.
+// carryOver makes c carry the response from now on. x's lock must be held.
 func (x *exchange) carryOver(c hijackedConn, h *hijacked, format string) {
 	h.conn = c
 	h.holders.Store(2)
@@ -47,7 +46,6 @@ func (x *exchange) carryOver(c hijackedConn, h *hijacked, format string) {
 	}
 }
 
-// hijack is the handler's Hijack.
 func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if !x.acquire() {
 		return nil, nil, errEnded
@@ -64,35 +62,29 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	early = bytes.Clone(early)
 
 	h := &hijacked{x: x}
+	var carrier hijackedConn
 	var handle net.Conn
+	carries := format.Hijacked
 	if format.WebSocketUpgrade(x.req) {
 		ws := wsconn.New(conn, wsconn.Options{
 			Switched: x.status == http.StatusSwitchingProtocols, Early: early,
 			Abort: func() { closeHard(conn) }, BeforeFarewell: x.BeginFarewell, OnClose: h.holderLeft,
 		})
-		handle = ws.Handle()
-		rebind(brw, handle, early)
-		x.carryOver(webSocket{ws}, h, format.WebSocket)
+		carrier, handle, carries = webSocket{ws}, ws.Handle(), format.WebSocket
 	} else {
 		raw := &rawConn{Conn: conn, hijacked: h}
-		handle = raw.handle()
-		rebind(brw, handle, early)
-		x.carryOver(raw, h, format.Hijacked)
+		carrier, handle = raw, raw.handle()
 	}
+	// x/net and coder write frames through this writer, and gorilla counts what the reader has
+	// buffered.
+	brw.Writer.Reset(handle)
+	brw.Reader.Reset(handle)
+	if len(early) > 0 {
+		brw.Reader.Reset(io.MultiReader(bytes.NewReader(early), handle))
+		_, _ = brw.Reader.Peek(len(early))
+	}
+	x.carryOver(carrier, h, carries)
 	return handle, brw, nil
-}
-
-// rebind makes the buffers that Hijack returned go through our connection, with the bytes that the
-// server had read already still in them: x/net and coder write frames through this writer, and
-// gorilla counts what is buffered.
-func rebind(brw *bufio.ReadWriter, c net.Conn, early []byte) {
-	brw.Writer.Reset(c)
-	if len(early) == 0 {
-		brw.Reader.Reset(c)
-		return
-	}
-	brw.Reader.Reset(io.MultiReader(bytes.NewReader(early), c))
-	_, _ = brw.Reader.Peek(len(early))
 }
 
 // A webSocket carries a response over the WebSocket that was hijacked for it.

@@ -35,16 +35,11 @@ type halfCloseConn struct {
 
 func (c halfCloseConn) CloseWrite() error { return c.closeWrite() }
 
-func (c *rawConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if n > 0 {
-		c.hijacked.x.touch()
-	}
-	return n, err
-}
+func (c *rawConn) Read(p []byte) (int, error)  { return c.moved(c.Conn.Read(p)) }
+func (c *rawConn) Write(p []byte) (int, error) { return c.moved(c.Conn.Write(p)) }
 
-func (c *rawConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
+// moved notes what a Read or a Write returned, and returns it.
+func (c *rawConn) moved(n int, err error) (int, error) {
 	if n > 0 {
 		c.hijacked.x.touch()
 	}
@@ -59,29 +54,22 @@ func (c *rawConn) Close() error {
 	return err
 }
 
-// NetConn returns the connection inside. Writing to it or closing it goes past the drain, which
-// then knows nothing of that.
+// NetConn returns the connection inside. The drain knows nothing of what is done with it directly.
 func (c *rawConn) NetConn() net.Conn { return c.Conn }
 
-// Farewell implements [tracked.Carrier].
+// The next five methods implement [tracked.Carrier].
+
 func (c *rawConn) Farewell(policy.Farewell, time.Duration) {}
+func (c *rawConn) DropMessage()                            {}
+func (c *rawConn) Finish()                                 {}
+func (c *rawConn) LastByte() time.Time                     { return c.hijacked.x.LastByte() }
 
-// DropMessage implements [tracked.Carrier].
-func (c *rawConn) DropMessage() {}
-
-// Finish implements [tracked.Carrier].
-func (c *rawConn) Finish() {}
-
-// Cut implements [tracked.Carrier].
 func (c *rawConn) Cut() {
 	if !c.closed.Load() {
 		c.wasCut.Store(true)
 		closeHard(c.Conn)
 	}
 }
-
-// LastByte implements [tracked.Carrier].
-func (c *rawConn) LastByte() time.Time { return c.hijacked.x.LastByte() }
 
 func (c *rawConn) outcome(canceled bool) tracked.Outcome {
 	switch {
