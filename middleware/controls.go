@@ -30,7 +30,6 @@ func (x *exchange) controls() http.ResponseWriter {
 	return c
 }
 
-// unwrap returns what w unwraps to, or nil.
 func unwrap(w http.ResponseWriter) http.ResponseWriter {
 	if u, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
 		return u.Unwrap()

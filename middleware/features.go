@@ -45,9 +45,7 @@ func featuresOf(w http.ResponseWriter) (has int) {
 // writer returns what the handler writes to: a writer with exactly those optional interfaces that
 // the wrapped one has. A false Flusher makes a stream that never arrives, a false Hijacker a 101
 // that nobody follows up, a missing CloseNotifier a panic in gin. What else the wrapped one can do
-// is reached through Unwrap, as [http.ResponseController] does: see controls. WriteString is always
-// there: where the wrapped one lacks it, it is Write. A writer with Flush has FlushError, so that
-// no error of a flush is lost.
+// is reached through Unwrap: see controls. WriteString is always there, and with Flush FlushError.
 //
 // The writers that stand for net/http's own hold one pointer, which costs no allocation. The rest,
 // for the writers of other middleware, are put together from parts.
@@ -63,7 +61,6 @@ func (x *exchange) writer() http.ResponseWriter {
 	}
 }
 
-// plainWriter has what every writer has.
 type plainWriter struct{ x *exchange }
 
 func (f plainWriter) Header() http.Header               { return f.x.w.Header() }
@@ -72,7 +69,6 @@ func (f plainWriter) Write(p []byte) (int, error)       { return f.x.write(p) }
 func (f plainWriter) WriteString(s string) (int, error) { return f.x.writeString(s) }
 func (f plainWriter) Unwrap() http.ResponseWriter       { return f.x.controls() }
 
-// flushWriter stands for a recorder, say.
 type flushWriter struct{ plainWriter }
 
 func (f flushWriter) Flush()            { _ = f.x.flush() }
@@ -82,16 +78,14 @@ func (f flushWriter) FlushError() error { return f.x.flush() }
 type http1Writer struct{ flushWriter }
 
 func (f http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) { return f.x.hijack() }
-func (f http1Writer) CloseNotify() <-chan bool                     { return notifier{f.x}.CloseNotify() }
+func (f http1Writer) CloseNotify() <-chan bool                     { return f.x.closeNotify() }
 func (f http1Writer) ReadFrom(src io.Reader) (int64, error)        { return f.x.readFrom(src) }
 
 // http2Writer stands for net/http's own writer for HTTP/2.
 type http2Writer struct{ flushWriter }
 
-func (f http2Writer) CloseNotify() <-chan bool { return notifier{f.x}.CloseNotify() }
-func (f http2Writer) Push(target string, o *http.PushOptions) error {
-	return pusher{f.x}.Push(target, o)
-}
+func (f http2Writer) CloseNotify() <-chan bool                      { return f.x.closeNotify() }
+func (f http2Writer) Push(target string, o *http.PushOptions) error { return f.x.push(target, o) }
 
 // The parts of all other writers.
 type (
@@ -102,11 +96,13 @@ type (
 )
 
 func (p hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return p.in.hijack() }
+func (p notifier) CloseNotify() <-chan bool                     { return p.in.closeNotify() }
 func (p reader) ReadFrom(src io.Reader) (int64, error)          { return p.in.readFrom(src) }
-func (p notifier) CloseNotify() <-chan bool {
-	//lint:ignore SA1019 handlers still ask for it
-	return p.in.w.(http.CloseNotifier).CloseNotify()
-}
-func (p pusher) Push(target string, o *http.PushOptions) error {
-	return p.in.w.(http.Pusher).Push(target, o)
+func (p pusher) Push(target string, o *http.PushOptions) error  { return p.in.push(target, o) }
+
+//lint:ignore SA1019 handlers still ask for it
+func (x *exchange) closeNotify() <-chan bool { return x.w.(http.CloseNotifier).CloseNotify() }
+
+func (x *exchange) push(target string, o *http.PushOptions) error {
+	return x.w.(http.Pusher).Push(target, o)
 }

@@ -19,15 +19,14 @@ func (d *Drainer) refuse(w http.ResponseWriter, r *http.Request, rule policy.Rul
 	d.replyRetryLater(w, r, rule)
 }
 
-// replyRetryLater tells a client when to come back.
+// replyRetryLater answers that the client should come back later, and when.
 func (d *Drainer) replyRetryLater(w http.ResponseWriter, r *http.Request, rule policy.Rule) {
 	slot := rule.Reconnect.Slot(d.refusals.Add(1))
 	if sse.Accepts(r) {
 		sse.Refuse(w, slot)
 		return
 	}
-	// RFC 9110, section 10.2.3: whole seconds. Rounded up, since nobody should come before their
-	// slot.
+	// Whole seconds (RFC 9110, section 10.2.3), rounded up: nobody should come before their slot.
 	w.Header().Set("Retry-After", strconv.FormatInt(int64((slot+time.Second-1)/time.Second), 10))
 	why := "the server is shutting down"
 	if !d.draining() { // the response alone had to end
@@ -36,8 +35,8 @@ func (d *Drainer) replyRetryLater(w http.ResponseWriter, r *http.Request, rule p
 	http.Error(w, why+"; please retry", http.StatusServiceUnavailable)
 }
 
-// replyRetryLater answers in place of a handler that returned without a word when its time was up.
-// The header that it had prepared describes another answer.
+// replyRetryLater answers in place of a handler that wrote nothing until its context was canceled.
+// What its header says of a body describes another answer.
 func (x *exchange) replyRetryLater() {
 	h := x.w.Header()
 	for _, name := range []string{"Cache-Control", "Content-Length", "Etag", "Last-Modified", "Trailer"} {
