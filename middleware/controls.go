@@ -12,8 +12,8 @@ import (
 // flush and hijack past the drain.
 type controls struct{ plainWriter }
 
-// go-sse and coder/websocket take a method Flush or Hijack for a promise, so one that fails is worse
-// than none.
+// go-sse and coder/websocket take a method Flush or Hijack for a promise, so one that fails is
+// worse than none.
 type (
 	flushControls  struct{ controls }
 	hijackControls struct{ flushControls }

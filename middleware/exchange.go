@@ -42,7 +42,7 @@ type exchange struct {
 	status          uint16
 	unflushed       int32       // of written, what net/http may still hold back
 	written         int64       // of the body, by the handler
-	declared        int64       // Content-Length; 0 also where the header alone is the response; -1: not known
+	declared        int64       // Content-Length, or 0 where the response has no body; -1: not known
 	body            format.Body // follows the body; nil: no farewell can be put into it
 	hijacked        *hijacked   // nil: the connection wasn't
 }
@@ -100,8 +100,8 @@ func (x *exchange) flushPending() {
 	}
 }
 
-// ifOpen calls f unless the handler has returned, and holds up its return meanwhile. It doesn't wait
-// for a write that is under way, so that f can end one. f must not block.
+// ifOpen calls f unless the handler has returned, and holds up its return meanwhile. It doesn't
+// wait for a write that is under way, so that f can end one. f must not block.
 func (x *exchange) ifOpen(f func()) {
 	x.openMu.Lock()
 	defer x.openMu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// finish ends the response when its handler has returned, or panicked. It reports whether the caller
-// must panic because the body could pass for whole.
+// finish ends the response when its handler has returned, or panicked. It reports whether the
+// caller must panic because the body could pass for whole.
 func (x *exchange) finish(returned bool) (abort bool) {
 	if s := x.connect; s != nil && s.accepted.Load() {
 		abort = s.handlerEnded(returned)
@@ -31,8 +31,8 @@ func (x *exchange) finish(returned bool) (abort bool) {
 		x.hijacked.holderLeft() // the response lasts until its connection is closed
 		return abort && returned
 	}
-	// net/http removes the multipart files of the request that it made, not of our copy, and an outer
-	// handler logs the pattern.
+	// net/http removes the multipart files of the request that it made, not of our copy, and an
+	// outer handler logs the pattern.
 	in := x.Request()
 	in.MultipartForm, in.Form, in.PostForm, in.Pattern = x.req.MultipartForm, x.req.Form, x.req.PostForm, x.req.Pattern
 	outcome := x.outcomeLocked()
@@ -60,8 +60,8 @@ func (x *exchange) finish(returned bool) (abort bool) {
 }
 
 // closeAfterReply has net/http close an HTTP/1 connection whose client was told to come back while
-// the server goes on: over it the client would reach this same replica. The response's header, which
-// could have said so, is already out.
+// the server goes on: over it the client would reach this same replica. The response's header,
+// which could have said so, is already out.
 func (x *exchange) closeAfterReply() {
 	if r, ok := x.ownConn().(interface{ CloseRead() error }); ok {
 		_ = r.CloseRead() // net/http takes the end of its next read for the client's leaving
@@ -139,8 +139,9 @@ func (x *exchange) Cut() {
 }
 
 // abort makes sure that nothing more of the response reaches its client, the end of its body least
-// of all. The deadlines free a handler that is inside a read or a write, and reset an HTTP/2 stream.
-// They leave an HTTP/1 connection open under a handler that does neither, so that is closed.
+// of all. The deadlines free a handler that is inside a read or a write, and reset an HTTP/2
+// stream. They leave an HTTP/1 connection open under a handler that does neither, so that is
+// closed.
 func (x *exchange) abort() {
 	conn, control := x.ownConn(), x.control()
 	now := time.Now()

@@ -79,21 +79,6 @@ func (x *exchange) commitLocked(status int) {
 	x.SetShape(kind, speaks, x.req.Pattern)
 }
 
-// beforeWriteLocked reports whether the next n bytes of the body are swallowed or refused instead of
-// being written, and what the write returns then. Else it commits the response.
-func (x *exchange) beforeWriteLocked(n int) (answer int, err error, instead bool) {
-	switch {
-	case x.wasCut.Load():
-		return 0, errCut, true // so that a handler ends that hears of nothing else
-	case x.farewellWritten:
-		return n, nil, true
-	case n > 0 && x.hijacked != nil && x.logMisuse("response.Write on hijacked connection"):
-		return 0, http.ErrHijacked, true
-	}
-	x.commitLocked(http.StatusOK)
-	return 0, nil, false
-}
-
 func (x *exchange) write(p []byte) (int, error) {
 	if x.connect != nil && x.connect.isAccepted() {
 		return x.connect.Write(p)
@@ -105,9 +90,15 @@ func (x *exchange) write(p []byte) (int, error) {
 		return x.writeAfterEnd(len(p))
 	}
 	defer x.release()
-	if n, err, instead := x.beforeWriteLocked(len(p)); instead {
-		return n, err
+	switch {
+	case x.wasCut.Load():
+		return 0, errCut // so that a handler ends that hears of nothing else
+	case x.farewellWritten:
+		return len(p), nil
+	case len(p) > 0 && x.hijacked != nil && x.logMisuse("response.Write on hijacked connection"):
+		return 0, http.ErrHijacked
 	}
+	x.commitLocked(http.StatusOK)
 	if x.body != nil && x.farewell.Load() != nil {
 		return x.writeAroundFarewellLocked(p)
 	}
@@ -154,8 +145,8 @@ func (x *exchange) writeString(s string) (int, error) {
 	return x.write(unsafe.Slice(unsafe.StringData(s), len(s)))
 }
 
-// readFrom hands a file or a connection whose bytes needn't be followed to net/http whole, which may
-// let the kernel copy it (sendfile, splice). The wrapped writer must be an [io.ReaderFrom].
+// readFrom hands a file or a connection whose bytes needn't be followed to net/http whole, which
+// may let the kernel copy it (sendfile, splice). The wrapped writer must be an [io.ReaderFrom].
 func (x *exchange) readFrom(src io.Reader) (int64, error) {
 	writerOnly := struct{ io.Writer }{plainWriter{x}} // io.Copy would call ReadFrom
 	if !kernelCanCopy(src) || !x.acquire() {
@@ -166,8 +157,8 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 		x.release()
 		return io.Copy(writerOnly, src)
 	case !x.committed:
-		// The first bytes go by themselves, as in net/http, which looks at 512 for a Content-Type: a
-		// source that fails before them must not have committed us to a 200.
+		// The first bytes go by themselves, as in net/http, which looks at 512 for a Content-Type:
+		// a source that fails before them must not have committed us to a 200.
 		x.release()
 		first, err := io.CopyN(writerOnly, src, 512)
 		if err == io.EOF {
@@ -207,9 +198,13 @@ func (x *exchange) flush() error {
 		return err
 	}
 	defer x.release()
-	if _, err, instead := x.beforeWriteLocked(0); instead {
-		return err
+	switch {
+	case x.wasCut.Load():
+		return errCut
+	case x.farewellWritten:
+		return nil
 	}
+	x.commitLocked(http.StatusOK)
 	x.flushed = true
 	err := x.control().Flush()
 	if err == nil {
