@@ -20,7 +20,7 @@ type exchange struct {
 	// Immutable once the handler runs.
 	d            *Drainer
 	w            http.ResponseWriter // the wrapped writer; nobody may touch it once the handler has returned
-	req          *http.Request       // as the handler gets it
+	req          http.Request        // as the handler gets it
 	outerEncodes bool                // the header had a Content-Encoding before the handler was called
 	connect      *h2WebSocket        // of a CONNECT that asks for a WebSocket; else nil
 
@@ -69,7 +69,7 @@ func (x *exchange) run(next http.Handler) {
 			panic(v)
 		}
 	}()
-	next.ServeHTTP(x.writer(), x.req)
+	next.ServeHTTP(x.writer(), &x.req)
 	returned = true
 }
 

@@ -24,7 +24,7 @@ func TestAFarewellFollowsTheConnection(t *testing.T) {
 	require.True(t, x.Begin(&x.d.registry, httptest.NewRequest("GET", "/", nil), &policy.Rule{Kind: policy.Infinite}, x))
 	x.Publish(tracked.Moments{})
 	ws := wsconn.New(here, wsconn.Options{Switched: true, BeforeFarewell: x.BeginFarewell})
-	x.req = x.Request()
+	x.req = *x.Request()
 	x.carryOver(webSocket{ws}, &hijacked{x: x}, format.WebSocket)
 	x.ended = true
 	said := make(chan struct{})

@@ -65,7 +65,7 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	var carrier hijackedConn
 	var handle net.Conn
 	carries := format.Hijacked
-	if format.WebSocketUpgrade(x.req) {
+	if format.WebSocketUpgrade(&x.req) {
 		ws := wsconn.New(conn, wsconn.Options{
 			Switched: x.status == http.StatusSwitchingProtocols, Early: early,
 			Abort: func() { closeHard(conn) }, BeforeFarewell: x.BeginFarewell, OnClose: h.holderLeft,
