@@ -85,7 +85,9 @@ func (x *exchange) acquire() bool {
 
 // release gives the lock back. A farewell that is due goes out first.
 func (x *exchange) release() {
-	x.writeFarewellIfDueLocked()
+	if x.farewell.Load() != nil {
+		x.writeFarewellIfDueLocked()
+	}
 	x.lock.Unlock()
 	x.flushPending()
 }

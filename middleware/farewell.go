@@ -28,9 +28,9 @@ func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
 // DropMessage implements [tracked.Carrier]: in a body a farewell is written whole or not at all.
 func (x *exchange) DropMessage() {}
 
-// writeFarewellIfDueLocked writes the farewell if one is asked for and the body is at a boundary.
+// writeFarewellIfDueLocked writes the farewell if the body is at a boundary.
 func (x *exchange) writeFarewellIfDueLocked() {
-	if x.farewell.Load() != nil && !x.ended && x.hijacked == nil && x.body != nil && x.body.AtBoundary() {
+	if !x.ended && x.hijacked == nil && x.body != nil && x.body.AtBoundary() {
 		x.writeFarewellLocked()
 	}
 }

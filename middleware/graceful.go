@@ -91,7 +91,7 @@ func (g *graceful) refine(r *http.Request) bool {
 func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{d: g.d, w: w, outerEncodes: format.Encoded(w.Header()), declared: -1}
 	x.req = *r.WithContext(x.Context())
-	if format.WebSocketConnect(r) {
+	if r.Method == http.MethodConnect && format.WebSocketConnect(r) {
 		x.connect = newH2WebSocket(x)
 	}
 	rule := g.ruleFor(r)

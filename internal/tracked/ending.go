@@ -64,8 +64,6 @@ func (r *Response) endingLocked() *Ending {
 	return r.ending
 }
 
-func (r *Response) publishedLocked() bool { return r.ending != nil && r.ending.published }
-
 // Moments returns what was planned for the response last, and reports whether that is published.
 func (r *Response) Moments() (m Moments, published bool) {
 	r.mu.Lock()
@@ -192,7 +190,7 @@ func callOwn(own func(time.Duration) policy.Farewell, retry time.Duration) (f po
 // more, or its plan was taken back.
 func (r *Response) BeginFarewell() bool {
 	r.mu.Lock()
-	may := r.publishedLocked() && r.kindLocked() == policy.Infinite
+	may := r.ending != nil && r.ending.published && r.kindLocked() == policy.Infinite
 	if may {
 		r.ending.farewellSent = true
 	}

@@ -212,7 +212,7 @@ func (r *Response) lock() (before policy.Kind) {
 // concerns one that ends by its age, is reported to [Registry.OnChange].
 func (r *Response) unlock(before policy.Kind) {
 	kind := r.kindLocked()
-	report := r.publishedLocked() && kind != before ||
+	report := r.ending != nil && r.ending.published && kind != before ||
 		r.rule.MaxAge > 0 && (kind == policy.Infinite || before == policy.Infinite)
 	r.mu.Unlock()
 	if report {
