@@ -30,23 +30,22 @@ func (c *responseContext) Deadline() (time.Time, bool) { return c.request.Contex
 
 func (c *responseContext) Done() <-chan struct{} { return (*Response)(c).cancelContext().Done() }
 
-func (c *responseContext) Err() error {
-	if inner := c.inner.Load(); inner != nil {
-		return inner.Err()
-	}
-	return c.request.Context().Err()
-}
+func (c *responseContext) Err() error { return c.current().Err() }
 
-// Value asks the inner context, once there is one: package context looks for the nearest ancestor
-// that can be canceled that way.
+// Value asks the context that can be canceled, once there is one: package context looks for the
+// nearest such ancestor that way.
 func (c *responseContext) Value(key any) any {
 	if key == (responseKey{}) {
 		return (*Response)(c)
 	}
+	return c.current().Value(key)
+}
+
+func (c *responseContext) current() context.Context {
 	if inner := c.inner.Load(); inner != nil {
-		return inner.Value(key)
+		return inner.Context
 	}
-	return c.request.Context().Value(key)
+	return c.request.Context()
 }
 
 // cancelContext returns the context that Done waits on, and makes it at the first call.
