@@ -20,7 +20,7 @@ const DefaultPatience = 5 * time.Second
 // A Handler serves the streams of a Server. Its fields must not change after its first request, and
 // it must not be copied then. Its methods may be called concurrently.
 //
-// Under package middleware a response ends as soon as its context is cancelled. Nothing that the
+// Under package middleware a response ends as soon as its context is canceled. Nothing that the
 // library writes after the farewell arrives, and events go out whole, so policy.AtOnce is the
 // Timeout for its rule.
 type Handler struct {
@@ -115,7 +115,7 @@ func (h *Handler) Close(ctx context.Context) error {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.inside > 0 {
-			return fmt.Errorf("r3labs: close: %d subscribers are still there; close when their contexts have been cancelled, after the drain: %w",
+			return fmt.Errorf("r3labs: close: %d subscribers are still there; close when their contexts have been canceled, after the drain: %w",
 				h.inside, context.Cause(ctx))
 		}
 	}
