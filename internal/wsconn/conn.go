@@ -257,8 +257,11 @@ func (c *Conn) write(p []byte) (int, error) {
 					return wrote, err
 				}
 			}
-			c.writeFarewell(f)
-			return len(p), nil
+			if c.writeFarewell(f) || n == len(p) {
+				return len(p), nil
+			}
+			rest, err := c.writeThrough(p[n:])
+			return n + rest, err
 		}
 	}
 	return c.writeThrough(p)

@@ -90,13 +90,13 @@ func (c *Conn) dueFarewell() *policy.Farewell {
 	return c.farewell
 }
 
-// writeFarewell writes f, unless the connection has ended meanwhile. The caller holds writing, and
-// the outgoing bytes stand at a boundary.
+// writeFarewell writes f and reports true, unless it was taken back or the connection has ended
+// meanwhile. The caller holds writing, and the outgoing bytes stand at a boundary.
 //
 // The handler's write deadline, perhaps of a message long ago, must not fail it, and
 // gorilla/websocket clears the deadline on each write; so the farewell has none, Cut bounds it, and
 // the handler's are ignored from here on.
-func (c *Conn) writeFarewell(f *policy.Farewell) {
+func (c *Conn) writeFarewell(f *policy.Farewell) (begun bool) {
 	allowed := c.options.BeforeFarewell == nil || c.options.BeforeFarewell()
 	c.mu.Lock()
 	if !allowed && c.farewell == f { // else another was asked for meanwhile
@@ -104,7 +104,7 @@ func (c *Conn) writeFarewell(f *policy.Farewell) {
 	}
 	if !allowed || c.farewellBegun || c.writesEnded || c.state.Closed || c.innerClosing {
 		c.mu.Unlock()
-		return
+		return false
 	}
 	c.farewellBegun = true
 	_ = c.inner.SetWriteDeadline(time.Time{}) // an error shows in the write
@@ -113,7 +113,7 @@ func (c *Conn) writeFarewell(f *policy.Farewell) {
 	b := c.out.AppendFarewell(nil, *f, 0)
 	if n, err := c.inner.Write(b); err != nil || n < len(b) {
 		_ = c.closeInner() // a torn frame may be out: nothing sensible can follow
-		return
+		return true
 	}
 	c.touch()
 	c.update(func(s *State) { s.Said = true })
@@ -121,4 +121,5 @@ func (c *Conn) writeFarewell(f *policy.Farewell) {
 	if c.State().Answered {
 		c.takeReading() // the handshake is complete: a Read that is pending would wait for nothing
 	}
+	return true
 }

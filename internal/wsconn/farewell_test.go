@@ -101,6 +101,20 @@ func TestFarewellThatIsTakenBack(t *testing.T) {
 	}
 }
 
+// TestFarewellThatIsTakenBackLosesNothing: of the Write that reaches its boundary, the rest goes out
+// too.
+func TestFarewellThatIsTakenBackLosesNothing(t *testing.T) {
+	inner := &tape{}
+	c := New(inner, Options{Switched: true, BeforeFarewell: func() bool { return false }})
+	first, rest := text("hello")[:3], join(text("hello")[3:], text("more"))
+	_, _ = c.Write(first)
+	c.Farewell(bye, 0)
+	n, err := c.Write(rest)
+	require.NoError(t, err)
+	assert.Equal(t, len(rest), n)
+	assert.Equal(t, join(first, rest), inner.out)
+}
+
 // TestFarewellIsExpanded: what a rule leaves out is filled in, and {retry} is the client's own
 // slot.
 func TestFarewellIsExpanded(t *testing.T) {
