@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/format"
+	"github.com/lastcall-go/lastcall/internal/iolock"
 	"github.com/lastcall-go/lastcall/internal/wsconn"
 	"github.com/lastcall-go/lastcall/policy"
 )
@@ -19,14 +20,15 @@ import (
 type h2WebSocket struct {
 	webSocket
 	x        *exchange
+	bodies   *bodies
 	hijacked *hijacked
 	accepted atomic.Bool   // by a status of 2xx
 	closed   chan struct{} // closed when the handler has returned and nothing more is to come
 }
 
 func newH2WebSocket(x *exchange) *h2WebSocket {
-	s := &h2WebSocket{x: x, hijacked: &hijacked{x: x}, closed: make(chan struct{})}
-	s.Conn = wsconn.New(bodies{x, x.req.Body}, wsconn.Options{
+	s := &h2WebSocket{x: x, bodies: &bodies{x: x, body: x.req.Body}, hijacked: &hijacked{x: x}, closed: make(chan struct{})}
+	s.Conn = wsconn.New(s.bodies, wsconn.Options{
 		Switched: true, Abort: func() { x.ifOpen(x.abort) }, BeforeFarewell: x.BeginFarewell,
 		OnClose: func() {
 			close(s.closed)
@@ -86,6 +88,7 @@ func (s *h2WebSocket) handlerEnded(returned bool) (abort bool) {
 	}
 	_ = s.Close()
 	<-s.closed
+	_ = s.bodies.Close() // after a cut nobody has
 	return abort
 }
 
@@ -111,19 +114,35 @@ func (b connectBody) Close() error {
 type bodies struct {
 	x    *exchange
 	body io.ReadCloser
+
+	writing iolock.Lock // guards closed
+	closed  bool
 }
 
-func (b bodies) Read(p []byte) (int, error)         { return b.body.Read(p) }
-func (b bodies) Close() error                       { return nil }
-func (b bodies) RemoteAddr() net.Addr               { return nil }
-func (b bodies) SetDeadline(t time.Time) error      { return b.SetWriteDeadline(t) }
-func (b bodies) SetWriteDeadline(t time.Time) error { return b.x.control().SetWriteDeadline(t) }
+// Close waits for the Write that is under way, and has later ones fail: none may be in x.w when the
+// handler has returned to net/http.
+func (b *bodies) Close() error {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	b.closed = true
+	return nil
+}
+
+func (b *bodies) Read(p []byte) (int, error)         { return b.body.Read(p) }
+func (b *bodies) RemoteAddr() net.Addr               { return nil }
+func (b *bodies) SetDeadline(t time.Time) error      { return b.SetWriteDeadline(t) }
+func (b *bodies) SetWriteDeadline(t time.Time) error { return b.x.control().SetWriteDeadline(t) }
 
 // SetReadDeadline does nothing: it is for waking a Read in order to take over from it, and here no
 // Read can follow on one that has met its deadline.
-func (b bodies) SetReadDeadline(time.Time) error { return nil }
+func (b *bodies) SetReadDeadline(time.Time) error { return nil }
 
-func (b bodies) Write(p []byte) (int, error) {
+func (b *bodies) Write(p []byte) (int, error) {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	if b.closed {
+		return 0, errEnded
+	}
 	n, err := b.x.w.Write(p)
 	if err != nil {
 		return n, err
@@ -131,7 +150,7 @@ func (b bodies) Write(p []byte) (int, error) {
 	return n, b.x.control().Flush()
 }
 
-func (b bodies) LocalAddr() net.Addr {
+func (b *bodies) LocalAddr() net.Addr {
 	addr, _ := b.x.req.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	return addr
 }

@@ -24,16 +24,27 @@ import (
 // the response its peer reads, and the other way round.
 type frameStream struct {
 	net.Conn
+	t      *testing.T
 	header http.Header
 	status int
-	mu     sync.Mutex // guards following
+	over   atomic.Bool // its handler has returned: whoever is in a method now would panic in net/http's
+	mu     sync.Mutex  // guards following
 	reset  *time.Timer
 }
 
 func (w *frameStream) Header() http.Header  { return w.header }
 func (w *frameStream) WriteHeader(code int) { w.status = code }
-func (w *frameStream) FlushError() error    { return nil }
-func (w *frameStream) Flush()               {}
+func (w *frameStream) FlushError() error    { w.inHandler("Flush"); return nil }
+func (w *frameStream) Flush()               { w.inHandler("Flush") }
+
+func (w *frameStream) Write(p []byte) (int, error) {
+	defer w.inHandler("Write")
+	return w.Conn.Write(p)
+}
+
+func (w *frameStream) inHandler(method string) {
+	assert.False(w.t, w.over.Load(), "%s after the handler's return", method)
+}
 
 // SetWriteDeadline has the stream reset at that time, whether something is written then or not.
 func (w *frameStream) SetWriteDeadline(t time.Time) error {
@@ -69,14 +80,16 @@ func extendedConnect(t *testing.T, h http.Handler) net.Conn {
 	here, there := net.Pipe()
 	r := httptest.NewRequest(http.MethodConnect, "https://memory/", nil)
 	r.Body, r.Header[":protocol"] = &frameSource{Reader: here}, []string{"websocket"}
+	w := &frameStream{Conn: here, t: t, header: http.Header{}}
 	go func() {
 		defer here.Close()
+		defer w.over.Store(true)
 		defer func() {
 			if v := recover(); v != nil && v != http.ErrAbortHandler {
 				t.Error(v)
 			}
 		}()
-		h.ServeHTTP(&frameStream{Conn: here, header: http.Header{}}, r)
+		h.ServeHTTP(w, r)
 	}()
 	t.Cleanup(func() { there.Close() })
 	return there
@@ -249,6 +262,39 @@ func TestWebSocketOverHTTP2WhosePeerDoesNotRead(t *testing.T) {
 		require.Len(t, report.Aborted, 1)
 		assert.Equal(t, stream.WebSocket, report.Aborted[0].Format)
 	})
+}
+
+// A handler that returns while a goroutine of its own writes: net/http's writer must not be used any
+// more.
+func TestWebSocketOverHTTP2WhoseHandlerReturnsWithinAWrite(t *testing.T) {
+	for _, cutFirst := range []bool{false, true} {
+		t.Run(map[bool]string{false: "that goes on", true: "that the drain cuts"}[cutFirst], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{Policy: policy.Rule{Timeout: 2 * time.Second, Mercy: time.Second}}
+				peer := extendedConnect(t, middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.WriteHeader(http.StatusOK)
+					go func() { _, _ = io.WriteString(w, hi) }()
+					time.Sleep(time.Second)
+				})))
+				time.Sleep(500 * time.Millisecond)
+				if cutFirst {
+					began := time.Now()
+					require.NoError(t, d.Shutdown(context.Background()))
+					assert.Equal(t, 3*time.Second, time.Since(began))
+					synctest.Wait()
+					assert.EqualValues(t, 1, d.Report().Cut)
+					return
+				}
+				time.Sleep(time.Second)
+				assert.Equal(t, 1, d.Report().Open.All(), "something is on its way still")
+				said, err := io.ReadAll(peer)
+				assert.NoError(t, err)
+				assert.Equal(t, hi, string(said))
+				require.NoError(t, d.Shutdown(context.Background()))
+				assert.EqualValues(t, 1, d.Report().Before.Completed)
+			})
+		})
+	}
 }
 
 // What comes from the peer counts as activity, and the rule's kind has precedence over what the
