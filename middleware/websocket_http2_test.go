@@ -216,6 +216,13 @@ func TestWebSocketOverHTTP2(t *testing.T) {
 			time.Sleep(time.Second)
 			_, _ = io.WriteString(w, "!")
 		}, 0, "no!", time.Second, completed},
+		"refused, and then accepted, which is too late": {func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+			w.WriteHeader(http.StatusOK)
+			assert.Equal(t, stream.HTTP, stream.From(r.Context()).Format())
+			time.Sleep(time.Second)
+			_, _ = io.WriteString(w, "no")
+		}, 0, "no", time.Second, completed},
 		"its frames are masked, and so not a server's": {func(w http.ResponseWriter, r *http.Request) {
 			respond(w, greeting)
 			_, _ = readAll(r)

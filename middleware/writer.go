@@ -39,7 +39,7 @@ func (x *exchange) writeHeader(status int) {
 	} // else it is informational, or net/http panics on it
 	x.w.WriteHeader(status)
 	if x.connect != nil && x.committed {
-		x.connect.acceptIf(status)
+		x.connect.acceptIf(int(x.status)) // which was the first
 	}
 }
 
