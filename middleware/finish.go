@@ -136,6 +136,9 @@ func (x *exchange) Cut() {
 		x.wasCut.Store(true)
 		x.abort()
 	})
+	if c := x.Carrier(); c != tracked.Carrier(x) { // the connection was hijacked a moment ago
+		c.Cut()
+	}
 }
 
 // abort makes sure that nothing more of the response reaches its client, the end of its body least

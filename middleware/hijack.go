@@ -41,7 +41,10 @@ func (x *exchange) carryOver(c hijackedConn, h *hijacked, format string) {
 	h.holders.Store(2)
 	x.hijacked = h
 	x.SetCarrier(c, format, x.req.Pattern)
-	if f := x.farewell.Load(); f != nil { // it was asked for while the response was still being written
+	// Both may have been asked for while the response was still being written.
+	if x.wasCut.Load() {
+		c.Cut()
+	} else if f := x.farewell.Load(); f != nil {
 		c.Farewell(f.Farewell, f.retry)
 	}
 }
@@ -54,9 +57,6 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, brw, err := x.control().Hijack()
 	if err != nil {
 		return conn, brw, err
-	}
-	if x.wasCut.Load() {
-		closeHard(conn) // net/http has just taken the deadlines off it
 	}
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
 	early = bytes.Clone(early)

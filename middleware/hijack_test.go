@@ -198,12 +198,19 @@ func TestHijackAfterA200IsNoWebSocket(t *testing.T) {
 // Hijack takes off the deadlines by which the cut holds a connection that it doesn't know. It must
 // not bring that one back to life.
 func TestHijackAfterTheCutGivesNoLiveConnection(t *testing.T) {
+	for _, upgrade := range []string{"tcp", "websocket"} {
+		t.Run(upgrade, func(t *testing.T) { testHijackAfterTheCut(t, upgrade) })
+	}
+}
+
+func testHijackAfterTheCut(t *testing.T, upgrade string) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{}
 		after := make(chan error, 1)
 		r := serveWithoutRun(t, middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			<-r.Context().Done()
 			time.Sleep(time.Millisecond) // the cut comes at once
+			r.Header.Set("Upgrade", upgrade)
 			conn, _, err := w.(http.Hijacker).Hijack()
 			if !assert.NoError(t, err) {
 				return
@@ -218,6 +225,7 @@ func TestHijackAfterTheCutGivesNoLiveConnection(t *testing.T) {
 		synctest.Wait()
 		assert.NoError(t, d.Close())
 		assert.Error(t, <-after)
+		assert.EqualValues(t, 1, d.Report().Cut)
 		_, err := r.end()
 		assert.ErrorIs(t, err, http.ErrServerClosed)
 	})
