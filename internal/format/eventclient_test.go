@@ -7,7 +7,7 @@ import (
 )
 
 // What a client makes of an event stream, straight from WHATWG HTML 9.2.6 and over the whole text
-// at once. It shares nothing with EventStream, not even the way it finds lines.
+// at once. It shares nothing with eventStream, not even the way it finds lines.
 type eventClient struct {
 	events []received
 	lastID string

@@ -4,68 +4,67 @@ import (
 	"bytes"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// An EventStream is a body of server-sent events (text/event-stream, WHATWG HTML 9.2.5). The zero
-// EventStream stands at the start of one. It never allocates, and a copy of it is independent. It
-// is exported so that a response can follow its bytes before it is known what they are.
+// An eventStream is a body of server-sent events (text/event-stream, WHATWG HTML 9.2.5). The zero
+// eventStream is one of which nothing was sent. It never allocates, and a copy of it is
+// independent.
 //
-// Bytes that don't look like an event stream end the following for good: a binary data byte
-// anywhere (MIME Sniffing 3: any control but TAB, LF, FF, CR and ESC), or invalid UTF-8 in the
-// first field's name, as compressed bytes have it. Such a body is never at a boundary again. The
-// grammar would let both pass, but an event too few is the lesser harm.
-type EventStream struct {
-	inLine    bool // in a line, behind its first byte
-	inEvent   bool // a field line was begun since the last blank line
-	afterCR   bool // the last byte was a CR: an LF right behind it belongs to it
-	begun     bool // the first character is over: no byte order mark can come
-	nameEnded bool // the first field's name is over, and was valid UTF-8
+// After bytes that look compressed it has no boundary any more: after a binary data byte (MIME
+// Sniffing 3: any control but TAB, LF, FF, CR and ESC), or invalid UTF-8 in the first field's name.
+// The grammar allows both, but to leave the farewell out does less harm than to corrupt the body.
+type eventStream struct {
+	inLine    bool // the current line has a byte
+	inEvent   bool // a field has begun since the last blank line
+	afterCR   bool // the last byte was a CR: an LF right after it belongs to it
+	afterBOM  bool // the first character, which may be a byte order mark, is complete
+	nameEnded bool // the first field's name is complete, and was valid UTF-8
 	notEvents bool // the bytes don't look like an event stream
 
-	// The unfinished character of the first field's name.
-	char  [utf8.UTFMax]byte
-	chars uint8
+	// The first charLen bytes of char are an incomplete character of the first field's name.
+	char    [utf8.UTFMax]byte
+	charLen uint8
 }
 
 func recognizeEventStream(mediaType string, _ http.Header) (Body, bool) {
 	if mediaType != "text/event-stream" {
 		return nil, false
 	}
-	return new(EventStream), true
+	return new(eventStream), true
 }
 
 // Name implements [Body].
-func (s *EventStream) Name() string { return SSE }
+func (s *eventStream) Name() string { return SSE }
 
 // Write implements [Body].
-func (s *EventStream) Write(p []byte) (int, error) {
+func (s *eventStream) Write(p []byte) (int, error) {
 	for _, c := range p {
-		s.next(c)
+		s.writeByte(c)
 	}
 	return len(p), nil
 }
 
-// AtBoundary implements [Body]. An event may be put in at the start of a line with no field of an
-// unfinished event before it. That is so at the start of the stream, after a blank line, and after
-// comments that follow either.
+// AtBoundary implements [Body]. Boundaries are the start of the stream, the end of a blank line,
+// and the ends of comments right after either.
 //
-// It is so after the lone CR of a blank line, too. Should an LF follow, it belongs to that CR:
-// after an event that was put in between, it would be a blank line of its own, which does nothing.
-func (s *EventStream) AtBoundary() bool { return !s.inLine && !s.inEvent && !s.notEvents }
+// The CR of a blank line is its end, whether or not an LF follows: after an event that was inserted
+// between them, the LF is a blank line of its own, which does nothing.
+func (s *eventStream) AtBoundary() bool { return !s.inLine && !s.inEvent && !s.notEvents }
 
-// Boundary implements [Body]. A CRLF that ends the prefix is taken whole: cut between CR and LF
-// would be as good by the grammar, but some clients, r3labs/sse's among them, look for "\r\n\r\n".
-func (s *EventStream) Boundary(p []byte) int {
+// Boundary implements [Body]. It passes over the boundary within a CRLF, since some clients,
+// r3labs/sse's among them, look for "\r\n\r\n".
+func (s *eventStream) Boundary(p []byte) int {
 	if s.AtBoundary() {
 		return 0
 	}
 	ahead := *s
 	for i, c := range p {
-		if ahead.next(c); ahead.AtBoundary() {
+		if ahead.writeByte(c); ahead.AtBoundary() {
 			if ahead.afterCR && bytes.HasPrefix(p[i+1:], []byte("\n")) {
 				i++
 			}
@@ -75,8 +74,7 @@ func (s *EventStream) Boundary(p []byte) int {
 	return -1
 }
 
-// next follows one byte.
-func (s *EventStream) next(c byte) {
+func (s *eventStream) writeByte(c byte) {
 	switch {
 	case s.notEvents:
 		return
@@ -94,40 +92,39 @@ func (s *EventStream) next(c byte) {
 	}
 	s.afterCR = c == '\r'
 	if !s.nameEnded {
-		s.nextOfName(c)
+		s.writeNameByte(c)
 	}
 }
 
-// nextOfName follows one byte of the first field's name or right behind it. The bytes of a byte
-// order mark pass for a field until it is whole, so that nothing is put into it.
-func (s *EventStream) nextOfName(c byte) {
-	if s.chars == 0 && c < utf8.RuneSelf {
-		s.begun = true
+// writeNameByte follows one byte of the first field's name, or the one after it. An incomplete byte
+// order mark counts as a field, so that there is no boundary within it.
+func (s *eventStream) writeNameByte(c byte) {
+	if s.charLen == 0 && c < utf8.RuneSelf {
+		s.afterBOM = true
 		s.nameEnded = c == ':' || c == '\n' || c == '\r'
 		return
 	}
-	s.char[s.chars] = c
-	s.chars++
-	char := s.char[:s.chars]
+	s.char[s.charLen] = c
+	s.charLen++
+	char := s.char[:s.charLen]
 	if !utf8.FullRune(char) {
 		return
 	}
 	if !utf8.Valid(char) {
 		s.notEvents = true
 	}
-	if !s.begun && string(char) == "\uFEFF" {
+	if !s.afterBOM && string(char) == "\uFEFF" {
 		s.inLine, s.inEvent = false, false
 	}
-	s.begun, s.chars = true, 0
+	s.afterBOM, s.charLen = true, 0
 }
 
-// AppendFarewell implements [Body]: the reconnect slot and the named event in one.
-func (s *EventStream) AppendFarewell(b []byte, f policy.Farewell, retry time.Duration) []byte {
+// AppendFarewell implements [Body]: one event, with the reconnect slot in its retry field.
+func (s *eventStream) AppendFarewell(b []byte, f policy.Farewell, retry time.Duration) []byte {
 	return AppendEvent(b, retry, f.Event, f.Data)
 }
 
-// AppendEvent appends an event: its retry field, if it is over zero, its name without what can't be
-// in one, and a data field for each line of data. See sse.Event for what each means.
+// AppendEvent appends an event to b, and returns the longer slice: see sse.Event.
 func AppendEvent(b []byte, retry time.Duration, name, data string) []byte {
 	start := len(b)
 	if retry > 0 {
@@ -135,20 +132,17 @@ func AppendEvent(b []byte, retry time.Duration, name, data string) []byte {
 		b = strconv.AppendInt(b, max(1, retry.Milliseconds()), 10)
 		b = append(b, '\n')
 	}
-	named := len(b)
-	b = append(b, "event: "...)
-	for _, c := range []byte(name) {
-		if c != '\r' && c != '\n' && c != 0 {
-			b = append(b, c)
+	named := strings.Trim(name, "\r\n\x00") != ""
+	if named {
+		b = append(b, "event: "...)
+		for _, c := range []byte(name) {
+			if c != '\r' && c != '\n' && c != 0 {
+				b = append(b, c)
+			}
 		}
-	}
-	if len(b) == named+len("event: ") {
-		b = b[:named]
-	} else {
 		b = append(b, '\n')
 	}
-	// Without data no client would dispatch a named event (WHATWG HTML 9.2.6).
-	if len(b) > named || data != "" {
+	if named || data != "" {
 		b = append(b, "data: "...)
 		for i, c := range []byte(data) {
 			switch {

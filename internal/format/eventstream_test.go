@@ -81,13 +81,13 @@ func TestEventStreamAtBoundary(t *testing.T) {
 		{"zlib", "\x78\x9c\n\n", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var whole EventStream
+			var whole eventStream
 			n, err := whole.Write([]byte(c.stream))
 			require.NoError(t, err)
 			assert.Equal(t, len(c.stream), n)
 			assert.Equal(t, c.want, whole.AtBoundary(), "in one Write")
 
-			var bytewise EventStream
+			var bytewise eventStream
 			for i := range len(c.stream) {
 				_, _ = bytewise.Write([]byte{c.stream[i]})
 				_, _ = bytewise.Write(nil)
@@ -125,7 +125,7 @@ func TestEventStreamBoundary(t *testing.T) {
 		{name: "never in what is no stream", before: "\x1f\x8b", p: "\n\ndata: x\n\n", want: -1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var s EventStream
+			var s eventStream
 			_, _ = s.Write([]byte(c.before))
 			was := s
 			assert.Equal(t, c.want, s.Boundary([]byte(c.p)))
@@ -136,7 +136,7 @@ func TestEventStreamBoundary(t *testing.T) {
 
 // A library may write an event in pieces. Another event has to wait until the last one is out.
 func TestEventStreamInPieces(t *testing.T) {
-	var s EventStream
+	var s eventStream
 	for _, c := range []struct {
 		piece string
 		want  bool
@@ -151,7 +151,7 @@ func TestEventStreamInPieces(t *testing.T) {
 
 // An event through r3labs/sse: five Writes, of which none is an event.
 func TestEventStreamBoundaryOverFiveWrites(t *testing.T) {
-	var s EventStream
+	var s eventStream
 	for _, w := range []string{"id: 0\n", "data: a\nb\n", "event: e\n", "retry: 100\n"} {
 		_, _ = s.Write([]byte(w))
 		assert.False(t, s.AtBoundary(), "behind %q", w)
@@ -178,7 +178,7 @@ func TestCompressedIsNoEventStream(t *testing.T) {
 	require.NoError(t, zl.Close())
 
 	for name, stream := range map[string][]byte{"gzip": zipped.Bytes(), "zlib": deflated.Bytes(), "noise": noise} {
-		var s EventStream
+		var s eventStream
 		for i := range stream {
 			_, _ = s.Write(stream[i : i+1])
 			require.False(t, s.AtBoundary(), "%s, behind byte %d", name, i)
@@ -194,7 +194,7 @@ func TestLineEndsAtEveryOffset(t *testing.T) {
 		for n := range 40 {
 			for _, end := range []string{"\n\n", "\r\r", "\r\n\r\n", "\n\r\n"} {
 				value := strings.Repeat(pad, n)
-				var s EventStream
+				var s eventStream
 				got := "data:" + value + end
 				_, _ = s.Write([]byte("data:"))
 				assert.Equal(t, n+len(end), s.Boundary([]byte(value+end+value)), "%q", got)
@@ -209,7 +209,7 @@ func TestLineEndsAtEveryOffset(t *testing.T) {
 
 func TestEventStreamAllocatesNothing(t *testing.T) {
 	p := event100()
-	var s EventStream
+	var s eventStream
 	assert.Zero(t, testing.AllocsPerRun(1000, func() {
 		_, _ = s.Write(p[:7])
 		_ = s.Boundary(p[7:])
@@ -234,7 +234,7 @@ func FuzzEventStream(f *testing.F) {
 		stream = stream[:min(len(stream), 400)]
 		from %= uint(len(stream)) + 1
 
-		var s EventStream
+		var s eventStream
 		for at, i := 0, 0; ; i++ {
 			require.Equal(t, isBoundary(string(stream[:at])), s.AtBoundary(), "%q", stream[:at])
 			rest := stream[at:]
@@ -273,7 +273,7 @@ func firstBoundary(stream []byte, at int, p []byte) int {
 func checkInsertion(t *testing.T, prefix, suffix string) {
 	t.Helper()
 	before := readEvents(prefix)
-	out := new(EventStream).AppendFarewell([]byte(prefix), policy.Farewell{Event: "shutdown", Data: "bye\nbye"}, 1234*time.Millisecond)
+	out := new(eventStream).AppendFarewell([]byte(prefix), policy.Farewell{Event: "shutdown", Data: "bye\nbye"}, 1234*time.Millisecond)
 
 	got := readEvents(string(out))
 	ours := received{"shutdown", "bye\nbye", before.lastID}
@@ -299,7 +299,7 @@ func FuzzEventStreamFarewell(f *testing.F) {
 	f.Add(int64(math.MaxInt64), "\uFEFF", "\uFEFF\n \n:")
 	f.Fuzz(func(t *testing.T, retry int64, name, data string) {
 		const before = "id: 41\ndata: theirs\n\n"
-		out := string(new(EventStream).AppendFarewell([]byte(before), policy.Farewell{Event: name, Data: data}, time.Duration(retry)))
+		out := string(new(eventStream).AppendFarewell([]byte(before), policy.Farewell{Event: name, Data: data}, time.Duration(retry)))
 		got := readEvents(out)
 
 		name = strings.NewReplacer("\r", "", "\n", "", "\x00", "").Replace(name)
@@ -321,7 +321,7 @@ func FuzzEventStreamFarewell(f *testing.F) {
 		require.Equal(t, wantRetry, got.retryMillis(), "%q", out)
 
 		if looksLikeStream(out) {
-			var s EventStream
+			var s eventStream
 			_, _ = s.Write([]byte(out))
 			require.True(t, s.AtBoundary(), "%q", out)
 		}
@@ -347,7 +347,7 @@ func BenchmarkEventStream(b *testing.B) {
 		{"no stream", []byte("\x1f\x8b" + strings.Repeat("x", 98))},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			var s EventStream
+			var s eventStream
 			b.SetBytes(int64(len(c.p)))
 			b.ReportAllocs()
 			for b.Loop() {

@@ -1,8 +1,8 @@
-// Package format knows what the bodies of streams look like on the wire: how a format is
-// recognized, where in its bytes a farewell can stand, and how the farewell is written. Each format
-// has a file of its own.
+// Package format recognizes the format of a stream, follows the bytes that somebody else writes to
+// it, and tells where a farewell may be inserted and what its bytes are. It does no I/O. Each
+// format has a file of its own.
 //
-// It follows bytes that somebody else writes, and does no I/O.
+// A boundary is a place between two bytes where a farewell may be inserted.
 package format
 
 import (
@@ -16,49 +16,51 @@ import (
 
 // The formats as reports and logs name them.
 const (
-	HTTP      = "http" // a body into which nothing can be put
+	HTTP      = "http" // a body into which no farewell can be inserted
 	SSE       = "sse"
 	Lines     = "lines"
 	Parts     = "parts"
 	WebSocket = "websocket"
-	Hijacked  = "hijacked" // a connection that carries something unknown
+	Hijacked  = "hijacked" // a connection whose protocol is unknown
 )
 
-// A Body follows the bytes of one response body as they go out, and knows where its farewell can
-// stand. It is not safe for concurrent use.
+// A Body follows the bytes of one response body as they are sent. It is not safe for concurrent
+// use.
 type Body interface {
-	// Write follows bytes that have gone out. It takes all of them and never fails.
+	// Write follows p, which was sent. It takes all of p and never fails.
 	io.Writer
 
 	// Name returns the format's name in reports, one of the constants of this package.
 	Name() string
 
-	// AtBoundary reports whether a farewell may be put in here.
+	// AtBoundary reports whether what was sent so far ends at a boundary. It returns false where
+	// only the next bytes can tell: see Boundary.
 	AtBoundary() bool
 
-	// Boundary returns the length of the shortest prefix of p after which AtBoundary holds, 0 if it
-	// holds now, and -1 if it doesn't come to hold in p. It follows nothing.
+	// Boundary returns how many bytes of p, which come next, to send before the farewell: 0 if it
+	// may be sent before p, and -1 if p has no boundary. Unlike AtBoundary it sees the bytes after
+	// the place, which parts need. It leaves the Body as it is.
 	Boundary(p []byte) int
 
-	// AppendFarewell appends to b what is to be written at a boundary, as the last bytes of the
-	// body, and returns the longer slice. f has been expanded for the client whose reconnect slot
-	// is retry. Nothing is appended where the format has no place for what f says.
+	// AppendFarewell appends to b the last bytes of the body, which are to be sent at a boundary,
+	// and returns the longer slice. f has been expanded for the client whose reconnect slot is
+	// retry. It appends nothing if the format can express nothing of f.
 	AppendFarewell(b []byte, f policy.Farewell, retry time.Duration) []byte
 }
 
 // recognizers has one function per format, in that format's file. It is given the media type in
-// lower case, and returns a new Body, nil if none can be made of this header, and whether the
-// response is of its format.
+// lower case, reports whether that is its format's, and if so returns a new Body, or nil if the
+// header lacks what a Body needs.
 var recognizers = []func(mediaType string, h http.Header) (body Body, recognized bool){
 	recognizeEventStream,
 	recognizeLines,
 	recognizeParts,
 }
 
-// Recognize returns a Body for a response with this header, and whether its media type is that of a
-// body that goes on until somebody ends it. The Body is nil where nothing can be put into the
-// response: its format is unknown, its Content-Encoding hides it, or the header says too little of
-// it. Of several Content-Types the first counts, as for clients.
+// Recognize returns a Body for a response with this header, and whether its media type is one of
+// bodies that go on until somebody ends them. The Body is nil if no farewell can be inserted: the
+// media type is none of those, the body has a Content-Encoding, or the header lacks what a Body
+// needs. Of several Content-Types the first counts, as for clients.
 func Recognize(h http.Header) (body Body, infinite bool) {
 	contentTypes := h["Content-Type"]
 	if len(contentTypes) == 0 {
@@ -67,19 +69,17 @@ func Recognize(h http.Header) (body Body, infinite bool) {
 	mediaType, _, _ := strings.Cut(contentTypes[0], ";")
 	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
 	for _, recognize := range recognizers {
-		body, recognized := recognize(mediaType, h)
-		if recognized && Encoded(h) {
-			return nil, true
-		}
-		if recognized {
+		if body, infinite = recognize(mediaType, h); infinite {
+			if Encoded(h) {
+				return nil, true
+			}
 			return body, true
 		}
 	}
 	return nil, false
 }
 
-// Encoded reports whether a Content-Encoding other than identity hides the bytes of a response with
-// this header (RFC 9110, section 8.4).
+// Encoded reports whether h has a Content-Encoding other than identity (RFC 9110, section 8.4).
 func Encoded(h http.Header) bool {
 	for _, coding := range h["Content-Encoding"] {
 		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {

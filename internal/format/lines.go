@@ -8,8 +8,7 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// lines is a body of lines, each whole in itself, such as newline-delimited JSON. It never
-// allocates.
+// lines is a body each line of which stands for itself, such as newline-delimited JSON.
 type lines struct{ inLine bool }
 
 func recognizeLines(mediaType string, _ http.Header) (Body, bool) {
@@ -41,8 +40,7 @@ func (l *lines) Boundary(p []byte) int {
 	return -1
 }
 
-// AppendFarewell implements [Body]: the message is the last line. Lines have no end of their own
-// but the body's.
+// AppendFarewell implements [Body]: the message is the last line. Nothing else marks the end.
 func (l *lines) AppendFarewell(b []byte, f policy.Farewell, _ time.Duration) []byte {
 	if f.Message == "" {
 		return b

@@ -9,16 +9,15 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// parts is a body of MIME parts, multipart/x-mixed-replace, in which each part replaces the one
-// before.
+// parts is a multipart/x-mixed-replace body, in which each part replaces the one before.
 //
-// Where a part ends is known only when the next one's delimiter begins (RFC 2046, section 5.1.1),
-// so that is where it can be left: in front of a delimiter line that begins within one Write.
-// Writers make theirs in one.
+// Only the delimiter line of the next part shows that a part has ended (RFC 2046, section 5.1.1),
+// so the boundaries are the beginning of the body and the places before a delimiter line. A
+// delimiter that is split between two Writes is missed; writers don't split theirs.
 type parts struct {
 	delimiter string // "--" and the boundary parameter
-	inLine    bool
-	begun     bool
+	inLine    bool   // the last byte was no LF
+	begun     bool   // a byte was sent
 }
 
 func recognizeParts(mediaType string, h http.Header) (Body, bool) {
@@ -42,10 +41,10 @@ func (s *parts) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// AtBoundary implements [Body]: only where the body hasn't begun may it end for certain.
+// AtBoundary implements [Body]. After the beginning only the next bytes can tell.
 func (s *parts) AtBoundary() bool { return !s.begun }
 
-// Boundary implements [Body]: it returns where in p the first delimiter line begins.
+// Boundary implements [Body]: after the beginning it returns where in p a delimiter line begins.
 func (s *parts) Boundary(p []byte) int {
 	if !s.begun || !s.inLine && bytes.HasPrefix(p, []byte(s.delimiter)) {
 		return 0
@@ -56,8 +55,8 @@ func (s *parts) Boundary(p []byte) int {
 	return -1
 }
 
-// AppendFarewell implements [Body]: the message, if there is one, is the last part (its header, an
-// empty line, its body), and the closing delimiter follows.
+// AppendFarewell implements [Body]: the message, if there is one, is the last part, with its
+// header, an empty line and its body. The closing delimiter follows.
 func (s *parts) AppendFarewell(b []byte, f policy.Farewell, _ time.Duration) []byte {
 	if f.Message != "" {
 		b = append(b, s.delimiter...)
