@@ -4,14 +4,13 @@ import (
 	"encoding/binary"
 	"net/http"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/lastcall-go/lastcall/policy"
 )
 
 // WebSocketUpgrade reports whether r asks for a WebSocket over HTTP/1.1 (RFC 6455, section 4.2.1).
-// Whether it gets one is for the response to show.
+// Only the response shows whether it gets one.
 func WebSocketUpgrade(r *http.Request) bool {
 	for _, v := range r.Header["Upgrade"] {
 		for protocol := range strings.SplitSeq(v, ",") {
@@ -24,8 +23,8 @@ func WebSocketUpgrade(r *http.Request) bool {
 }
 
 // WebSocketConnect reports whether r asks for a WebSocket over HTTP/2 by an extended CONNECT (RFC
-// 8441, section 4), which net/http takes only with GODEBUG=http2xconnect=1. No header of HTTP/1 has
-// a name like :protocol.
+// 8441, section 4), which net/http takes only with GODEBUG=http2xconnect=1. An HTTP/1 header can't
+// be named :protocol.
 func WebSocketConnect(r *http.Request) bool {
 	if r.Method != http.MethodConnect {
 		return false
@@ -48,60 +47,50 @@ const (
 	maxControl = 125 // a control frame's payload (section 5.5)
 )
 
-// Frames are the bytes that go one way over a WebSocket. The zero Frames are a server's, and stand
-// before the head of the HTTP response. They never allocate, and a copy is independent.
+// Frames follow the bytes that go one way over a WebSocket. The zero Frames are a server's, with
+// the head of its HTTP response to come first. They never allocate, and a copy is independent.
 //
-// After a Close frame nothing is followed and there is no boundary, and so it is where the bytes
-// can't be understood: after a response head with another status than 101, or of more than 64 KiB,
-// and after a frame that the sender can't send, such as a server's masked one.
+// They stop following, and have no boundary any more, once they are Closed or Lost.
 type Frames struct {
-	// FromClient is set for what a client sends.
-	FromClient bool
+	FromClient bool // a client sends them
+	Upgraded   bool // frames come next; set by Write after a 101's head
+	Closed     bool // set by Write: a whole Close frame was sent
 
-	// Upgraded is set where frames come next. Write sets it behind a 101.
-	Upgraded bool
+	// Lost is set by Write after bytes that can't be right: a response head with another status
+	// than 101, or of more than 64 KiB, or a frame that this side can't send, such as a server's
+	// masked one.
+	Lost bool
 
-	// BetweenMessages is set while the farewell has a message of its own, which can't stand within
-	// a fragmented one. A Close frame alone can stand between any two frames.
-	BetweenMessages bool
+	headLen   int  // bytes of the response head so far
+	blankLine bool // the head's current line is empty so far
 
-	Closed bool // set by Write: a whole Close frame was among the bytes
-	Lost   bool // set by Write: the bytes can't be understood
+	header    [14]byte // the first headerLen bytes of the current frame's; the rest is zero
+	headerLen int
+	left      uint64 // bytes of the payload to come, if the rest of the header is zero
 
-	headSize  int  // bytes of the response head so far
-	blankLine bool // nothing yet in the head's current line
-
-	header [14]byte // of the current frame, zero behind what has come of it
-	have   int      // bytes of the header so far
-	left   uint64   // of the payload, as far as the header tells
-
-	inMessage bool // inside a fragmented message, where only control frames may stand (RFC 6455, 5.4)
+	inMessage bool // within a fragmented message, where only control frames may come (RFC 6455, 5.4)
 }
 
-// Name implements [Body].
-func (s *Frames) Name() string { return WebSocket }
-
-// Write implements [Body].
+// Write follows p, which was sent. It takes all of p and never fails.
 func (s *Frames) Write(p []byte) (int, error) {
 	for n := 0; n < len(p) && !s.over(); {
-		n += s.next(p[n:])
+		n += s.writeSome(p[n:])
 	}
 	return len(p), nil
 }
 
-// over reports whether nothing is followed any more.
 func (s *Frames) over() bool { return s.Closed || s.Lost }
 
-// betweenFrames reports whether a frame may begin here.
-func (s *Frames) betweenFrames() bool { return s.Upgraded && s.have == 0 && !s.over() }
+// AtBoundary reports whether a Close frame may be sent now, or with message, a message.
+func (s *Frames) AtBoundary(message bool) bool {
+	return s.Upgraded && s.headerLen == 0 && !s.over() && !(message && s.inMessage)
+}
 
-// AtBoundary implements [Body].
-func (s *Frames) AtBoundary() bool { return s.betweenFrames() && !(s.BetweenMessages && s.inMessage) }
-
-// Boundary implements [Body].
-func (s *Frames) Boundary(p []byte) int {
+// Boundary returns the length of the shortest prefix of p, which comes next, after which AtBoundary
+// returns true, or -1. It leaves s as it is.
+func (s *Frames) Boundary(p []byte, message bool) int {
 	n := 0
-	for ahead := *s; !ahead.AtBoundary(); n += ahead.next(p[n:]) {
+	for ahead := *s; !ahead.AtBoundary(message); n += ahead.writeSome(p[n:]) {
 		if n == len(p) || ahead.over() {
 			return -1
 		}
@@ -109,22 +98,22 @@ func (s *Frames) Boundary(p []byte) int {
 	return n
 }
 
-// BeginsFrame reports whether p is the beginning of the next frame, not its whole and no more than
-// it. Then left is how much of the payload is to follow, as far as p tells.
+// BeginsFrame reports whether p, which comes next, is the beginning of a frame and ends within it.
+// If so, left is the number of bytes of the payload to come after p, as far as p tells.
 func (s *Frames) BeginsFrame(p []byte) (left uint64, begins bool) {
-	if !s.betweenFrames() || len(p) == 0 {
+	if !s.AtBoundary(false) || len(p) == 0 {
 		return 0, false
 	}
 	ahead := *s
-	n := ahead.next(p)
-	return ahead.left, n == len(p) && ahead.have > 0 && !ahead.Lost
+	n := ahead.writeSome(p)
+	return ahead.left, n == len(p) && ahead.headerLen > 0 && !ahead.Lost
 }
 
-// AppendFarewell implements [Body]: the message, if there is one, and a Close frame. In the reason
-// and in a text message bytes that are not UTF-8 are replaced by U+FFFD: a client must fail the
-// connection on them (RFC 6455, section 8.1). The reason is cut, between characters, to the 123
-// bytes that its frame has room for. Without a code there is no reason either.
-func (s *Frames) AppendFarewell(b []byte, f policy.Farewell, _ time.Duration) []byte {
+// AppendClose appends f's message, if it has one, and a server's Close frame to b, and returns the
+// longer slice. In the reason and in a text message it replaces bytes that are not UTF-8 by U+FFFD:
+// a client must fail the connection on them (RFC 6455, section 8.1). It cuts the reason, between
+// characters, to the 123 bytes that its frame has room for. Without a code it sends no reason.
+func AppendClose(b []byte, f policy.Farewell) []byte {
 	switch {
 	case f.Message == "":
 	case f.Binary:
@@ -149,7 +138,7 @@ func (s *Frames) AppendFarewell(b []byte, f policy.Farewell, _ time.Duration) []
 func appendFrame(b []byte, opcode byte, payload string) []byte {
 	b = append(b, finBit|opcode)
 	switch n := len(payload); {
-	case n <= 125:
+	case n <= maxControl:
 		b = append(b, byte(n))
 	case n <= 0xFFFF:
 		b = binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
@@ -159,23 +148,20 @@ func appendFrame(b []byte, opcode byte, payload string) []byte {
 	return append(b, payload...)
 }
 
-// next takes at least one byte of p, and at most to the end of the response head or of a frame, and
-// returns how many it took.
-func (s *Frames) next(p []byte) (n int) {
+// writeSome follows p up to the end of the response head or of a frame, at least one byte, and
+// returns how many bytes it took.
+func (s *Frames) writeSome(p []byte) (n int) {
 	if !s.Upgraded {
-		return s.nextOfHead(p)
+		return s.writeHead(p)
 	}
-	if size, _ := s.sizes(); s.have < size {
-		for s.have < size {
-			if n == len(p) {
-				return n
-			}
-			s.header[s.have] = p[n]
-			s.have++
-			n++
-			size, s.left = s.sizes()
+	for size, _ := s.sizes(); s.headerLen < size; {
+		if n == len(p) {
+			return n
 		}
-		if !s.valid() {
+		s.header[s.headerLen] = p[n]
+		s.headerLen++
+		n++
+		if size, s.left = s.sizes(); s.headerLen == size && !s.valid() {
 			s.Lost = true
 			return n
 		}
@@ -189,15 +175,14 @@ func (s *Frames) next(p []byte) (n int) {
 		case opcode < opClose:
 			s.inMessage = s.header[0]&finBit == 0
 		}
-		s.header, s.have = [14]byte{}, 0
+		s.header, s.headerLen = [14]byte{}, 0
 	}
 	return n + int(taken)
 }
 
 func (s *Frames) opcode() byte { return s.header[0] & 0x0F }
 
-// sizes returns the sizes of the header, which is 2 at first, and of the payload, as far as the
-// header tells.
+// sizes returns the sizes of the frame's header and payload, if the rest of the header is zero.
 func (s *Frames) sizes() (header int, payload uint64) {
 	header, payload = 2, uint64(s.header[1]&^maskBit)
 	switch payload {
@@ -212,8 +197,7 @@ func (s *Frames) sizes() (header int, payload uint64) {
 	return header, payload
 }
 
-// valid reports whether there can be a frame with this header. If not, the bytes were misread, and
-// whatever is made of the following ones is wrong.
+// valid reports whether this side can send a frame with this header.
 func (s *Frames) valid() bool {
 	if masked := s.header[1]&maskBit != 0; masked != s.FromClient { // RFC 6455, section 5.1
 		return false
@@ -228,15 +212,15 @@ func (s *Frames) valid() bool {
 	return !s.FromClient || s.header[0]&rsvBits == 0
 }
 
-// maxHead bounds the response head that is looked through for its end. It is far above what an
-// upgrade sends (net/http's client takes 10 MB, most others 8 to 64 KiB).
+// maxHead bounds the response head, far above the size of a 101's. (net/http's client takes 10 MB,
+// most others 8 to 64 KiB.)
 const maxHead = 64 << 10
 
-func (s *Frames) nextOfHead(p []byte) int {
+func (s *Frames) writeHead(p []byte) int {
 	for i, b := range p {
-		s.headSize++
+		s.headLen++
 		switch {
-		case s.headSize > maxHead, !fits101(s.headSize-1, b):
+		case s.headLen > maxHead, !fits101(s.headLen-1, b):
 			s.Lost = true
 			return i + 1
 		case b == '\n' && s.blankLine:
@@ -249,7 +233,7 @@ func (s *Frames) nextOfHead(p []byte) int {
 	return len(p)
 }
 
-// fits101 reports whether a response head with b at place i can have the status 101.
+// fits101 reports whether b can be the byte at index i of a response head with the status 101.
 func fits101(i int, b byte) bool {
 	const status, minor = "HTTP/1.1 101", len("HTTP/1.")
 	switch {

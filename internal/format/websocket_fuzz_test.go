@@ -127,8 +127,7 @@ func FuzzServerFrames(f *testing.F) {
 		frames, offset := Frames{Upgraded: true}, 0
 		for _, p := range cut.slices(stream) {
 			for _, message := range []bool{false, true} {
-				frames.BetweenMessages = message
-				require.Equal(t, may(offset, message), frames.AtBoundary(), "at %d, message %v", offset, message)
+				require.Equal(t, may(offset, message), frames.AtBoundary(message), "at %d, message %v", offset, message)
 				want := 0
 				for want <= len(p) && !may(offset+want, message) {
 					want++
@@ -136,7 +135,7 @@ func FuzzServerFrames(f *testing.F) {
 				if want > len(p) {
 					want = -1
 				}
-				require.Equal(t, want, frames.Boundary(p), "from %d, message %v", offset, message)
+				require.Equal(t, want, frames.Boundary(p, message), "from %d, message %v", offset, message)
 			}
 			_, _ = frames.Write(p)
 			offset += len(p)

@@ -115,12 +115,11 @@ func FuzzAgainstGorilla(f *testing.F) {
 			var message string
 			o := Frames{Upgraded: true}
 			for b := s.frames; len(b) > 0; {
-				n := o.next(b)
-				o.BetweenMessages = false
-				require.True(t, o.AtBoundary() || o.Closed, "whole frames")
+				n := o.writeSome(b)
+				require.True(t, o.AtBoundary(false) || o.Closed, "whole frames")
 				if w, err := readWire(b, 0); assert.NoError(t, err) && w.op < opClose {
 					message += string(w.payload)
-					if o.BetweenMessages = true; o.AtBoundary() {
+					if o.AtBoundary(true) {
 						followed, message = append(followed, message), ""
 					}
 				}

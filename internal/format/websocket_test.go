@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -75,9 +74,8 @@ func TestServerFrames(t *testing.T) {
 				for b := test.bytes; len(b) > 0; b = b[min(cut, len(b)):] {
 					_, _ = s.Write(b[:min(cut, len(b))])
 				}
-				assert.Equal(t, test.frame, s.AtBoundary(), "a frame may be put in, cut by %d", cut)
-				s.BetweenMessages = true
-				assert.Equal(t, test.text, s.AtBoundary(), "a message may be put in, cut by %d", cut)
+				assert.Equal(t, test.frame, s.AtBoundary(false), "a frame may be put in, cut by %d", cut)
+				assert.Equal(t, test.text, s.AtBoundary(true), "a message may be put in, cut by %d", cut)
 				assert.Equal(t, test.lost, s.Lost, "lost, cut by %d", cut)
 				assert.Equal(t, test.sent, s.Closed, "own Close seen, cut by %d", cut)
 			}
@@ -106,10 +104,10 @@ func TestServerFramesBoundary(t *testing.T) {
 		{name: "after garbage", before: start[:1], p: [][]byte{start[1:], {0x8F, 0}, end}, message: true, want: -1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := Frames{Upgraded: true, BetweenMessages: test.message}
+			s := Frames{Upgraded: true}
 			_, _ = s.Write(test.before)
 			was := s
-			assert.Equal(t, test.want, s.Boundary(bytes.Join(test.p, nil)))
+			assert.Equal(t, test.want, s.Boundary(bytes.Join(test.p, nil), test.message))
 			assert.Equal(t, was, s, "it only looks")
 		})
 	}
@@ -182,10 +180,9 @@ func TestWebSocketFarewell(t *testing.T) {
 			if test.binary != "" {
 				want = encode(0x82, false, []byte(test.binary))
 			}
-			var s Frames
-			assert.Equal(t, "x"+string(want)+test.close, string(s.AppendFarewell([]byte("x"), test.farewell, time.Second)))
+			assert.Equal(t, "x"+string(want)+test.close, string(AppendClose([]byte("x"), test.farewell)))
 			test.farewell.Message = ""
-			assert.Equal(t, test.close, string(s.AppendFarewell(nil, test.farewell, 0)))
+			assert.Equal(t, test.close, string(AppendClose(nil, test.farewell)))
 		})
 	}
 }
@@ -228,12 +225,11 @@ func TestBeginsFrame(t *testing.T) {
 	}
 }
 
-func TestServerFramesAreABody(t *testing.T) {
-	assert.Equal(t, WebSocket, Body(new(Frames)).Name())
+func TestFramesAllocateNothing(t *testing.T) {
 	s, p := Frames{Upgraded: true}, encode(0x82, false, make([]byte, 300))
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		_, _ = s.Write(p[:3])
-		_ = s.Boundary(p[3:])
+		_ = s.Boundary(p[3:], false)
 		_, _ = s.Write(p[3:])
 	}))
 }

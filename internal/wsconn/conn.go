@@ -107,7 +107,8 @@ type Conn struct {
 // back.
 type State struct {
 	// Following: its frames were understood so far. They are not those of a refused upgrade, of
-	// another protocol, or masked ones that go out. Without it the connection is never written into.
+	// another protocol, or masked ones that go out. Without it the connection is never written
+	// into.
 	Following bool
 
 	Said     bool // our Close frame was written whole
@@ -251,7 +252,7 @@ func (c *Conn) write(p []byte) (int, error) {
 		return n, err
 	}
 	if f := c.dueFarewell(); f != nil {
-		if n := c.out.Boundary(p); n >= 0 {
+		if n := c.out.Boundary(p, f.Message != ""); n >= 0 {
 			if n > 0 {
 				if wrote, err := c.writeThrough(p[:n]); err != nil || wrote < n {
 					return wrote, err

@@ -3,6 +3,7 @@ package wsconn
 import (
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
@@ -70,13 +71,12 @@ func (c *Conn) waitAndFlush() {
 // The caller holds writing.
 func (c *Conn) tryFarewell() {
 	c.pending.Store(false)
-	if f := c.dueFarewell(); f != nil && c.out.AtBoundary() {
+	if f := c.dueFarewell(); f != nil && c.out.AtBoundary(f.Message != "") {
 		c.writeFarewell(f)
 	}
 }
 
-// dueFarewell returns the farewell that is still to be written, nil if there is none, and sets the
-// boundary that it needs. The caller holds writing.
+// dueFarewell returns the farewell that is still to be written, nil if there is none.
 func (c *Conn) dueFarewell() *policy.Farewell {
 	if !c.ending.Load() {
 		return nil
@@ -86,7 +86,6 @@ func (c *Conn) dueFarewell() *policy.Farewell {
 	if c.farewell == nil || c.farewellBegun || c.writesEnded {
 		return nil
 	}
-	c.out.BetweenMessages = c.farewell.Message != ""
 	return c.farewell
 }
 
@@ -110,7 +109,7 @@ func (c *Conn) writeFarewell(f *policy.Farewell) (begun bool) {
 	_ = c.inner.SetWriteDeadline(time.Time{}) // an error shows in the write
 	c.mu.Unlock()
 
-	b := c.out.AppendFarewell(nil, *f, 0)
+	b := format.AppendClose(nil, *f)
 	if n, err := c.inner.Write(b); err != nil || n < len(b) {
 		_ = c.closeInner() // a torn frame may be out: nothing sensible can follow
 		return true

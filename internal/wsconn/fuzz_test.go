@@ -84,9 +84,9 @@ type place struct{ frame, message bool }
 func places(stream []byte, from int) map[int]place {
 	all := map[int]place{}
 	for _, message := range []bool{false, true} {
-		frames := format.Frames{Upgraded: true, BetweenMessages: message}
+		frames := format.Frames{Upgraded: true}
 		for at := from; ; {
-			n := frames.Boundary(stream[at:])
+			n := frames.Boundary(stream[at:], message)
 			if n < 0 {
 				break
 			}
