@@ -29,7 +29,7 @@ type h2WebSocket struct {
 func newH2WebSocket(x *exchange) *h2WebSocket {
 	s := &h2WebSocket{x: x, bodies: &bodies{x: x, body: x.req.Body}, hijacked: &hijacked{x: x}, closed: make(chan struct{})}
 	s.Conn = wsconn.New(s.bodies, wsconn.Options{
-		Switched: true, Abort: func() { x.ifOpen(x.abort) }, BeforeFarewell: x.BeginFarewell,
+		Upgraded: true, Abort: func() { x.ifOpen(x.abort) }, BeforeFarewell: x.BeginFarewell,
 		OnClose: func() {
 			close(s.closed)
 			s.hijacked.holderLeft()
@@ -80,10 +80,10 @@ func (s *h2WebSocket) handlerEnded(returned bool) (abort bool) {
 	switch {
 	case !returned:
 		x.ifOpen(func() { _ = x.control().SetReadDeadline(time.Now()) })
-	case x.Canceled() && x.Kind() != policy.Infinite && !state.Said && !state.Sent:
+	case x.Canceled() && x.Kind() != policy.Infinite && !state.FarewellWritten && !state.HandlerSentClose:
 		abort = true
 		s.Cut()
-	case state.Said && !x.Canceled():
+	case state.FarewellWritten && !x.Canceled():
 		x.ifOpen(func() { _ = x.control().SetReadDeadline(time.Time{}) }) // the handler's deadlines end with it
 	}
 	_ = s.Close()

@@ -67,7 +67,7 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	carries := format.Hijacked
 	if format.WebSocketUpgrade(&x.req) {
 		ws := wsconn.New(conn, wsconn.Options{
-			Switched: x.status == http.StatusSwitchingProtocols, Early: early,
+			Upgraded: x.status == http.StatusSwitchingProtocols, Early: early,
 			Abort: func() { closeHard(conn) }, BeforeFarewell: x.BeginFarewell, OnClose: h.holderLeft,
 		})
 		carrier, handle, carries = webSocket{ws}, ws.Handle(), format.WebSocket
@@ -92,11 +92,11 @@ type webSocket struct{ *wsconn.Conn }
 
 func (w webSocket) outcome(canceled bool) tracked.Outcome {
 	switch s := w.State(); {
-	case s.Said && s.Answered:
+	case s.FarewellWritten && s.PeerSentClose:
 		return tracked.Told
-	case s.Said:
+	case s.FarewellWritten:
 		return tracked.Unanswered
-	case s.CutOff:
+	case s.WasCut:
 		return tracked.Cut
 	case canceled:
 		return tracked.Canceled

@@ -22,7 +22,7 @@ func (e *endless) Write(p []byte) (int, error) { return len(p), nil }
 
 func TestNoAllocations(t *testing.T) {
 	inner := &endless{frame: encode(0x81, true, []byte("hello"))}
-	c := New(inner, Options{Switched: true})
+	c := New(inner, Options{Upgraded: true})
 	var h net.Conn = c.Handle()
 	small, large := text("hello"), encode(0x82, false, make([]byte, 70000))
 	buf := make([]byte, len(inner.frame))
@@ -37,7 +37,7 @@ func TestNoAllocations(t *testing.T) {
 			}
 		}), name)
 	}
-	assert.True(t, c.State().Following)
+	assert.False(t, c.State().Lost)
 	c.Farewell(bye, 0)
 	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = h.Write(small) }), "swallowed write")
 }
@@ -58,11 +58,11 @@ func BenchmarkWrite(b *testing.B) {
 				}
 			})
 		}
-		run("mem", New(&endless{}, Options{Switched: true}).Handle())
+		run("mem", New(&endless{}, Options{Upgraded: true}).Handle())
 		inner, peer := loopback(b)
 		go func() { _, _ = io.Copy(io.Discard, peer) }()
 		run("bare", inner)
-		run("conn", New(inner, Options{Switched: true}).Handle())
+		run("conn", New(inner, Options{Upgraded: true}).Handle())
 	}
 }
 
@@ -76,7 +76,7 @@ func BenchmarkGorilla(b *testing.B) {
 				inner, peer := loopback(b)
 				go func() { _, _ = io.Copy(io.Discard, peer) }()
 				if wrapped {
-					inner = New(inner, Options{Switched: true}).Handle()
+					inner = New(inner, Options{Upgraded: true}).Handle()
 				}
 				c := gorillaOver(b, inner)
 				message := make([]byte, size)

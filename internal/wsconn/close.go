@@ -28,17 +28,17 @@ func (h halfCloser) CloseWrite() error {
 func (c *Conn) Close() error {
 	c.awaitTimer()
 	c.mu.Lock() // as in writeFarewell: either that sees Closed, or Close sees farewellBegun
-	if c.state.Closed {
+	if c.state.HandlerClosed {
 		c.mu.Unlock()
 		return c.closedError("close")
 	}
-	c.state.Closed = true
+	c.state.HandlerClosed = true
 	c.ending.Store(true)
 	if c.timer != nil && c.timer.Stop() {
 		c.refs-- // the timer's: it never fires
 	}
 	told := c.farewellBegun && !c.innerClosed
-	answered := c.state.Said && c.state.Answered
+	answered := c.state.FarewellWritten && c.state.PeerSentClose
 	c.mu.Unlock()
 
 	switch {
@@ -72,7 +72,7 @@ func (c *Conn) Finish() {
 	}
 	c.takeReading()
 	c.mu.Lock()
-	closing := c.farewellBegun || c.state.Sent
+	closing := c.farewellBegun || c.state.HandlerSentClose
 	c.mu.Unlock()
 	if closing {
 		c.linger()
@@ -118,8 +118,8 @@ func (c *Conn) linger() {
 // called by each who may have made that so.
 func (c *Conn) halfClose() {
 	c.mu.Lock()
-	over := c.writesEnded || c.readingTaken || c.state.Closed
-	first := over && (c.state.Said || c.state.Sent) && !c.halfClosed
+	over := c.writesEnded || c.readingTaken || c.state.HandlerClosed
+	first := over && (c.state.FarewellWritten || c.state.HandlerSentClose) && !c.halfClosed
 	c.halfClosed = c.halfClosed || first
 	c.mu.Unlock()
 	if first && c.closeWrite != nil {
@@ -130,11 +130,11 @@ func (c *Conn) halfClose() {
 // Cut closes the connection now, if it isn't closed, and frees whoever is blocked on it.
 func (c *Conn) Cut() {
 	c.mu.Lock()
-	if c.innerClosed || c.state.CutOff {
+	if c.innerClosed || c.state.WasCut {
 		c.mu.Unlock()
 		return
 	}
-	c.innerClosing, c.state.CutOff = true, true
+	c.innerClosing, c.state.WasCut = true, true
 	c.mu.Unlock()
 	if c.options.Abort != nil {
 		c.options.Abort()

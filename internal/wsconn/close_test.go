@@ -59,7 +59,7 @@ func TestClose(t *testing.T) {
 			p.returned(p.reading(), 0, errClosed)
 			p.returned(p.writing(nil), 0, errClosed)
 			assert.EqualValues(t, 1, p.onCloses.Load())
-			assert.Equal(t, State{Following: true, Closed: true}, p.State())
+			assert.Equal(t, State{HandlerClosed: true}, p.State())
 		}},
 		{"again is an error", func(t *testing.T, p *pair) {
 			require.NoError(t, p.Close())
@@ -72,7 +72,7 @@ func TestClose(t *testing.T) {
 			p.returned(p.farewell(), 0, nil)
 			p.returned(do(p.DropMessage), 0, nil)
 			p.returned(do(p.Finish), 0, nil)
-			assert.False(t, p.State().Said)
+			assert.False(t, p.State().FarewellWritten)
 		}},
 		{"in the middle of a frame, with a farewell due, waits for nothing", func(t *testing.T, p *pair) {
 			wrote := p.writing(text("hello"))
@@ -92,7 +92,7 @@ func TestClose(t *testing.T) {
 			assert.EqualValues(t, 1, p.onCloses.Load())
 			p.ended()
 			p.Cut()
-			assert.False(t, p.State().CutOff, "there was nothing to cut")
+			assert.False(t, p.State().WasCut, "there was nothing to cut")
 		}},
 		{"after ours returns, and waits for the peer's Close", func(t *testing.T, p *pair) {
 			p.said()
@@ -105,13 +105,13 @@ func TestClose(t *testing.T) {
 				p.returned(p.says(encode(0x82, true, make([]byte, 5000))), 5008, nil)
 			}
 			assert.Zero(t, p.onCloses.Load())
-			assert.False(t, p.State().Answered)
+			assert.False(t, p.State().PeerSentClose)
 			p.returned(p.says(peerClose(1012)[:5]), 5, nil)
 			p.open()
 			p.returned(p.says(peerClose(1012)[5:]), 3, nil)
 			p.ended()
 			assert.EqualValues(t, 1, p.onCloses.Load())
-			assert.Equal(t, State{Following: true, Said: true, Answered: true, Closed: true}, p.State())
+			assert.Equal(t, State{FarewellWritten: true, PeerSentClose: true, HandlerClosed: true}, p.State())
 		}},
 		{"after ours ends with the peer", func(t *testing.T, p *pair) {
 			p.said()
@@ -119,7 +119,7 @@ func TestClose(t *testing.T) {
 			require.NoError(t, p.peer.Close())
 			synctest.Wait()
 			assert.EqualValues(t, 1, p.onCloses.Load())
-			assert.Equal(t, State{Following: true, Said: true, Closed: true}, p.State())
+			assert.Equal(t, State{FarewellWritten: true, HandlerClosed: true}, p.State())
 		}},
 		{"after ours ends with Cut, whatever the peer does", func(t *testing.T, p *pair) {
 			p.said()
@@ -130,7 +130,7 @@ func TestClose(t *testing.T) {
 			assert.Zero(t, p.onCloses.Load())
 			p.returned(do(p.Cut), 0, nil)
 			assert.EqualValues(t, 1, p.onCloses.Load())
-			assert.Equal(t, State{Following: true, Said: true, Closed: true, CutOff: true}, p.State())
+			assert.Equal(t, State{FarewellWritten: true, HandlerClosed: true, WasCut: true}, p.State())
 		}},
 		{"after Cut is the end", func(t *testing.T, p *pair) {
 			p.said()
@@ -138,7 +138,7 @@ func TestClose(t *testing.T) {
 			assert.Zero(t, p.onCloses.Load())
 			require.NoError(t, p.Close())
 			assert.EqualValues(t, 1, p.onCloses.Load(), "no goroutine is left that could call it")
-			assert.Equal(t, State{Following: true, Said: true, Closed: true, CutOff: true}, p.State())
+			assert.Equal(t, State{FarewellWritten: true, HandlerClosed: true, WasCut: true}, p.State())
 		}},
 		{"while ours is on its way lets it arrive", func(t *testing.T, p *pair) {
 			asked := p.farewell()
@@ -150,7 +150,7 @@ func TestClose(t *testing.T) {
 			p.sees(byeClose)
 			p.returned(asked, 0, nil)
 			p.ended()
-			assert.Equal(t, State{Following: true, Said: true, Answered: true, Closed: true}, p.State())
+			assert.Equal(t, State{FarewellWritten: true, PeerSentClose: true, HandlerClosed: true}, p.State())
 		}},
 		{"with Finish on top reads once", func(t *testing.T, p *pair) {
 			p.said()
@@ -160,7 +160,7 @@ func TestClose(t *testing.T) {
 			p.returned(p.says(peerClose(1012)[:3]), 3, nil)
 			p.returned(p.says(peerClose(1012)[3:]), 5, nil)
 			p.returned(finished, 0, nil)
-			assert.True(t, p.State().Answered)
+			assert.True(t, p.State().PeerSentClose)
 			assert.EqualValues(t, 1, p.onCloses.Load())
 		}},
 	} {
@@ -198,7 +198,7 @@ func TestFinish(t *testing.T) {
 			assert.Zero(t, p.onCloses.Load(), "the handler hasn't closed")
 			require.NoError(t, p.Close())
 			assert.EqualValues(t, 1, p.onCloses.Load())
-			assert.Equal(t, State{Following: true, Closed: true, CutOff: true}, p.State())
+			assert.Equal(t, State{HandlerClosed: true, WasCut: true}, p.State())
 		}},
 		{"waits for a Farewell that is about to be written", func(t *testing.T, p *pair) {
 			p.flushing.Add(1) // in flushPending, with the lock
@@ -245,7 +245,7 @@ func TestFinish(t *testing.T) {
 			assert.Zero(t, p.onCloses.Load(), "the handler hasn't closed")
 			require.NoError(t, p.Close())
 			assert.EqualValues(t, 1, p.onCloses.Load())
-			assert.Equal(t, State{Following: true, Said: true, Answered: true, Closed: true}, p.State())
+			assert.Equal(t, State{FarewellWritten: true, PeerSentClose: true, HandlerClosed: true}, p.State())
 		}},
 		{"after an answer closes at once", func(t *testing.T, p *pair) {
 			p.said()
@@ -264,7 +264,7 @@ func TestFinish(t *testing.T) {
 			p.returned(p.says(peerClose(1000)), 8, nil)
 			p.returned(finished, 0, nil)
 			p.ended()
-			assert.Equal(t, State{Following: true, Sent: true, Answered: true}, p.State())
+			assert.Equal(t, State{HandlerSentClose: true, PeerSentClose: true}, p.State())
 		}},
 		{"twice waits twice", func(t *testing.T, p *pair) {
 			p.said()
@@ -299,19 +299,19 @@ func TestAnswerBeforeTheFarewell(t *testing.T) {
 		p.blocked(pending, "Read")
 		p.said()
 		p.returned(pending, 0, errEOF) // the handshake is complete: there is nothing to wait for
-		assert.Equal(t, State{Following: true, Said: true, Answered: true}, p.State())
+		assert.Equal(t, State{FarewellWritten: true, PeerSentClose: true}, p.State())
 	})
 }
 
 func TestEarlyBytes(t *testing.T) {
 	all := join(encode(0x81, true, []byte("x")), peerClose(1000))
 	for n := range len(all) + 1 {
-		c := New(&tape{in: all[n:]}, Options{Switched: true, Early: all[:n]})
-		assert.Equal(t, n == len(all), c.State().Answered)
+		c := New(&tape{in: all[n:]}, Options{Upgraded: true, Early: all[:n]})
+		assert.Equal(t, n == len(all), c.State().PeerSentClose)
 		got, err := io.ReadAll(c)
 		require.NoError(t, err)
 		assert.Equal(t, string(all[n:]), string(got), "Read returns what was not read before")
-		assert.True(t, c.State().Answered)
+		assert.True(t, c.State().PeerSentClose)
 	}
 }
 
@@ -377,7 +377,7 @@ func TestEndings(t *testing.T) {
 					}
 					synctest.Wait()
 					s := p.State()
-					assert.True(t, s.Closed)
+					assert.True(t, s.HandlerClosed)
 					assert.EqualValues(t, 1, p.onCloses.Load())
 					_, err := p.peer.Write([]byte{0})
 					assert.ErrorIs(t, err, io.ErrClosedPipe)
@@ -445,7 +445,7 @@ func TestOnCloseComesLast(t *testing.T) {
 			assert.EqualValues(t, 1, p.onCloses.Load())
 			open()
 			p.returned(finished, 0, nil)
-			assert.True(t, p.State().CutOff)
+			assert.True(t, p.State().WasCut)
 		})
 	})
 }
@@ -463,10 +463,10 @@ func TestStateIsFinal(t *testing.T) {
 		var c *Conn
 		var final State
 		l := &late{gate: make(chan struct{})}
-		c = New(l, Options{Switched: true, OnClose: func() { final = c.State() }})
+		c = New(l, Options{Upgraded: true, OnClose: func() { final = c.State() }})
 		read := start(func() (int, error) { return c.Read(make([]byte, 8)) })
 		require.NoError(t, c.Close())
-		assert.Equal(t, State{Following: true, Closed: true}, final)
+		assert.Equal(t, State{HandlerClosed: true}, final)
 		close(l.gate)
 		synctest.Wait()
 		assert.Equal(t, 8, read.n)
@@ -487,7 +487,7 @@ func TestAbort(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				inner, peer := net.Pipe()
 				secured := tls.Client(peer, &tls.Config{InsecureSkipVerify: true})
-				o := Options{Switched: true}
+				o := Options{Upgraded: true}
 				if abort != nil {
 					o.Abort = func() { abort(inner) }
 				}
@@ -505,7 +505,7 @@ func TestAbort(t *testing.T) {
 				} else {
 					assert.Equal(t, 5*time.Second, time.Since(began))
 				}
-				assert.True(t, c.State().CutOff)
+				assert.True(t, c.State().WasCut)
 				_, err = peer.Read(make([]byte, 1))
 				assert.ErrorIs(t, err, io.EOF)
 				assert.NoError(t, c.Close())
@@ -557,7 +557,7 @@ func TestHalfCloseInOrder(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inner := &tape{in: peerClose(1012)}
-			c := New(inner, Options{Switched: true})
+			c := New(inner, Options{Upgraded: true})
 			test.run(c, c.Handle())
 			assert.Equal(t, test.want, inner.calls)
 		})
@@ -567,7 +567,7 @@ func TestHalfCloseInOrder(t *testing.T) {
 // TestHalfCloseBehindTheFarewell has the handler half-close while the farewell is on its way.
 func TestHalfCloseBehindTheFarewell(t *testing.T) {
 	inner := &tape{}
-	c := New(inner, Options{Switched: true})
+	c := New(inner, Options{Upgraded: true})
 	inner.during = func() {
 		assert.NoError(t, c.Handle().(interface{ CloseWrite() error }).CloseWrite())
 		assert.Equal(t, []string{"SetWriteDeadline"}, inner.calls)

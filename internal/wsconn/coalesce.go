@@ -101,7 +101,7 @@ func (c *Conn) sendStart() {
 func (c *Conn) startTimer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.timerRunning || c.state.Closed {
+	if c.timerRunning || c.state.HandlerClosed {
 		return
 	}
 	c.timerRunning = true
@@ -137,7 +137,7 @@ func (c *Conn) timerFired() {
 // read delays it by coalesceDelay at most.
 func (c *Conn) awaitTimer() {
 	c.mu.Lock()
-	wait := c.timersFiring > 0 && c.farewell != nil && !c.farewellBegun && !c.state.Closed
+	wait := c.timersFiring > 0 && c.farewell != nil && !c.farewellBegun && !c.state.HandlerClosed
 	if wait {
 		_ = c.inner.SetWriteDeadline(time.Now().Add(coalesceDelay)) // its last writes
 	}

@@ -74,7 +74,7 @@ func TestCoalescing(t *testing.T) {
 				p.sees(b)
 				p.returned(wrote, len(b), nil)
 			}
-			assert.True(t, p.State().Following)
+			assert.False(t, p.State().Lost)
 		}},
 		{"with a rest that no buffer has room for", func(t *testing.T, p *pair) {
 			frame := encode(0x82, false, big)
@@ -210,7 +210,7 @@ var (
 
 func TestCoalescingUntilCloseWrite(t *testing.T) {
 	inner := &tape{}
-	c := New(inner, Options{Switched: true}).coalescing()
+	c := New(inner, Options{Upgraded: true}).coalescing()
 	_, err := c.Write(text("hello")[:3])
 	require.NoError(t, err)
 	require.Empty(t, inner.out)
@@ -224,7 +224,7 @@ func TestCoalescingFails(t *testing.T) {
 	broken := errors.New("broken")
 	hello := text("hello")
 	inner := &tape{}
-	c := New(inner, Options{Switched: true}).coalescing()
+	c := New(inner, Options{Upgraded: true}).coalescing()
 	defer c.Close()
 	_, err := c.Write(hello[:6])
 	require.NoError(t, err)
@@ -317,15 +317,15 @@ func TestOnePacket(t *testing.T) {
 	}
 }
 
-// TestNotCoalesced: elsewhere two Writes are two, as they are bare, and what isn't followed is sent as
-// it comes.
+// TestNotCoalesced: elsewhere two Writes are two, as they are bare, and what isn't followed is sent
+// as it comes.
 func TestNotCoalesced(t *testing.T) {
 	tcp, _ := loopback(t)
 	for name, c := range map[string]*Conn{
-		"not net's own":  New(&tape{}, Options{Switched: true}),
+		"not net's own":  New(&tape{}, Options{Upgraded: true}),
 		"head":           New(&tape{}, Options{}).coalescing(),
 		"not followed":   lostConn(t),
-		"a bare TCPConn": New(struct{ net.Conn }{tcp}, Options{Switched: true}),
+		"a bare TCPConn": New(struct{ net.Conn }{tcp}, Options{Upgraded: true}),
 	} {
 		_, err := c.Write(text("x")[:1])
 		require.NoError(t, err)
@@ -335,10 +335,10 @@ func TestNotCoalesced(t *testing.T) {
 }
 
 func lostConn(t *testing.T) *Conn {
-	c := New(&tape{}, Options{Switched: true}).coalescing()
+	c := New(&tape{}, Options{Upgraded: true}).coalescing()
 	_, err := c.Write([]byte{0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
 	require.NoError(t, err)
-	require.False(t, c.State().Following)
+	require.True(t, c.State().Lost)
 	return c
 }
 
@@ -398,7 +398,7 @@ func TestTimerMeetsTheEnd(t *testing.T) {
 			unlock()
 			p.sees(byeText, byeClose)
 			p.returned(closed, 0, nil)
-			assert.Equal(t, State{Following: true, Said: true, Closed: true}, p.State())
+			assert.Equal(t, State{FarewellWritten: true, HandlerClosed: true}, p.State())
 		}},
 		{"a farewell that was left to the timer is written before CloseWrite", func(t *testing.T, p *pair) {
 			unlock := p.timerAtWork()
@@ -408,14 +408,14 @@ func TestTimerMeetsTheEnd(t *testing.T) {
 			unlock()
 			p.sees(byeText, byeClose)
 			p.returned(closed, 0, nil)
-			assert.True(t, p.State().Said)
+			assert.True(t, p.State().FarewellWritten)
 		}},
 		{"one that nobody waits for is written by the timer", func(t *testing.T, p *pair) {
 			unlock := p.timerAtWork()
 			p.returned(p.farewell(), 0, nil)
 			unlock()
 			p.sees(byeText, byeClose)
-			assert.True(t, p.State().Said)
+			assert.True(t, p.State().FarewellWritten)
 			assert.Zero(t, p.timersFiring)
 		}},
 		{"Close doesn't wait for the timer without a farewell", func(t *testing.T, p *pair) {

@@ -25,28 +25,27 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// Options say what was known of a connection when it was taken over. The zero Options are right for
-// a library that writes the 101 itself, with nothing read ahead.
+// Options are for [New]. The zero Options are right if the handler writes the 101 response itself
+// and nothing was read from the peer yet. None of the functions may block.
 type Options struct {
-	// Switched tells that the response head has gone out. Else it is what is written first.
-	Switched bool
+	// Upgraded: the 101 response was sent. Otherwise its head is what the handler writes first.
+	Upgraded bool
 
-	// Early holds bytes of the peer that the HTTP server had read before. They are only looked at,
-	// for the peer's Close: Read doesn't return them. New doesn't keep the slice.
+	// Early holds what was read from the peer before. New looks for the peer's Close frame in it,
+	// and doesn't keep it. Read doesn't return it.
 	Early []byte
 
-	// Abort closes the connection by force; nil: its Close does that. A TLS connection needs one,
-	// since its Close may try for up to 5 seconds to write TLS's own goodbye. None of the functions
-	// here may block.
+	// Abort closes the connection at once; nil: its Close does. A TLS connection needs one, since
+	// its Close may spend 5 seconds on writing an alert.
 	Abort func()
 
-	// BeforeFarewell, if set, is called when a farewell is about to be written, and reports whether
-	// it still may be; else the farewell is forgotten, and can be asked for again.
+	// BeforeFarewell, if set, is called right before a farewell is written. If it returns false,
+	// the farewell is dropped, and Farewell can be called again.
 	BeforeFarewell func() bool
 
-	// OnClose, if set, is called exactly once, with no lock held, when the connection is closed and
-	// the handler has called Close: its State is final then, and no goroutine of the Conn is left
-	// but the caller.
+	// OnClose, if set, is called once, with no lock held, when the connection is closed and the
+	// handler has called Close. State is final then, and of the Conn's goroutines only the one that
+	// calls OnClose is left.
 	OnClose func()
 }
 
@@ -77,8 +76,8 @@ type Conn struct {
 	pending  atomic.Bool  // the farewell or its boundary is new since somebody tried to write it
 	flushing atomic.Int32 // goroutines in flushPending
 
-	// ending is set with farewell, readingTaken and state.Closed. Without it Read and Write don't
-	// need mu.
+	// ending is true once one of farewell, readingTaken and state.HandlerClosed was set. Until then
+	// Read and Write don't need mu.
 	ending atomic.Bool
 
 	// mu guards what follows. It is held while inner's deadlines are changed, but never across I/O.
@@ -103,19 +102,17 @@ type Conn struct {
 	timersFiring int // calls of timerFired that have not returned
 }
 
-// State is what is known of a connection at one moment. Nothing of it but Following is ever taken
-// back.
+// State is what has happened to a connection so far. Nothing of it is ever taken back.
 type State struct {
-	// Following: its frames were understood so far. They are not those of a refused upgrade, of
-	// another protocol, or masked ones that go out. Without it the connection is never written
-	// into.
-	Following bool
+	// Lost: what the handler sent can't be followed: a refused upgrade, another protocol, masked
+	// frames. The connection is never written into then.
+	Lost bool
 
-	Said     bool // our Close frame was written whole
-	Sent     bool // the handler itself had sent a Close before ours
-	Answered bool // the peer's Close frame has arrived, before ours or after it
-	Closed   bool // the handler has called Close
-	CutOff   bool // Cut closed the connection
+	FarewellWritten  bool // to the end of its Close frame
+	HandlerSentClose bool // a Close frame of its own, before a farewell
+	PeerSentClose    bool // before our Close frame or after it
+	HandlerClosed    bool // the handler has called Close
+	WasCut           bool // Cut closed the connection
 }
 
 // New returns a Conn over inner, which nobody else may write to or read from any more. What inner
@@ -126,9 +123,8 @@ func New(inner net.Conn, o Options) *Conn {
 		options:   o,
 		coalesces: coalesces(inner),
 		born:      time.Now(),
-		out:       format.Frames{Upgraded: o.Switched},
+		out:       format.Frames{Upgraded: o.Upgraded},
 		in:        format.Frames{Upgraded: true, FromClient: true},
-		state:     State{Following: true},
 		refs:      2,
 	}
 	if w, ok := inner.(interface{ CloseWrite() error }); ok {
@@ -136,7 +132,7 @@ func New(inner net.Conn, o Options) *Conn {
 	}
 	_, _ = c.in.Write(o.Early)
 	c.options.Early = nil
-	c.state.Answered = c.in.Closed
+	c.state.PeerSentClose = c.in.Closed
 	return c
 }
 
@@ -189,7 +185,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	defer c.reading.Unlock()
 	if c.ending.Load() {
 		c.mu.Lock()
-		closed, over := c.state.Closed, c.readingTaken || c.state.Said && c.state.Answered
+		closed, over := c.state.HandlerClosed, c.readingTaken || c.state.FarewellWritten && c.state.PeerSentClose
 		c.mu.Unlock()
 		if closed {
 			return 0, c.closedError("read")
@@ -204,7 +200,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		switch {
-		case c.readingTaken && c.state.Closed:
+		case c.readingTaken && c.state.HandlerClosed:
 			err = c.closedError("read")
 		case c.readingTaken:
 			err = io.EOF
@@ -223,7 +219,7 @@ func (c *Conn) received(p []byte) {
 		return
 	}
 	if _, _ = c.in.Write(p); c.in.Closed {
-		c.update(func(s *State) { s.Answered = true })
+		c.update(func(s *State) { s.PeerSentClose = true })
 	}
 }
 
@@ -274,7 +270,7 @@ func (c *Conn) discard(p []byte) (n int, err error, discarded bool) {
 		return 0, nil, false
 	}
 	c.mu.Lock()
-	begun, closed := c.farewellBegun, c.state.Closed || c.farewellBegun && c.innerClosed
+	begun, closed := c.farewellBegun, c.state.HandlerClosed || c.farewellBegun && c.innerClosed
 	c.mu.Unlock()
 	if closed {
 		return 0, c.closedError("write"), true
@@ -295,7 +291,7 @@ func (c *Conn) writeThrough(p []byte) (int, error) {
 	c.touch()
 	_, _ = c.out.Write(p[:n])
 	if lost, closed := c.out.Lost, c.out.Closed; lost || closed {
-		c.update(func(s *State) { s.Following, s.Sent = !lost, closed })
+		c.update(func(s *State) { s.Lost, s.HandlerSentClose = lost, closed })
 	}
 	return n, err
 }

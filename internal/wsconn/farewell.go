@@ -101,7 +101,7 @@ func (c *Conn) writeFarewell(f *policy.Farewell) (begun bool) {
 	if !allowed && c.farewell == f { // else another was asked for meanwhile
 		c.farewell, c.dropMessage = nil, false
 	}
-	if !allowed || c.farewellBegun || c.writesEnded || c.state.Closed || c.innerClosing {
+	if !allowed || c.farewellBegun || c.writesEnded || c.state.HandlerClosed || c.innerClosing {
 		c.mu.Unlock()
 		return false
 	}
@@ -115,9 +115,9 @@ func (c *Conn) writeFarewell(f *policy.Farewell) (begun bool) {
 		return true
 	}
 	c.touch()
-	c.update(func(s *State) { s.Said = true })
+	c.update(func(s *State) { s.FarewellWritten = true })
 	c.halfClose()
-	if c.State().Answered {
+	if c.State().PeerSentClose {
 		c.takeReading() // the handshake is complete: a Read that is pending would wait for nothing
 	}
 	return true

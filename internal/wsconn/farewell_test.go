@@ -15,20 +15,20 @@ func TestFarewellAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
 		asked := p.farewell()
 		p.blocked(asked, "a farewell that isn't read")
-		assert.False(t, p.State().Said)
+		assert.False(t, p.State().FarewellWritten)
 		p.sees(byeText, byeClose)
 		p.returned(asked, 0, nil)
-		assert.Equal(t, State{Following: true, Said: true}, p.State())
+		assert.Equal(t, State{FarewellWritten: true}, p.State())
 
 		p.returned(do(func() { p.Farewell(policy.Farewell{Code: 1001}, 0) }), 0, nil) // the first stands
 		p.returned(p.writing(text("swallowed")), 11, nil)
 		p.returned(p.writing(closeFrame(1000, "mine")), 8, nil)
-		assert.False(t, p.State().Sent, "what is swallowed isn't sent")
+		assert.False(t, p.State().HandlerSentClose, "what is swallowed isn't sent")
 
 		read := p.reading()
 		p.returned(p.says(peerClose(1012)), 8, nil)
 		p.returned(read, 8, nil)
-		assert.True(t, p.State().Answered)
+		assert.True(t, p.State().PeerSentClose)
 		p.returned(p.reading(), 0, errEOF)
 	})
 }
@@ -41,10 +41,10 @@ func TestFarewellWaitsForTheWriter(t *testing.T) {
 		p.blocked(wrote, "a Write in the middle of a frame")
 		p.sees(text("hello")[3:])
 		p.blocked(wrote, "the Write that says the farewell")
-		assert.False(t, p.State().Said)
+		assert.False(t, p.State().FarewellWritten)
 		p.sees(byeText, byeClose)
 		p.returned(wrote, 7, nil)
-		assert.True(t, p.State().Said)
+		assert.True(t, p.State().FarewellWritten)
 	})
 }
 
@@ -64,7 +64,7 @@ func TestFarewellWaitsForTheRestOfAFrame(t *testing.T) {
 // TestFarewellReplacesOneThatWaits: only what was asked for last is written.
 func TestFarewellReplacesOneThatWaits(t *testing.T) {
 	inner := &tape{}
-	c := New(inner, Options{Switched: true})
+	c := New(inner, Options{Upgraded: true})
 	_, _ = c.Write(text("hello")[:3])
 	c.Farewell(policy.Farewell{Code: 1001}, 0)
 	c.Farewell(bye, 0)
@@ -73,46 +73,31 @@ func TestFarewellReplacesOneThatWaits(t *testing.T) {
 	assert.Equal(t, join(text("hello"), byeText, byeClose), inner.out)
 }
 
-// TestFarewellThatIsTakenBack: it is not written, the handler goes on, and another can be asked
-// for.
+// TestFarewellThatIsTakenBack: it is not written, the handler goes on and loses nothing, and
+// another can be asked for.
 func TestFarewellThatIsTakenBack(t *testing.T) {
-	for name, late := range map[string]bool{"at the boundary": false, "while it waits for one": true} {
+	for name, cuts := range map[string][2]int{
+		"at the boundary": {0, 7}, "while it waits for one": {3, 7}, "within a Write": {3, 9},
+	} {
 		t.Run(name, func(t *testing.T) {
 			allowed := false
 			inner := &tape{}
-			c := New(inner, Options{Switched: true, BeforeFarewell: func() bool { return allowed }})
-			if late {
-				_, _ = c.Write(text("hello")[:3])
-			}
+			c := New(inner, Options{Upgraded: true, BeforeFarewell: func() bool { return allowed }})
+			both := join(text("hello"), text("more"))
+			_, _ = c.Write(both[:cuts[0]])
 			c.Farewell(policy.Farewell{Code: 1001}, 0)
-			if late {
-				_, _ = c.Write(text("hello")[3:])
-			} else {
-				_, _ = c.Write(text("hello"))
-			}
-			_, _ = c.Write(text("more"))
-			assert.Equal(t, join(text("hello"), text("more")), inner.out)
+			n, err := c.Write(both[cuts[0]:cuts[1]])
+			require.NoError(t, err)
+			require.Equal(t, cuts[1]-cuts[0], n)
+			_, _ = c.Write(both[cuts[1]:])
+			assert.Equal(t, both, inner.out)
 			allowed = true
 			c.DropMessage()
-			assert.Equal(t, join(text("hello"), text("more")), inner.out, "it was forgotten")
+			assert.Equal(t, both, inner.out, "it was forgotten")
 			c.Farewell(policy.Farewell{Code: 1001, Reason: "bye"}, 0)
-			assert.Equal(t, join(text("hello"), text("more"), closeFrame(1001, "bye")), inner.out)
+			assert.Equal(t, join(both, closeFrame(1001, "bye")), inner.out)
 		})
 	}
-}
-
-// TestFarewellThatIsTakenBackLosesNothing: of the Write that reaches its boundary, the rest goes out
-// too.
-func TestFarewellThatIsTakenBackLosesNothing(t *testing.T) {
-	inner := &tape{}
-	c := New(inner, Options{Switched: true, BeforeFarewell: func() bool { return false }})
-	first, rest := text("hello")[:3], join(text("hello")[3:], text("more"))
-	_, _ = c.Write(first)
-	c.Farewell(bye, 0)
-	n, err := c.Write(rest)
-	require.NoError(t, err)
-	assert.Equal(t, len(rest), n)
-	assert.Equal(t, join(first, rest), inner.out)
 }
 
 // TestFarewellIsExpanded: what a rule leaves out is filled in, and {retry} is the client's own
@@ -126,7 +111,7 @@ func TestFarewellIsExpanded(t *testing.T) {
 		{policy.Farewell{Code: 4000, Reason: "in {retry}", Message: "{retry} ms"}, join(text("1234 ms"), closeFrame(4000, "in 1234"))},
 	} {
 		inner := &tape{}
-		New(inner, Options{Switched: true}).Farewell(test.farewell, 1234*time.Millisecond)
+		New(inner, Options{Upgraded: true}).Farewell(test.farewell, 1234*time.Millisecond)
 		assert.Equal(t, string(test.want), string(inner.out))
 	}
 }
@@ -149,7 +134,7 @@ func TestMessageWaitsForItsBoundary(t *testing.T) {
 
 	t.Run("and comes after the last fragment", func(t *testing.T) {
 		inner := &tape{}
-		c := New(inner, Options{Switched: true})
+		c := New(inner, Options{Upgraded: true})
 		for _, b := range [][]byte{first, ping, last, text("swallowed")} {
 			n, err := c.Write(b)
 			require.NoError(t, err)
@@ -160,14 +145,14 @@ func TestMessageWaitsForItsBoundary(t *testing.T) {
 	})
 	t.Run("but a Close alone does not", func(t *testing.T) {
 		inner := &tape{}
-		c := New(inner, Options{Switched: true})
+		c := New(inner, Options{Upgraded: true})
 		_, _ = c.Write(first)
 		c.Farewell(policy.Farewell{Code: bye.Code, Reason: bye.Reason}, 0)
 		assert.Equal(t, join(first, byeClose), inner.out)
 	})
 	t.Run("and is left out when it can wait no longer", func(t *testing.T) {
 		inner := &tape{}
-		c := New(inner, Options{Switched: true})
+		c := New(inner, Options{Upgraded: true})
 		_, _ = c.Write(first)
 		c.Farewell(bye, 0)
 		_, _ = c.Write(ping)
@@ -179,7 +164,7 @@ func TestMessageWaitsForItsBoundary(t *testing.T) {
 	})
 	t.Run("and is left out when the handler's time is over", func(t *testing.T) {
 		inner := &tape{}
-		c := New(inner, Options{Switched: true})
+		c := New(inner, Options{Upgraded: true})
 		_, _ = c.Write(first)
 		c.Farewell(bye, 0)
 		c.Finish() // nobody has insisted
@@ -212,7 +197,7 @@ func TestOwnCloseStands(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inner := &tape{}
-			c := New(inner, Options{Switched: true})
+			c := New(inner, Options{Upgraded: true})
 			for i, p := range test.pieces {
 				ask := func() {
 					inner.during = nil
@@ -232,7 +217,7 @@ func TestOwnCloseStands(t *testing.T) {
 			c.Farewell(bye, 0)
 			c.DropMessage()
 			assert.Equal(t, join(test.pieces...), inner.out)
-			assert.Equal(t, State{Following: true, Sent: true}, c.State())
+			assert.Equal(t, State{HandlerSentClose: true}, c.State())
 		})
 	}
 }
@@ -249,20 +234,20 @@ func TestNeverWrittenInto(t *testing.T) {
 			n, err := c.Write([]byte(b))
 			require.NoError(t, err)
 			require.Equal(t, len(b), n)
-			assert.False(t, c.State().Following)
+			assert.True(t, c.State().Lost)
 			c.Farewell(bye, 0)
 			c.DropMessage()
 			_, _ = c.Write(text("more"))
 			c.Finish()
 			assert.Equal(t, b+string(text("more")), string(inner.out))
-			assert.False(t, c.State().Said)
+			assert.False(t, c.State().FarewellWritten)
 		})
 	}
 }
 
 func TestHalfClosedIsNeverWrittenInto(t *testing.T) {
 	inner := &tape{}
-	c := New(inner, Options{Switched: true})
+	c := New(inner, Options{Upgraded: true})
 	require.NoError(t, c.Handle().(interface{ CloseWrite() error }).CloseWrite())
 	c.Farewell(bye, 0)
 	_, err := c.Write(text("an error, on a socket"))
@@ -275,19 +260,19 @@ func TestHalfClosedIsNeverWrittenInto(t *testing.T) {
 // first byte.
 func TestFarewellAfterTheEnd(t *testing.T) {
 	for name, end := range map[string]func(*Conn){
-		"Close":      func(c *Conn) { c.state.Closed = true },
+		"Close":      func(c *Conn) { c.state.HandlerClosed = true },
 		"CloseWrite": func(c *Conn) { c.writesEnded = true },
 		"Cut":        func(c *Conn) { c.innerClosing = true },
 		"a farewell": func(c *Conn) { c.farewellBegun = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inner := &tape{}
-			c := New(inner, Options{Switched: true})
+			c := New(inner, Options{Upgraded: true})
 			end(c)
 			c.writeFarewell(&bye)
 			assert.Empty(t, inner.out)
 			assert.Empty(t, inner.calls)
-			assert.False(t, c.State().Said)
+			assert.False(t, c.State().FarewellWritten)
 		})
 	}
 }
@@ -297,7 +282,7 @@ func TestFailedWrites(t *testing.T) {
 
 	t.Run("the handler's: what went out counts", func(t *testing.T) {
 		inner := &tape{fail: broken}
-		c := New(inner, Options{Switched: true})
+		c := New(inner, Options{Upgraded: true})
 		n, err := c.Write(append(text("hello"), text("again")...))
 		assert.ErrorIs(t, err, broken)
 		assert.Equal(t, 7, n)
@@ -307,7 +292,7 @@ func TestFailedWrites(t *testing.T) {
 	})
 	t.Run("the handler's: what didn't go out doesn't", func(t *testing.T) {
 		inner := &tape{fail: broken}
-		c := New(inner, Options{Switched: true})
+		c := New(inner, Options{Upgraded: true})
 		_, _ = c.Write(text("hello"))
 		inner.fail = nil
 		c.Farewell(bye, 0)
@@ -315,7 +300,7 @@ func TestFailedWrites(t *testing.T) {
 	})
 	t.Run("the handler's, with a farewell asked meanwhile: it hears its error", func(t *testing.T) {
 		inner := &tape{fail: broken}
-		c := New(inner, Options{Switched: true})
+		c := New(inner, Options{Upgraded: true})
 		inner.during = func() { inner.during = nil; c.Farewell(bye, 0) }
 		n, err := c.Write(append(text("hello"), text("again")...))
 		assert.ErrorIs(t, err, broken)
@@ -327,20 +312,20 @@ func TestFailedWrites(t *testing.T) {
 	})
 	t.Run("the frame before the farewell: it hears its error", func(t *testing.T) {
 		inner := &tape{}
-		c := New(inner, Options{Switched: true})
+		c := New(inner, Options{Upgraded: true})
 		_, _ = c.Write(text("hello")[:1])
 		c.Farewell(bye, 0)
 		inner.fail = broken
 		n, err := c.Write(append(text("hello")[1:], text("again")...))
 		assert.ErrorIs(t, err, broken)
 		assert.Equal(t, 3, n)
-		assert.False(t, c.State().Said)
+		assert.False(t, c.State().FarewellWritten)
 	})
 	t.Run("ours: the connection is closed", func(t *testing.T) {
 		inner := &tape{fail: broken}
-		c := New(inner, Options{Switched: true})
+		c := New(inner, Options{Upgraded: true})
 		c.Farewell(bye, 0)
-		assert.Equal(t, State{Following: true}, c.State())
+		assert.Equal(t, State{}, c.State())
 		assert.True(t, inner.closed)
 		_, err := c.Write(text("x"))
 		assert.ErrorIs(t, err, errClosed)

@@ -238,8 +238,8 @@ func FuzzWrite(f *testing.F) {
 		}
 		require.Equal(t, string(want), string(inner.out), "farewell at %d, dropped at %d, late %d, pieces of %v", farewellAt, dropAt, late, sizes(pieces))
 		s := c.State()
-		assert.Equal(t, m.at >= 0, s.Said)
-		if s.Said {
+		assert.Equal(t, m.at >= 0, s.FarewellWritten)
+		if s.FarewellWritten {
 			frames := format.Frames{Upgraded: true}
 			_, _ = frames.Write(inner.out[len(head):])
 			assert.True(t, frames.Closed, "a client reads whole frames, and the Close at their end")
@@ -271,7 +271,7 @@ func FuzzRead(f *testing.F) {
 		frames := format.Frames{FromClient: true, Upgraded: true} // which package format tests
 		_, _ = frames.Write(stream)
 		inner := &tape{}
-		c := New(inner, Options{Switched: true})
+		c := New(inner, Options{Upgraded: true})
 		var got []byte
 		for _, p := range cut.slices(stream) {
 			inner.in = p
@@ -285,6 +285,6 @@ func FuzzRead(f *testing.F) {
 		_, err := c.Read(make([]byte, 1))
 		require.True(t, errors.Is(err, io.EOF))
 		assert.Equal(t, string(stream), string(got), "what is read is what came")
-		assert.Equal(t, frames.Closed, c.State().Answered)
+		assert.Equal(t, frames.Closed, c.State().PeerSentClose)
 	})
 }

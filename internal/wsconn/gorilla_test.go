@@ -139,7 +139,7 @@ func TestGorilla(t *testing.T) {
 			assert.True(t, websocket.IsCloseError(<-s.handled, 1012), "the handler's own loop sees the peer's Close")
 			_, err = c.NetConn().Read(make([]byte, 1))
 			assert.Equal(t, io.EOF, err, "no reset")
-			assert.Equal(t, State{Following: true, Said: true, Answered: true, Closed: true}, <-s.onCloses)
+			assert.Equal(t, State{FarewellWritten: true, PeerSentClose: true, HandlerClosed: true}, <-s.onCloses)
 		})
 	}
 }
@@ -172,7 +172,7 @@ func TestNoReset(t *testing.T) {
 			assert.True(t, websocket.IsCloseError(err, 1012), "%v", err)
 			_, err = c.NetConn().Read(make([]byte, 1))
 			assert.Equal(t, io.EOF, err, "no reset")
-			assert.Equal(t, State{Following: true, Said: true, Answered: true, Closed: true}, <-s.onCloses)
+			assert.Equal(t, State{FarewellWritten: true, PeerSentClose: true, HandlerClosed: true}, <-s.onCloses)
 		})
 	}
 }
@@ -200,7 +200,7 @@ func TestStuckPeer(t *testing.T) {
 			assert.Empty(t, s.handled, "the handler is stuck")
 			conn.Cut()
 			assert.Error(t, <-s.handled)
-			assert.Equal(t, State{Following: true, Closed: true, CutOff: true}, <-s.onCloses)
+			assert.Equal(t, State{HandlerClosed: true, WasCut: true}, <-s.onCloses)
 		})
 	}
 }
@@ -223,5 +223,5 @@ func TestRefusedUpgrade(t *testing.T) {
 	require.NoError(t, r.Body.Close())
 	assert.Equal(t, "bad", string(body))
 	require.NoError(t, <-s.handled)
-	assert.Equal(t, State{Closed: true}, <-s.onCloses)
+	assert.Equal(t, State{Lost: true, HandlerClosed: true}, <-s.onCloses)
 }

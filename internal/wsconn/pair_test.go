@@ -36,7 +36,7 @@ func inBubble(t *testing.T, f func(t *testing.T, p *pair)) {
 	synctest.Test(t, func(t *testing.T) {
 		inner, peer := net.Pipe()
 		p := &pair{t: t, peer: peer}
-		p.Conn = New(inner, Options{Switched: true, OnClose: func() { p.onCloses.Add(1) }})
+		p.Conn = New(inner, Options{Upgraded: true, OnClose: func() { p.onCloses.Add(1) }})
 		f(t, p)
 		p.Cut()
 		_ = p.Close()

@@ -31,7 +31,7 @@ func TestConcurrentWriters(t *testing.T) {
 				_ = peer.SetDeadline(time.Now().Add(10 * time.Second)) // what is never said fails here
 				over := make(chan State, 1)
 				var c *Conn
-				c = New(inner, Options{Switched: true, OnClose: func() { over <- c.State() }})
+				c = New(inner, Options{Upgraded: true, OnClose: func() { over <- c.State() }})
 				handler := c.Handle()
 
 				frame := encode(0x82, false, make([]byte, rand.IntN(300)))
@@ -86,7 +86,7 @@ func TestConcurrentWriters(t *testing.T) {
 				}
 				_, err = peer.Write(peerClose(1012))
 				require.NoError(t, err)
-				require.Equal(t, State{Following: true, Said: true, Answered: true, Closed: true}, <-over)
+				require.Equal(t, State{FarewellWritten: true, PeerSentClose: true, HandlerClosed: true}, <-over)
 				_, err = peer.Read(make([]byte, 1))
 				require.ErrorIs(t, err, io.EOF)
 				_ = peer.Close()

@@ -114,7 +114,7 @@ func FuzzAgainstGobwas(f *testing.F) {
 
 		t.Run("outgoing", func(t *testing.T) {
 			inner := &memoryConn{}
-			c := wsconn.New(inner, wsconn.Options{Switched: true})
+			c := wsconn.New(inner, wsconn.Options{Upgraded: true})
 			cut(func(p []byte) {
 				n, err := c.Write(p)
 				require.NoError(t, err)
@@ -123,16 +123,16 @@ func FuzzAgainstGobwas(f *testing.F) {
 			require.Equal(t, string(stream), inner.out.String(), "what is written is what goes out")
 			theirs := gobwasReads(stream, gobwas.StateClientSide)
 			ours := c.State()
-			assert.Equal(t, theirs.closed, ours.Sent)
+			assert.Equal(t, theirs.closed, ours.HandlerSentClose)
 			if !theirs.closed { // after its Close a handler may send anything
-				assert.Equal(t, theirs.valid, ours.Following)
+				assert.Equal(t, theirs.valid, !ours.Lost)
 			}
 
 			c.Farewell(farewell, 0)
 			may := theirs.boundary && theirs.valid && !theirs.closed
-			require.Equal(t, may && (!message || !theirs.inMessage), c.State().Said)
+			require.Equal(t, may && (!message || !theirs.inMessage), c.State().FarewellWritten)
 			c.DropMessage()
-			require.Equal(t, may, c.State().Said)
+			require.Equal(t, may, c.State().FarewellWritten)
 			if !may {
 				require.Equal(t, string(stream), inner.out.String())
 				return
@@ -152,7 +152,7 @@ func FuzzAgainstGobwas(f *testing.F) {
 		})
 		t.Run("incoming", func(t *testing.T) {
 			inner := &memoryConn{}
-			c := wsconn.New(inner, wsconn.Options{Switched: true})
+			c := wsconn.New(inner, wsconn.Options{Upgraded: true})
 			var got []byte
 			buf := make([]byte, 1+int(piece))
 			cut(func(p []byte) {
@@ -164,7 +164,7 @@ func FuzzAgainstGobwas(f *testing.F) {
 				}
 			})
 			require.Equal(t, string(stream), string(got), "what is read is what came")
-			assert.Equal(t, gobwasReads(stream, gobwas.StateServerSide).closed, c.State().Answered)
+			assert.Equal(t, gobwasReads(stream, gobwas.StateServerSide).closed, c.State().PeerSentClose)
 		})
 	})
 }
