@@ -5,8 +5,8 @@ import "time"
 // A halfCloser is a Conn whose inner connection can be half-closed.
 type halfCloser struct{ *Conn }
 
-// CloseWrite ends the handler's side. Before a farewell it is the inner connection's, and no
-// farewell is written any more; after one it is part of the closing that the Conn sees to.
+// CloseWrite is inner's, and no farewell is written any more. Once a farewell has begun, inner is
+// half-closed after its Close frame.
 func (h halfCloser) CloseWrite() error {
 	c := h.Conn
 	c.awaitTimer()
@@ -18,16 +18,15 @@ func (h halfCloser) CloseWrite() error {
 		c.halfClose()
 		return nil
 	}
-	c.sendStartAtEnd()
+	c.sendKeptAtEnd()
 	return c.closeWrite()
 }
 
-// Close closes the connection, unless a farewell was written and the peer's Close hasn't arrived:
-// then it returns nil, and the connection stays open on a goroutine of ours that reads on, until
-// the peer's Close, its end, or Cut.
+// Close closes the connection. If a farewell has begun and the handshake isn't complete, it returns
+// nil, and a goroutine of the Conn's closes the connection as Finish does.
 func (c *Conn) Close() error {
 	c.awaitTimer()
-	c.mu.Lock() // as in writeFarewell: either that sees Closed, or Close sees farewellBegun
+	c.mu.Lock() // either writeFarewell sees HandlerClosed, or Close sees farewellBegun
 	if c.state.HandlerClosed {
 		c.mu.Unlock()
 		return c.closedError("close")
@@ -35,42 +34,41 @@ func (c *Conn) Close() error {
 	c.state.HandlerClosed = true
 	c.ending.Store(true)
 	if c.timer != nil && c.timer.Stop() {
-		c.refs-- // the timer's: it never fires
+		c.refs-- // the timer never fires
 	}
-	told := c.farewellBegun && !c.innerClosed
-	answered := c.state.FarewellWritten && c.state.PeerSentClose
+	begun := c.farewellBegun && !c.innerClosed
+	complete := c.state.FarewellWritten && c.state.PeerSentClose
 	c.mu.Unlock()
 
-	switch {
-	case told && answered:
-		c.halfClose()
-	case told:
-		c.takeReading()
+	if begun && !complete {
+		c.endReads()
 		go func() {
 			c.linger()
 			c.release()
 		}()
 		return nil
 	}
-	c.sendStartAtEnd()
+	if begun {
+		c.halfClose()
+	}
+	c.sendKeptAtEnd()
 	err := c.closeInner()
 	c.release()
 	return err
 }
 
-// Finish ends the handler's time: it drops the message as DropMessage does, and the handler's
-// Reads, a pending one too, return io.EOF. If the farewell was written (or the handler's own
-// Close), Finish reads in its place until the peer's Close, its end, or Cut, and closes the
-// connection: call it on a goroutine of its own. Else only the handler's Close or Cut does.
+// Finish drops the message as DropMessage does, and has the handler's Reads return io.EOF, a
+// blocked one too. If a farewell has begun, or the handler has sent a Close frame, Finish reads
+// until the peer's Close frame, the end of what the peer sends, or Cut, and closes the connection:
+// call it on a goroutine of its own. Otherwise only the handler's Close or Cut closes it.
 func (c *Conn) Finish() {
-	c.DropMessage() // also writes what a Write that failed has left unwritten
+	c.DropMessage() // also writes a farewell that a Write left pending because it failed
 	if c.flushing.Load() > 0 {
-		// A Farewell or a DropMessage is under way: else the handler, whose Reads end next, could
-		// close the connection first. The handler's own Write, which may be stuck, isn't waited
-		// for, and calls flushPending by itself.
+		// Wait for a Farewell or a DropMessage, which the handler, whose Reads end next, could
+		// preempt by Close. A Write of the handler's may be blocked: it calls flushPending itself.
 		c.waitAndFlush()
 	}
-	c.takeReading()
+	c.endReads()
 	c.mu.Lock()
 	closing := c.farewellBegun || c.state.HandlerSentClose
 	c.mu.Unlock()
@@ -79,27 +77,26 @@ func (c *Conn) Finish() {
 	}
 }
 
-// takeReading takes the reading from the handler: a pending Read comes back, and later ones don't
-// begin. Only the first call has an effect, so that it can't wake whoever reads in the handler's
-// place.
-func (c *Conn) takeReading() {
+// endReads has the handler's Reads return io.EOF, a blocked one too. Only the first call has an
+// effect, so that it doesn't end the read of linger.
+func (c *Conn) endReads() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.readingTaken {
-		c.readingTaken = true
+	if !c.readsEnded {
+		c.readsEnded = true
 		c.ending.Store(true)
-		_ = c.inner.SetReadDeadline(longAgo) // fails only once it is closed, where no Read is pending
+		_ = c.inner.SetReadDeadline(time.Unix(1, 0)) // fails only once inner is closed
 	}
 }
 
-// linger reads in the handler's place until the peer has answered or is gone, throws away what
-// comes, and closes the connection. To close it with bytes of the peer unread would be a TCP reset,
-// which can destroy our Close frame on its way. The reading must have been taken from the handler.
+// linger reads and discards what comes until the peer has sent its Close frame or its end, and
+// closes the connection. To close it with bytes unread would send a TCP reset, which can destroy
+// our Close frame before the peer reads it. endReads must have been called.
 func (c *Conn) linger() {
 	c.halfClose()
-	c.lingering.Lock()                       // called twice, the second call waits for the first
-	c.reading.Lock()                         // the handler's last Read comes back
-	_ = c.inner.SetReadDeadline(time.Time{}) // was longAgo; an error shows in the read
+	c.lingering.Lock()                       // a second call waits for the first
+	c.reading.Lock()                         // waits for the handler's last Read
+	_ = c.inner.SetReadDeadline(time.Time{}) // set by endReads; an error shows in the read
 	c.reading.Unlock()
 	buf := make([]byte, 512)
 	for !c.in.Closed {
@@ -110,15 +107,15 @@ func (c *Conn) linger() {
 		}
 	}
 	c.lingering.Unlock()
-	c.waitAndFlush() // the farewell may still be going out
+	c.waitAndFlush() // the farewell may still be being written
 	_ = c.closeInner()
 }
 
-// halfClose ends our side if a Close frame is out and the handler has ended, in whatever way. It is
-// called by each who may have made that so.
+// halfClose half-closes inner, once, if a Close frame was sent and the handler writes or reads no
+// more. Whatever may have made that true calls it.
 func (c *Conn) halfClose() {
 	c.mu.Lock()
-	over := c.writesEnded || c.readingTaken || c.state.HandlerClosed
+	over := c.writesEnded || c.readsEnded || c.state.HandlerClosed
 	first := over && (c.state.FarewellWritten || c.state.HandlerSentClose) && !c.halfClosed
 	c.halfClosed = c.halfClosed || first
 	c.mu.Unlock()
@@ -127,7 +124,7 @@ func (c *Conn) halfClose() {
 	}
 }
 
-// Cut closes the connection now, if it isn't closed, and frees whoever is blocked on it.
+// Cut closes the connection at once, if it isn't closed. Blocked reads and writes return.
 func (c *Conn) Cut() {
 	c.mu.Lock()
 	if c.innerClosed || c.state.WasCut {
@@ -168,7 +165,7 @@ func (c *Conn) noteInnerClosed() {
 	}
 }
 
-// release gives up one of refs. With the last the end is reached.
+// release drops one of refs, and calls OnClose with the last.
 func (c *Conn) release() {
 	c.mu.Lock()
 	c.refs--

@@ -49,7 +49,7 @@ func TestCoalescing(t *testing.T) {
 			p.unread()
 			time.Sleep(2 * time.Nanosecond)
 			p.sees(hello[:3])
-			assert.True(t, p.start.Cap() == 0, "an idle connection keeps no buffer")
+			assert.True(t, p.kept.Cap() == 0, "an idle connection keeps no buffer")
 			assert.False(t, p.timerRunning, "and no timer")
 			wrote := p.writing(hello[3:])
 			p.sees(hello[3:])
@@ -78,13 +78,13 @@ func TestCoalescing(t *testing.T) {
 		}},
 		{"with a rest that no buffer has room for", func(t *testing.T, p *pair) {
 			frame := encode(0x82, false, big)
-			p.returned(p.writing(frame[:maxStart]), maxStart, nil)
-			wrote := p.writing(frame[maxStart:])
+			p.returned(p.writing(frame[:maxKept]), maxKept, nil)
+			wrote := p.writing(frame[maxKept:])
 			p.sees(frame)
-			p.returned(wrote, len(frame)-maxStart, nil)
+			p.returned(wrote, len(frame)-maxKept, nil)
 			time.Sleep(coalesceDelay)
 			synctest.Wait()
-			assert.True(t, p.start.Cap() == 0, "an idle connection keeps no buffer")
+			assert.True(t, p.kept.Cap() == 0, "an idle connection keeps no buffer")
 		}},
 		{"and nothing stands in between", func(t *testing.T, p *pair) {
 			p.returned(p.writing(hello[:3]), 3, nil)
@@ -204,7 +204,7 @@ func TestLastByteOfCoalesced(t *testing.T) {
 }
 
 var (
-	big  = make([]byte, 3*maxStart)
+	big  = make([]byte, 3*maxKept)
 	long = make([]byte, maxRest+1)
 )
 
@@ -329,7 +329,7 @@ func TestNotCoalesced(t *testing.T) {
 	} {
 		_, err := c.Write(text("x")[:1])
 		require.NoError(t, err)
-		assert.True(t, c.start.Cap() == 0, name)
+		assert.True(t, c.kept.Cap() == 0, name)
 		_ = c.Close()
 	}
 }

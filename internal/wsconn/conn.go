@@ -1,14 +1,11 @@
-// Package wsconn tracks a WebSocket connection that another library owns, and can end it with a
-// farewell that this library knows nothing of.
+// Package wsconn ends WebSocket connections that another library reads and writes.
 //
-// A [Conn] stands between the library and the connection. It passes every byte on and follows where
-// frames and messages begin and end. Asked for a farewell, it puts an optional last message at a
-// message boundary and a Close frame at a frame boundary into the outgoing bytes, swallows what the
-// handler writes afterwards, and sees the closing handshake through. What it can't follow (a
-// refused upgrade, another protocol, masked outgoing frames) it never writes into.
+// A [Conn] wraps such a connection. It passes every byte on, and follows where frames and messages
+// begin and end. On request it writes a farewell between two frames of the handler's (an optional
+// last message, which may not come within another, and a Close frame), discards what the handler
+// writes after it, and completes the closing handshake.
 //
-// When to do which is its caller's business, and so is to check that the connection was asked to
-// become a WebSocket.
+// The caller decides when, and checks first that the request asks for a WebSocket.
 package wsconn
 
 import (
@@ -52,9 +49,9 @@ type Options struct {
 // A Conn is the connection that a handler writes frames to. Make it with [New] and give the handler
 // [Conn.Handle]. All methods may be called concurrently.
 //
-// The methods of net.Conn are the handler's; Farewell, DropMessage, Finish and Cut are for whoever
-// ends the connection. Until one of these is called, a Conn is transparent: same bytes, same
-// errors, same deadlines. While it is idle it has no goroutine and no running timer.
+// The handler calls the methods of net.Conn; whoever ends the connection calls Farewell,
+// DropMessage, Finish and Cut. Before that the handler sees the same bytes, errors and deadlines as
+// without a Conn. An idle Conn has no goroutine and no running timer.
 type Conn struct {
 	inner      net.Conn
 	closeWrite func() error // inner's; nil: it has none
@@ -66,31 +63,31 @@ type Conn struct {
 	// Locks are taken in this order: lingering, reading, writing, mu.
 
 	writing iolock.Lock   // held while writing to inner; see flushPending
-	out     format.Frames // guarded by writing
-	start   bytes.Buffer  // guarded by writing; the beginning of a frame that waits for its rest
+	out     format.Frames // sent to the peer; guarded by writing
+	kept    bytes.Buffer  // the beginning of a frame; guarded by writing; see coalesce.go
 
 	reading   iolock.Lock   // held while the handler reads from inner
-	lingering iolock.Lock   // held while somebody reads from inner in the handler's place
-	in        format.Frames // guarded by reading, and once the reading is taken, by lingering
+	lingering iolock.Lock   // held while linger reads from inner, after readsEnded
+	in        format.Frames // received from the peer; guarded by reading, in linger by lingering
 
-	pending  atomic.Bool  // the farewell or its boundary is new since somebody tried to write it
+	pending  atomic.Bool  // tryFarewell must be called: farewell or dropMessage was set
 	flushing atomic.Int32 // goroutines in flushPending
 
-	// ending is true once one of farewell, readingTaken and state.HandlerClosed was set. Until then
+	// ending is true once one of farewell, readsEnded and state.HandlerClosed was set. Until then
 	// Read and Write don't need mu.
 	ending atomic.Bool
 
-	// mu guards what follows. It is held while inner's deadlines are changed, but never across I/O.
+	// mu guards what follows. It is never held across I/O.
 	mu sync.Mutex
 
 	state         State
-	farewell      *policy.Farewell // as it is to be written; immutable; nil: none is asked for
-	dropMessage   bool             // the farewell goes without its message
-	farewellBegun bool             // the handler's writes are swallowed, its write deadlines ignored
-	writesEnded   bool             // by the handler's CloseWrite: no farewell can begin any more
-	readingTaken  bool             // from the handler: its read deadlines are ignored
-	halfClosed    bool             // by us
-	innerClosing  bool             // somebody closes inner
+	farewell      *policy.Farewell // expanded, and never changed, only replaced; nil: none to write
+	dropMessage   bool             // farewells are written without their message
+	farewellBegun bool             // the handler's writes and write deadlines are ignored
+	writesEnded   bool             // the handler has called CloseWrite: no farewell begins any more
+	readsEnded    bool             // the handler's Reads return io.EOF
+	halfClosed    bool             // by halfClose
+	innerClosing  bool             // inner is being closed, or was
 	innerClosed   bool
 
 	// refs counts inner until it is closed, the handler until it has called Close, and each
@@ -115,8 +112,8 @@ type State struct {
 	WasCut           bool // Cut closed the connection
 }
 
-// New returns a Conn over inner, which nobody else may write to or read from any more. What inner
-// has beyond net.Conn is hidden, but for CloseWrite: see [Conn.Handle].
+// New returns a Conn over inner, which nobody else may read or write any more. For inner's methods
+// beyond net.Conn's see [Conn.Handle].
 func New(inner net.Conn, o Options) *Conn {
 	c := &Conn{
 		inner:     inner,
@@ -136,8 +133,8 @@ func New(inner net.Conn, o Options) *Conn {
 	return c
 }
 
-// Handle returns what the handler gets: the Conn, with a method CloseWrite if the inner connection
-// has one, since proxies look for it to pass a half-close on.
+// Handle returns what the handler gets: the Conn, with a method CloseWrite if inner has one, since
+// proxies look for it to pass a half-close on. It has no other methods of inner's.
 func (c *Conn) Handle() net.Conn {
 	if c.closeWrite != nil {
 		return halfCloser{c}
@@ -145,9 +142,8 @@ func (c *Conn) Handle() net.Conn {
 	return c
 }
 
-// NetConn returns the inner connection, as tls.Conn's does. It is there to look at (addresses, TLS
-// state, socket options): what is written to it or read from it directly goes past the Conn, and a
-// farewell would land inside a frame.
+// NetConn returns the inner connection, as tls.Conn's does, for its addresses, TLS state and socket
+// options. Whoever reads or writes it directly can have a farewell written within a frame.
 func (c *Conn) NetConn() net.Conn { return c.inner }
 
 // LocalAddr implements [net.Conn].
@@ -156,19 +152,19 @@ func (c *Conn) LocalAddr() net.Addr { return c.inner.LocalAddr() }
 // RemoteAddr implements [net.Conn].
 func (c *Conn) RemoteAddr() net.Addr { return c.inner.RemoteAddr() }
 
-// LastByte returns when a byte last moved, either way, or when the Conn was made if none has.
+// LastByte returns when a byte was last sent or received, or if none was, when the Conn was made.
 func (c *Conn) LastByte() time.Time { return c.born.Add(time.Duration(c.lastByte.Load())) }
 
 func (c *Conn) touch() { c.lastByte.Store(int64(time.Since(c.born))) }
 
-// State returns what is known now.
+// State returns the current state.
 func (c *Conn) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state
 }
 
-// update changes the state, unless the end is reached: what OnClose saw stands.
+// update changes the state, unless it is final: see OnClose.
 func (c *Conn) update(change func(*State)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -177,15 +173,14 @@ func (c *Conn) update(change func(*State)) {
 	}
 }
 
-// Read reads from the peer. After a farewell it goes on until the peer's Close has been returned in
-// full, and returns io.EOF from then on; after Finish it returns io.EOF at once, a pending Read
-// too.
+// Read reads from the peer. It returns io.EOF after a farewell was written and the peer's whole
+// Close frame was returned, and from Finish on, also if it was called before.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	if c.ending.Load() {
 		c.mu.Lock()
-		closed, over := c.state.HandlerClosed, c.readingTaken || c.state.FarewellWritten && c.state.PeerSentClose
+		closed, over := c.state.HandlerClosed, c.readsEnded || c.state.FarewellWritten && c.state.PeerSentClose
 		c.mu.Unlock()
 		if closed {
 			return 0, c.closedError("read")
@@ -200,16 +195,16 @@ func (c *Conn) Read(p []byte) (int, error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		switch {
-		case c.readingTaken && c.state.HandlerClosed:
+		case c.readsEnded && c.state.HandlerClosed:
 			err = c.closedError("read")
-		case c.readingTaken:
+		case c.readsEnded:
 			err = io.EOF
 		}
 	}
 	return n, err
 }
 
-// received follows bytes of the peer. The caller holds the lock that guards c.in.
+// received follows bytes from the peer. The caller holds the lock that guards c.in.
 func (c *Conn) received(p []byte) {
 	if len(p) == 0 {
 		return
@@ -223,15 +218,13 @@ func (c *Conn) received(p []byte) {
 	}
 }
 
-// Write writes to the peer. If a farewell is due and p reaches the boundary that it waits for,
-// Write writes it before it returns. Afterwards it writes nothing and reports success, so that the
-// handler can unwind, until the connection is closed.
-//
+// Write writes to the peer. If a farewell is due and p reaches a boundary for it, Write writes the
+// farewell there. From then on it discards p and returns success, until the connection is closed.
 // On a TCP or Unix connection it may keep the beginning of a frame for a moment: see coalesce.go.
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.write(p)
 	if err == nil {
-		c.flushPending() // else left to the next who looks: this caller is to hear of its error at once
+		c.flushPending() // not after an error, which the handler must get at once
 	}
 	return n, err
 }
@@ -239,7 +232,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 func (c *Conn) write(p []byte) (int, error) {
 	if !c.writing.TryLock() {
 		if n, err, discarded := c.discard(p); discarded {
-			return n, err // without the lock: a farewell may take long to go out
+			return n, err // without waiting: the farewell's write may block
 		}
 		c.writing.Lock()
 	}
@@ -264,7 +257,7 @@ func (c *Conn) write(p []byte) (int, error) {
 	return c.writeThrough(p)
 }
 
-// discard reports whether the handler's bytes go nowhere any more, and what its Write then returns.
+// discard reports whether the handler's bytes are discarded, and what its Write then returns.
 func (c *Conn) discard(p []byte) (n int, err error, discarded bool) {
 	if !c.ending.Load() {
 		return 0, nil, false
@@ -278,10 +271,9 @@ func (c *Conn) discard(p []byte) (n int, err error, discarded bool) {
 	return len(p), nil, begun
 }
 
-// writeThrough writes p, or keeps it for the next, and follows what went out. The caller holds
-// writing.
+// writeThrough sends or keeps p, and follows it. The caller holds writing.
 func (c *Conn) writeThrough(p []byte) (int, error) {
-	if c.keepStart(p) {
+	if c.keep(p) {
 		return len(p), nil
 	}
 	n, err := c.send(p)
@@ -296,7 +288,7 @@ func (c *Conn) writeThrough(p []byte) (int, error) {
 	return n, err
 }
 
-// closedError returns what a closed net.Conn returns.
+// closedError returns the error of a closed net.Conn.
 func (c *Conn) closedError(op string) error {
 	err := &net.OpError{Op: op, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: net.ErrClosed}
 	if err.Addr != nil {
@@ -305,25 +297,22 @@ func (c *Conn) closedError(op string) error {
 	return err
 }
 
-// longAgo is a deadline that has passed on any clock.
-var longAgo = time.Unix(1, 0)
-
-// SetDeadline sets the read and the write deadline, each as its own method does.
+// SetDeadline implements [net.Conn]: see the other two.
 func (c *Conn) SetDeadline(t time.Time) error {
 	return cmp.Or(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// SetReadDeadline has no effect once the reading is taken from the handler.
+// SetReadDeadline has no effect after endReads.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.readingTaken {
+	if c.readsEnded {
 		return nil
 	}
 	return c.inner.SetReadDeadline(t)
 }
 
-// SetWriteDeadline has no effect once a farewell is being written.
+// SetWriteDeadline has no effect once the write of a farewell has begun.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,14 +7,14 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// Farewell asks for f to be written, expanded for a client whose reconnect slot is retry. A later
-// call replaces it, as long as it isn't written.
+// Farewell has f written, expanded for a client whose reconnect slot is retry. A later call
+// replaces f, if its write hasn't begun.
 //
-// If no Write is under way and the outgoing bytes stand at a boundary, Farewell writes it, and may
-// block on a peer that doesn't read, until Cut: call it on a goroutine of its own. Else it returns
-// at once, and the Write that reaches the boundary writes it: the end of a message if f has one,
-// else of any frame, or of the response head. It is not written at all if the handler's own Close
-// frame, its closing or half-closing comes first, or if the outgoing bytes can't be followed.
+// The boundary for f is the end of a message if f has a message, otherwise of any frame, or the end
+// of the response head. If what was sent ends at one and no Write is under way, Farewell writes f
+// itself, and may block until Cut: call it on a goroutine of its own. Otherwise it returns at once,
+// and the Write that reaches a boundary writes f. f isn't written if the handler sends a Close
+// frame, closes or half-closes first, or once the State is Lost.
 func (c *Conn) Farewell(f policy.Farewell, retry time.Duration) {
 	f = f.Expand(retry)
 	c.mu.Lock()
@@ -28,9 +28,8 @@ func (c *Conn) Farewell(f policy.Farewell, retry time.Duration) {
 	c.flushPending()
 }
 
-// DropMessage gives up waiting for a message boundary: the message is left out of the farewell, a
-// later one too, and the Close frame goes alone at the next frame boundary. It blocks as Farewell
-// does.
+// DropMessage removes the message from the farewell, and from later ones, so that a Close frame
+// alone is written at the end of the next frame. It may block as Farewell does.
 func (c *Conn) DropMessage() {
 	c.mu.Lock()
 	c.dropMessage = true
@@ -44,9 +43,8 @@ func (c *Conn) DropMessage() {
 	c.flushPending()
 }
 
-// flushPending writes the farewell if it is pending, and can be written where the outgoing bytes
-// stand. If somebody else holds writing it is left to them: they call flushPending once they have
-// unlocked it, so that nothing is lost between their last look and their unlocking.
+// flushPending calls tryFarewell if pending is set. If somebody else holds writing, it leaves that
+// to them: they call flushPending after unlocking, since pending may be set until then.
 func (c *Conn) flushPending() {
 	if !c.pending.Load() {
 		return
@@ -59,7 +57,7 @@ func (c *Conn) flushPending() {
 	}
 }
 
-// waitAndFlush is flushPending for one who waits for those that hold writing.
+// waitAndFlush waits for writing, and calls tryFarewell.
 func (c *Conn) waitAndFlush() {
 	c.writing.Lock()
 	c.tryFarewell()
@@ -67,8 +65,8 @@ func (c *Conn) waitAndFlush() {
 	c.flushPending()
 }
 
-// tryFarewell writes the farewell if one is due and can be written where the outgoing bytes stand.
-// The caller holds writing.
+// tryFarewell writes the farewell if one is due and what was sent ends at a boundary for it. The
+// caller holds writing.
 func (c *Conn) tryFarewell() {
 	c.pending.Store(false)
 	if f := c.dueFarewell(); f != nil && c.out.AtBoundary(f.Message != "") {
@@ -76,7 +74,7 @@ func (c *Conn) tryFarewell() {
 	}
 }
 
-// dueFarewell returns the farewell that is still to be written, nil if there is none.
+// dueFarewell returns the farewell that is still to be written, or nil.
 func (c *Conn) dueFarewell() *policy.Farewell {
 	if !c.ending.Load() {
 		return nil
@@ -89,16 +87,15 @@ func (c *Conn) dueFarewell() *policy.Farewell {
 	return c.farewell
 }
 
-// writeFarewell writes f and reports true, unless it was taken back or the connection has ended
-// meanwhile. The caller holds writing, and the outgoing bytes stand at a boundary.
+// writeFarewell writes f and reports true, unless BeforeFarewell forbids it or the connection has
+// ended meanwhile. The caller holds writing, and what was sent ends at a boundary.
 //
-// The handler's write deadline, perhaps of a message long ago, must not fail it, and
-// gorilla/websocket clears the deadline on each write; so the farewell has none, Cut bounds it, and
-// the handler's are ignored from here on.
+// The handler's write deadline may have passed long ago, and gorilla/websocket clears it on each
+// write. So from here on it is cleared and the handler's are ignored: only Cut ends the write.
 func (c *Conn) writeFarewell(f *policy.Farewell) (begun bool) {
 	allowed := c.options.BeforeFarewell == nil || c.options.BeforeFarewell()
 	c.mu.Lock()
-	if !allowed && c.farewell == f { // else another was asked for meanwhile
+	if !allowed && c.farewell == f { // otherwise it was replaced meanwhile
 		c.farewell, c.dropMessage = nil, false
 	}
 	if !allowed || c.farewellBegun || c.writesEnded || c.state.HandlerClosed || c.innerClosing {
@@ -111,14 +108,14 @@ func (c *Conn) writeFarewell(f *policy.Farewell) (begun bool) {
 
 	b := format.AppendClose(nil, *f)
 	if n, err := c.inner.Write(b); err != nil || n < len(b) {
-		_ = c.closeInner() // a torn frame may be out: nothing sensible can follow
+		_ = c.closeInner() // part of a frame may have been sent: nothing can follow it
 		return true
 	}
 	c.touch()
 	c.update(func(s *State) { s.FarewellWritten = true })
 	c.halfClose()
 	if c.State().PeerSentClose {
-		c.takeReading() // the handshake is complete: a Read that is pending would wait for nothing
+		c.endReads() // the handshake is complete: nothing would end a Read that is blocked
 	}
 	return true
 }

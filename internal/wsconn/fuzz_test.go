@@ -174,7 +174,7 @@ func FuzzWrite(f *testing.F) {
 		c.timerRunning = true // it isn't: the timer would come at moments of its own
 		flush := func() {
 			c.writing.Lock()
-			c.sendStart()
+			c.sendKept()
 			c.writing.Unlock()
 		}
 		m := &model{where: places(stream, len(head)), message: message, at: -1}
