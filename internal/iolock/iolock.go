@@ -1,4 +1,4 @@
-// Package iolock has a lock for whoever writes to a connection, or reads from one.
+// Package iolock has a lock that may be held while a connection is read or written.
 package iolock
 
 import (
@@ -6,17 +6,15 @@ import (
 	"sync/atomic"
 )
 
-// A Lock is a mutual exclusion lock that may be held for as long as a read or a write takes, which
-// can be minutes. The zero Lock is unlocked. It must not be copied after its first use.
+// A Lock is a mutual exclusion lock. The zero Lock is unlocked. It must not be copied after its
+// first use. Waiting goroutines get it in no particular order. Without any it allocates nothing.
 //
-// A goroutine that waits for a [sync.Mutex] is not durably blocked for testing/synctest, so that a
-// peer that doesn't read would hang the tests of whoever uses one here. Those that wait for a Lock
-// wait on a channel. It is made by the first that has to wait: a Lock that nobody waits for
-// allocates nothing. There is no order among those that wait.
+// They wait on a channel, so that they are durably blocked for testing/synctest, as they aren't in
+// [sync.Mutex.Lock]: a test in which a peer doesn't read would hang.
 type Lock struct {
 	state atomic.Int32
 
-	mu       sync.Mutex    // guards following, and each change of the state to contended, and from it
+	mu       sync.Mutex    // guards unlocked, and changes of state to and from contended
 	unlocked chan struct{} // closed by the next Unlock; nil: nobody waits
 }
 
@@ -29,20 +27,17 @@ const (
 
 // Lock locks l, and waits until it can.
 func (l *Lock) Lock() {
-	if !l.TryLock() {
-		l.wait()
+	if l.TryLock() {
+		return
 	}
-}
-
-func (l *Lock) wait() {
-	for unlocked := l.announce(); unlocked != nil; unlocked = l.announce() {
+	for unlocked := l.contend(); unlocked != nil; unlocked = l.contend() {
 		<-unlocked
 	}
 }
 
-// announce makes l contended. It returns a channel that is closed by the next Unlock, or nil if l was free: then it is
-// the caller's.
-func (l *Lock) announce() <-chan struct{} {
+// contend makes l contended. It returns a channel that is closed by the next Unlock, or nil if l
+// was free: the caller has locked it then.
+func (l *Lock) contend() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state.Swap(contended) == free {
@@ -57,8 +52,7 @@ func (l *Lock) announce() <-chan struct{} {
 // TryLock locks l if nobody has it locked, and reports whether it did.
 func (l *Lock) TryLock() bool { return l.state.CompareAndSwap(free, locked) }
 
-// Unlock unlocks l, which must be locked. Any goroutine may do that, not only the one that locked
-// it.
+// Unlock unlocks l, which must be locked. It need not be called by the goroutine that locked it.
 func (l *Lock) Unlock() {
 	if !l.state.CompareAndSwap(locked, free) {
 		l.wake()
