@@ -1,4 +1,4 @@
 // Package sse is for handlers and servers of event streams (text/event-stream, WHATWG HTML 9.2):
-// [Event] writes an event, [Accepts] recognizes the request of an EventSource, and [Refuse] turns
-// one away so that it comes back. Only Refuse does I/O. The package has no client.
+// [Event] is encoded as one, [Accepts] recognizes the request of an EventSource, and [Refuse]
+// answers it so that the EventSource comes back later. The package has no client.
 package sse

@@ -6,25 +6,22 @@ import (
 	"github.com/lastcall-go/lastcall/internal/format"
 )
 
-// An Event is one event of a stream. Append adds nothing for the zero Event.
-//
-// It has no id: that would become the client's Last-Event-ID in place of the stream's own.
+// An Event is one event of a stream. It has no id, which would replace the client's Last-Event-ID.
 type Event struct {
-	// Retry is the reconnection time that the client keeps to from now on, also without any event
-	// listener. It is sent in whole milliseconds, and as 1 if it is shorter. Zero or less means no
-	// retry field.
+	// Retry is the client's reconnection time from now on. It is sent in whole milliseconds, at
+	// least 1. Zero or less: it isn't sent.
 	Retry time.Duration
-	// Name is the event's type, which a client's addEventListener takes. Empty means "message". CR,
-	// LF and NUL in it are left out.
+	// Name is the event's type, which a client's addEventListener takes. Empty: "message". CR, LF
+	// and NUL in it are left out.
 	Name string
-	// Data is what the event says. Each of its lines (ended by CR, LF or CRLF) is sent as one data
-	// line, and the client sees LF between them. It should be UTF-8: clients replace what is not.
+	// Data may have several lines, ended by CR, LF or CRLF; the client gets LF between them. It
+	// should be UTF-8: clients replace what is not.
 	Data string
 }
 
-// Append adds e to b as it goes over the wire and returns the longer slice: retry, event and data
-// lines, and the blank line that dispatches them. An event with a name but no data gets an empty
-// data line, without which no client dispatches it (WHATWG HTML 9.2.6).
+// Append appends e to b as it is sent, and returns the longer slice: the retry, event and data
+// lines and a blank line, or nothing for the zero Event. An event with a name but no data gets an
+// empty data line, without which no client dispatches it (WHATWG HTML 9.2.6).
 func (e Event) Append(b []byte) []byte {
 	return format.AppendEvent(b, e.Retry, e.Name, e.Data)
 }

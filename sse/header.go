@@ -8,9 +8,9 @@ import (
 
 const mediaType = "text/event-stream"
 
-// Accepts reports whether r comes from an EventSource, or from something like it: a GET whose
-// Accept names text/event-stream with a weight above 0 (RFC 9110 12.4.2, 12.5.1). Wildcards don't
-// count: every browser's navigation sends one.
+// Accepts reports whether r asks for an event stream, as an EventSource does: a GET whose Accept
+// names text/event-stream with a weight above 0 (RFC 9110 12.4.2, 12.5.1). Wildcards don't count:
+// every browser's navigation sends one.
 func Accepts(r *http.Request) bool {
 	if r.Method != http.MethodGet {
 		return false
@@ -28,14 +28,12 @@ func Accepts(r *http.Request) bool {
 	return false
 }
 
-// Refuse answers an EventSource that comes while the server shuts down: status 200, an event stream
-// that says when to come back, and its end. A retry of zero or less leaves that field out, and the
-// client keeps the time it has. Nothing may have been written to w before. A write error is not
-// reported. A Content-Encoding stays as it is: who has set it encodes what is written here.
+// Refuse answers an EventSource while the server shuts down: with status 200 and an event stream of
+// only a retry field, or if retry is zero or less, of nothing. Nothing may have been written to w
+// before. It ignores write errors, and keeps a Content-Encoding: whoever set it is to encode.
 //
-// The status is never another: an EventSource that gets one doesn't come back, Retry-After or not
-// (WHATWG HTML 9.2.3). One of another origin needs Access-Control-Allow-Origin to read this answer:
-// what sets that has to stand in front of the refusal.
+// After another status an EventSource doesn't come back, whatever Retry-After says (WHATWG HTML
+// 9.2.3), nor does one of another origin if Access-Control-Allow-Origin wasn't set before.
 func Refuse(w http.ResponseWriter, retry time.Duration) {
 	h := w.Header()
 	h.Del("Content-Length")
@@ -61,7 +59,7 @@ func weighsZero(params string) bool {
 	return false
 }
 
-// cut is strings.Cut for a header's value: a separator in a quoted string (RFC 9110 5.6.4) is none.
+// cut is strings.Cut, but skips separators in quoted strings (RFC 9110 5.6.4).
 func cut(v string, sep byte) (before, after string) {
 	quoted := false
 	for i := 0; i < len(v); i++ {

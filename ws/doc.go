@@ -1,3 +1,3 @@
-// Package ws has what a handler or a client of WebSockets can use beside a library for them:
-// whether a request asks for one, and when a client that was told to go away should come back.
+// Package ws is for use beside a WebSocket library: [Requested] tells whether a request asks for a
+// WebSocket, and [Retry] when a client should reconnect.
 package ws

@@ -20,34 +20,31 @@ const DefaultPatience = 5 * time.Second
 // A Handler serves the streams of a Server. Its fields must not change after its first request, and
 // it must not be copied then. Its methods may be called concurrently.
 //
-// Under package middleware a response ends as soon as its context is canceled. Nothing that the
-// library writes after the farewell arrives, and events go out whole, so policy.AtOnce is the
-// Timeout for its rule.
+// Under package middleware a response ends as soon as its context is canceled. Events are written
+// whole, and none arrives after the farewell, so that its rule's Timeout can be policy.AtOnce.
 type Handler struct {
-	// Server is the library's. Publish to it as ever, but let nobody reach its ServeHTTP past this
-	// Handler.
+	// Server is the library's. Publish to it as ever, but have only this Handler call its
+	// ServeHTTP.
 	Server *r3.Server
-	// Patience is the time that one event has to get out to one subscriber; zero: 5 s. Who takes
-	// longer is cut. The library hands each event to one subscriber after the other, so someone who
-	// has stopped reading holds up the others for as long, once 64 events wait for them.
+	// Patience is the time that writing one event to one subscriber may take; zero: 5 s. After it
+	// the response ends. The library sends each event to one subscriber after the other, so one
+	// that doesn't read delays the others by as much, once 64 events are queued for it.
 	//
-	// It is a write deadline for each event, in place of what http.Server.WriteTimeout set for the
-	// whole response. Where a middleware's writer has no Unwrap there is none, and Patience has no
-	// effect.
+	// It is a write deadline for each event, in place of http.Server.WriteTimeout's for the whole
+	// response. It has no effect if a middleware's writer has no Unwrap.
 	Patience time.Duration
 
-	mu      sync.Mutex // guards following
-	inside  int        // calls of the library's ServeHTTP that haven't returned
-	empty   chan struct{}
-	refused uint64
+	mu      sync.Mutex    // guards the following
+	serving int           // calls of the library's ServeHTTP that haven't returned
+	idle    chan struct{} // nil until Close is called; closed when serving is 0
+	refused uint64        // requests, so that each gets a slot of its own
 }
 
-// ServeHTTP has the library serve the stream that the request's query names, from behind the event
-// that its Last-Event-ID names. An id that the library can't have given is dropped rather than
-// answered with 400, after which no EventSource would come back (WHATWG HTML 9.2.3).
+// ServeHTTP has the library serve the stream that the request's query names, from the event after
+// its Last-Event-ID. It ignores an id that the library can't have given, which the library would
+// answer with 400, after which no EventSource comes back (WHATWG HTML 9.2.3).
 //
-// Once Close has been called it refuses with [sse.Refuse] and a reconnect slot of the request's
-// rule.
+// Once Close has been called it calls [sse.Refuse] with a reconnect slot of the request's rule.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.enter() {
 		sse.Refuse(w, h.slot(r))
@@ -63,8 +60,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := newOutlet(w.Header())
 	defer close(out.gone)
 
-	// The library leaves its ServeHTTP only when the stream's loop lets it go, and that may be held
-	// up by another subscriber. The response mustn't be.
+	// The library's ServeHTTP returns only after its stream's loop has removed the subscriber,
+	// which another subscriber may block. The response ends without waiting for it.
 	over := make(chan any, 1)
 	go func() {
 		defer h.leave()
@@ -74,7 +71,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.deliver(ctx, w, out, over)
 }
 
-// deliver writes what the library puts out, until either side ends.
+// deliver writes to w what the library writes to out, until either side ends.
 func (h *Handler) deliver(ctx context.Context, w http.ResponseWriter, out *outlet, over <-chan any) {
 	control := http.NewResponseController(w)
 	patience := cmp.Or(h.Patience, DefaultPatience)
@@ -85,7 +82,7 @@ func (h *Handler) deliver(ctx context.Context, w http.ResponseWriter, out *outle
 			if batch.send(w) != nil || control.Flush() != nil {
 				return
 			}
-			// HTTP/2 would reset the stream at its deadline, however idle.
+			// HTTP/2 resets even an idle stream at its deadline.
 			_ = control.SetWriteDeadline(time.Time{})
 		case panicked := <-over:
 			if panicked != nil {
@@ -99,59 +96,58 @@ func (h *Handler) deliver(ctx context.Context, w http.ResponseWriter, out *outle
 	}
 }
 
-// Close waits until every subscriber has left the library, and then closes its Server. The drain is
-// what makes them leave: call Close after it, or meanwhile. Requests that come from now on are
-// refused.
+// Close refuses new requests, waits until every call of the library's ServeHTTP has returned, and
+// closes the Server. The drain makes them return: call Close after it, or meanwhile.
 //
-// When ctx ends first, its error says how many were still there. The Server is left open then, as
-// closing it would strand them, and Close can be called again.
+// When ctx ends first, Close returns an error that says how many were left. The Server stays open
+// then, as its Close would leave their goroutines behind, and Close can be called again.
 //
-// One case escapes it: an event with neither data nor comment, at which the library ends the
-// responses of all subscribers without their having left. Publish none right before Close.
+// Publish no event without data and comment right before Close: the library ends the responses of
+// all subscribers on one, but doesn't remove them.
 func (h *Handler) Close(ctx context.Context) error {
 	select {
 	case <-h.close():
 	case <-ctx.Done():
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if h.inside > 0 {
+		if h.serving > 0 {
 			return fmt.Errorf("r3labs: close: %d subscribers are still there; close when their contexts have been canceled, after the drain: %w",
-				h.inside, context.Cause(ctx))
+				h.serving, context.Cause(ctx))
 		}
 	}
 	h.Server.Close()
 	return nil
 }
 
-// close ends admission, and gives what is closed when nobody is inside.
+// close has new requests refused, and returns h.idle.
 func (h *Handler) close() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.empty == nil {
-		h.empty = make(chan struct{})
-		if h.inside == 0 {
-			close(h.empty)
+	if h.idle == nil {
+		h.idle = make(chan struct{})
+		if h.serving == 0 {
+			close(h.idle)
 		}
 	}
-	return h.empty
+	return h.idle
 }
 
 func (h *Handler) enter() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.empty != nil {
+	if h.idle != nil {
 		return false
 	}
-	h.inside++
+	h.serving++
 	return true
 }
 
 func (h *Handler) leave() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.inside--
-	if h.inside == 0 && h.empty != nil {
-		close(h.empty)
+	h.serving--
+	if h.serving == 0 && h.idle != nil {
+		close(h.idle)
 	}
 }
 

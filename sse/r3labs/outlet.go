@@ -5,23 +5,23 @@ import (
 	"net/http"
 )
 
-// An outlet is the http.ResponseWriter that the library gets. What it writes goes to the handler's
-// goroutine with each Flush, an event at a time; once that has gone, nowhere.
+// An outlet is the http.ResponseWriter that the library gets. Flush, which the library calls after
+// each event, sends what was written to the handler's goroutine.
 type outlet struct {
-	gone    chan struct{}
+	gone    chan struct{} // closed when the handler's goroutine receives no more
 	batches chan batch
 
-	// owned by the library's goroutine, and by the handler's when that has ended
+	// The library's goroutine uses these, and when it has ended, the handler's.
 	header http.Header
-	status int // to be sent; zero: it has been
+	status int // zero: it was sent
 	body   []byte
-	spare  []byte // of the batch before
+	spare  []byte // the memory of the last batch's body
 }
 
 // A batch is what one Flush has to send.
 type batch struct {
 	header http.Header
-	status int // zero: none, it has been sent
+	status int // zero: it was sent
 	body   []byte
 }
 
@@ -33,9 +33,8 @@ func (o *outlet) Header() http.Header { return o.header }
 
 func (o *outlet) WriteHeader(status int) { o.status = status }
 
-// Write takes each line of an event in a call of its own. An empty id, which the library writes
-// where it numbers no events, would make the client forget the last one that it had (WHATWG HTML
-// 9.2.6).
+// Write is called for each line of an event. It leaves out an empty id, which the library writes if
+// it numbers no events: the client would forget its last event ID (WHATWG HTML 9.2.6).
 func (o *outlet) Write(p []byte) (int, error) {
 	if string(p) != "id: \n" {
 		o.body = append(o.body, p...)
@@ -43,8 +42,8 @@ func (o *outlet) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush hands over what was written. Whoever receives it has sent the batch before, so that its
-// memory is free.
+// Flush sends what was written. Whoever receives it has written the last batch, whose memory is
+// free.
 func (o *outlet) Flush() {
 	b := o.take()
 	o.body, o.spare = o.spare[:0], b.body

@@ -5,10 +5,9 @@ import (
 	"strconv"
 )
 
-// resume mends the Last-Event-ID of a request, which must be the Handler's own copy. The library
-// replays the event that it names once more, so it is given the next one's. The largest number of
-// all wraps to one below any id, which is no worse: an id that the log doesn't have is answered
-// with all that it has.
+// resume changes the Last-Event-ID of r, which must be the Handler's own copy, and returns r. The
+// library replays from the event that it names, so it becomes the next one's. The largest int wraps
+// to the smallest: for an id that its log doesn't have, the library replays the whole log.
 func resume(r *http.Request) *http.Request {
 	const header = "Last-Event-Id"
 	last, err := strconv.Atoi(r.Header.Get(header))
