@@ -205,10 +205,10 @@ func (s *scheduler) endDrain() {
 	d, dr := s.d, s.drain
 	survivors := d.registry.Open()
 	for _, response := range survivors {
-		a := abortedNow(response)
+		a := newAborted(response)
 		a.Running = true
 		d.logAborted("still running; given up", a)
-		d.abort(response, a)
+		d.endCut(response, a)
 	}
 	if len(survivors) == 0 {
 		s.waitWorkers(dr.cutWait)

@@ -215,13 +215,13 @@ func (d *Drainer) end(r *tracked.Response, o tracked.Outcome) {
 		r.End(o)
 		return
 	}
-	a := abortedNow(r)
+	a := newAborted(r)
 	d.logAborted("cut", a)
-	d.abort(r, a)
+	d.endCut(r, a)
 }
 
 // abort ends a response as one that was cut, and notes it for the drain's report.
-func (d *Drainer) abort(r *tracked.Response, a Aborted) {
+func (d *Drainer) endCut(r *tracked.Response, a Aborted) {
 	// The lock makes the drain's end, which End may bring about, wait for the note.
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -31,20 +31,20 @@ type exchange struct {
 
 	openMu sync.Mutex // held to write ended, beside lock, and by whoever works on w without lock
 
-	lock            iolock.Lock // held while writing to w; guards following
-	ended           bool        // the handler has returned
-	silent          bool        // it wrote nothing and ended by itself
-	answered        bool        // the drain answered in its place
-	committed       bool        // a final status is on its way
-	afterCancel     bool        // it was committed after the drain had canceled the context
-	flushed         bool        // by the handler
-	farewellWritten bool        // what the handler writes now is swallowed
-	status          uint16
-	unflushed       int32       // of written, what net/http may still hold back
-	written         int64       // of the body, by the handler
-	declared        int64       // Content-Length, or 0 where the response has no body; -1: not known
-	body            format.Body // follows the body; nil: no farewell can be put into it
-	hijacked        *hijacked   // nil: the connection wasn't
+	lock                 iolock.Lock // held while writing to w; guards following
+	ended                bool        // the handler has returned
+	silent               bool        // it wrote nothing and ended by itself
+	answered             bool        // the drain answered in its place
+	committed            bool        // a final status is on its way
+	committedAfterCancel bool        // it was committed after the drain had canceled the context
+	flushed              bool        // by the handler
+	farewellWritten      bool        // what the handler writes now is swallowed
+	status               uint16
+	unflushed            int32       // of written, what net/http may still hold back
+	written              int64       // of the body, by the handler
+	declared             int64       // Content-Length, or 0 where the response has no body; -1: not known
+	body                 format.Body // follows the body; nil: no farewell can be put into it
+	hijacked             *hijacked   // nil: the connection wasn't
 }
 
 // isNetHTTP1 reports whether w is net/http's own writer for HTTP/1, whose type is not exported.
@@ -56,7 +56,7 @@ func isNetHTTP1(w http.ResponseWriter) bool {
 func (x *exchange) run(next http.Handler) {
 	returned := false
 	defer func() {
-		if abort := x.finish(returned); abort {
+		if abort := x.handlerEnded(returned); abort {
 			panic(http.ErrAbortHandler) // makes net/http break the body off
 		}
 		if returned || !x.farewellWritten {
@@ -112,7 +112,7 @@ func (x *exchange) ifOpen(f func()) {
 	}
 }
 
-func (x *exchange) control() *http.ResponseController { return http.NewResponseController(x.w) }
+func (x *exchange) controller() *http.ResponseController { return http.NewResponseController(x.w) }
 
 // LastByte implements [tracked.Carrier].
 func (x *exchange) LastByte() time.Time {
@@ -122,4 +122,4 @@ func (x *exchange) LastByte() time.Time {
 	return time.Time{}
 }
 
-func (x *exchange) touch() { x.lastByte.Store(int64(x.Age())) }
+func (x *exchange) byteMoved() { x.lastByte.Store(int64(x.Age())) }

@@ -25,7 +25,7 @@ func TestAFarewellFollowsTheConnection(t *testing.T) {
 	x.Publish(tracked.Moments{})
 	ws := wsconn.New(here, wsconn.Options{Upgraded: true, BeforeFarewell: x.BeginFarewell})
 	x.req = *x.Request()
-	x.carryOver(webSocket{ws}, &hijacked{x: x}, format.WebSocket)
+	x.switchCarrier(webSocket{ws}, &hijacked{x: x}, format.WebSocket)
 	x.ended = true
 	said := make(chan struct{})
 	go func() {

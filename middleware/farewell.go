@@ -52,10 +52,10 @@ func (x *exchange) writeFarewellLocked() {
 	if text := x.body.AppendFarewell(nil, f.Farewell, f.retry); len(text) > 0 {
 		var n int
 		if n, f.err = x.w.Write(text); n > 0 {
-			x.touch()
+			x.byteMoved()
 		}
 	}
-	if err := x.control().Flush(); f.err == nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := x.controller().Flush(); f.err == nil && !errors.Is(err, http.ErrNotSupported) {
 		f.err = err
 	}
 }
@@ -82,6 +82,6 @@ func (x *exchange) writeAroundFarewellLocked(p []byte) (int, error) {
 func (x *exchange) extendWriteDeadline() {
 	if !x.wasCut.Load() {
 		m, _ := x.Moments()
-		_ = x.control().SetWriteDeadline(m.Cut)
+		_ = x.controller().SetWriteDeadline(m.Cut)
 	}
 }

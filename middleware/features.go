@@ -11,12 +11,13 @@ import (
 const (
 	canFlush = 1 << iota
 	canHijack
-	canNotify
-	canRead
+	canCloseNotify
+	canReadFrom
 	canPush
 
-	ofHTTP1 = canFlush | canHijack | canNotify | canRead // net/http's own writers
-	ofHTTP2 = canFlush | canNotify | canPush
+	// Those of net/http's own writers.
+	http1Features = canFlush | canHijack | canCloseNotify | canReadFrom
+	http2Features = canFlush | canCloseNotify | canPush
 )
 
 //go:generate bash -c "bash ../.ci/features > features_generated.go"
@@ -31,10 +32,10 @@ func featuresOf(w http.ResponseWriter) (has int) {
 	}
 	//lint:ignore SA1019 handlers still ask for it
 	if _, ok := w.(http.CloseNotifier); ok {
-		has |= canNotify
+		has |= canCloseNotify
 	}
 	if _, ok := w.(io.ReaderFrom); ok {
-		has |= canRead
+		has |= canReadFrom
 	}
 	if _, ok := w.(http.Pusher); ok {
 		has |= canPush
@@ -43,19 +44,19 @@ func featuresOf(w http.ResponseWriter) (has int) {
 }
 
 // writer returns what the handler writes to: a writer with exactly those optional interfaces that
-// the wrapped one has. A false Flusher makes a stream that never arrives, a false Hijacker a 101
-// that nobody follows up, a missing CloseNotifier a panic in gin. What else the wrapped one can do
-// is reached through Unwrap: see controls. WriteString is always there, and with Flush FlushError.
+// the wrapped one has. With a Flusher that can't flush a stream would never arrive, with a Hijacker
+// that can't hijack a WebSocket would fail after its 101, and without CloseNotifier gin panics.
+// Each also has WriteString and Unwrap (see unwrapped), and if it has Flush, FlushError.
 //
-// The writers that stand for net/http's own hold one pointer, which costs no allocation. The rest,
-// for the writers of other middleware, are put together from parts.
+// http1Writer and http2Writer hold one pointer, so that making one costs no allocation. For the
+// writers of other middleware, writerWith puts one together from parts.
 func (x *exchange) writer() http.ResponseWriter {
-	f := flushWriter{plainWriter{x}}
+	w := flushWriter{plainWriter{x}}
 	switch has := featuresOf(x.w); has {
-	case ofHTTP1:
-		return http1Writer{f}
-	case ofHTTP2:
-		return http2Writer{f}
+	case http1Features:
+		return http1Writer{w}
+	case http2Features:
+		return http2Writer{w}
 	default:
 		return x.writerWith(has)
 	}
@@ -63,42 +64,42 @@ func (x *exchange) writer() http.ResponseWriter {
 
 type plainWriter struct{ x *exchange }
 
-func (f plainWriter) Header() http.Header               { return f.x.w.Header() }
-func (f plainWriter) WriteHeader(code int)              { f.x.writeHeader(code) }
-func (f plainWriter) Write(p []byte) (int, error)       { return f.x.write(p) }
-func (f plainWriter) WriteString(s string) (int, error) { return f.x.writeString(s) }
-func (f plainWriter) Unwrap() http.ResponseWriter       { return f.x.controls() }
+func (w plainWriter) Header() http.Header               { return w.x.w.Header() }
+func (w plainWriter) WriteHeader(code int)              { w.x.writeHeader(code) }
+func (w plainWriter) Write(p []byte) (int, error)       { return w.x.write(p) }
+func (w plainWriter) WriteString(s string) (int, error) { return w.x.writeString(s) }
+func (w plainWriter) Unwrap() http.ResponseWriter       { return w.x.unwrapped() }
 
 type flushWriter struct{ plainWriter }
 
-func (f flushWriter) Flush()            { _ = f.x.flush() }
-func (f flushWriter) FlushError() error { return f.x.flush() }
+func (w flushWriter) Flush()            { _ = w.x.flush() }
+func (w flushWriter) FlushError() error { return w.x.flush() }
 
 // http1Writer stands for net/http's own writer for HTTP/1.
 type http1Writer struct{ flushWriter }
 
-func (f http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) { return f.x.hijack() }
-func (f http1Writer) CloseNotify() <-chan bool                     { return f.x.closeNotify() }
-func (f http1Writer) ReadFrom(src io.Reader) (int64, error)        { return f.x.readFrom(src) }
+func (w http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.x.hijack() }
+func (w http1Writer) CloseNotify() <-chan bool                     { return w.x.closeNotify() }
+func (w http1Writer) ReadFrom(src io.Reader) (int64, error)        { return w.x.readFrom(src) }
 
 // http2Writer stands for net/http's own writer for HTTP/2.
 type http2Writer struct{ flushWriter }
 
-func (f http2Writer) CloseNotify() <-chan bool                      { return f.x.closeNotify() }
-func (f http2Writer) Push(target string, o *http.PushOptions) error { return f.x.push(target, o) }
+func (w http2Writer) CloseNotify() <-chan bool                      { return w.x.closeNotify() }
+func (w http2Writer) Push(target string, o *http.PushOptions) error { return w.x.push(target, o) }
 
 // The parts of all other writers.
 type (
-	hijacker struct{ in *exchange }
-	notifier struct{ in *exchange }
-	reader   struct{ in *exchange }
-	pusher   struct{ in *exchange }
+	hijacker   struct{ x *exchange }
+	notifier   struct{ x *exchange }
+	readerFrom struct{ x *exchange }
+	pusher     struct{ x *exchange }
 )
 
-func (p hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return p.in.hijack() }
-func (p notifier) CloseNotify() <-chan bool                     { return p.in.closeNotify() }
-func (p reader) ReadFrom(src io.Reader) (int64, error)          { return p.in.readFrom(src) }
-func (p pusher) Push(target string, o *http.PushOptions) error  { return p.in.push(target, o) }
+func (p hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return p.x.hijack() }
+func (p notifier) CloseNotify() <-chan bool                     { return p.x.closeNotify() }
+func (p readerFrom) ReadFrom(src io.Reader) (int64, error)      { return p.x.readFrom(src) }
+func (p pusher) Push(target string, o *http.PushOptions) error  { return p.x.push(target, o) }
 
 //lint:ignore SA1019 handlers still ask for it
 func (x *exchange) closeNotify() <-chan bool { return x.w.(http.CloseNotifier).CloseNotify() }

@@ -21,76 +21,76 @@ func (x *exchange) writerWith(has int) http.ResponseWriter {
 			flushWriter
 			hijacker
 		}{flushWriter{plainWriter{x}}, hijacker{x}}
-	case canNotify:
+	case canCloseNotify:
 		return struct {
 			plainWriter
 			notifier
 		}{plainWriter{x}, notifier{x}}
-	case canFlush | canNotify:
+	case canFlush | canCloseNotify:
 		return struct {
 			flushWriter
 			notifier
 		}{flushWriter{plainWriter{x}}, notifier{x}}
-	case canHijack | canNotify:
+	case canHijack | canCloseNotify:
 		return struct {
 			plainWriter
 			hijacker
 			notifier
 		}{plainWriter{x}, hijacker{x}, notifier{x}}
-	case canFlush | canHijack | canNotify:
+	case canFlush | canHijack | canCloseNotify:
 		return struct {
 			flushWriter
 			hijacker
 			notifier
 		}{flushWriter{plainWriter{x}}, hijacker{x}, notifier{x}}
-	case canRead:
+	case canReadFrom:
 		return struct {
 			plainWriter
-			reader
-		}{plainWriter{x}, reader{x}}
-	case canFlush | canRead:
+			readerFrom
+		}{plainWriter{x}, readerFrom{x}}
+	case canFlush | canReadFrom:
 		return struct {
 			flushWriter
-			reader
-		}{flushWriter{plainWriter{x}}, reader{x}}
-	case canHijack | canRead:
-		return struct {
-			plainWriter
-			hijacker
-			reader
-		}{plainWriter{x}, hijacker{x}, reader{x}}
-	case canFlush | canHijack | canRead:
-		return struct {
-			flushWriter
-			hijacker
-			reader
-		}{flushWriter{plainWriter{x}}, hijacker{x}, reader{x}}
-	case canNotify | canRead:
-		return struct {
-			plainWriter
-			notifier
-			reader
-		}{plainWriter{x}, notifier{x}, reader{x}}
-	case canFlush | canNotify | canRead:
-		return struct {
-			flushWriter
-			notifier
-			reader
-		}{flushWriter{plainWriter{x}}, notifier{x}, reader{x}}
-	case canHijack | canNotify | canRead:
+			readerFrom
+		}{flushWriter{plainWriter{x}}, readerFrom{x}}
+	case canHijack | canReadFrom:
 		return struct {
 			plainWriter
 			hijacker
+			readerFrom
+		}{plainWriter{x}, hijacker{x}, readerFrom{x}}
+	case canFlush | canHijack | canReadFrom:
+		return struct {
+			flushWriter
+			hijacker
+			readerFrom
+		}{flushWriter{plainWriter{x}}, hijacker{x}, readerFrom{x}}
+	case canCloseNotify | canReadFrom:
+		return struct {
+			plainWriter
 			notifier
-			reader
-		}{plainWriter{x}, hijacker{x}, notifier{x}, reader{x}}
-	case canFlush | canHijack | canNotify | canRead:
+			readerFrom
+		}{plainWriter{x}, notifier{x}, readerFrom{x}}
+	case canFlush | canCloseNotify | canReadFrom:
+		return struct {
+			flushWriter
+			notifier
+			readerFrom
+		}{flushWriter{plainWriter{x}}, notifier{x}, readerFrom{x}}
+	case canHijack | canCloseNotify | canReadFrom:
+		return struct {
+			plainWriter
+			hijacker
+			notifier
+			readerFrom
+		}{plainWriter{x}, hijacker{x}, notifier{x}, readerFrom{x}}
+	case canFlush | canHijack | canCloseNotify | canReadFrom:
 		return struct {
 			flushWriter
 			hijacker
 			notifier
-			reader
-		}{flushWriter{plainWriter{x}}, hijacker{x}, notifier{x}, reader{x}}
+			readerFrom
+		}{flushWriter{plainWriter{x}}, hijacker{x}, notifier{x}, readerFrom{x}}
 	case canPush:
 		return struct {
 			plainWriter
@@ -113,88 +113,88 @@ func (x *exchange) writerWith(has int) http.ResponseWriter {
 			hijacker
 			pusher
 		}{flushWriter{plainWriter{x}}, hijacker{x}, pusher{x}}
-	case canNotify | canPush:
+	case canCloseNotify | canPush:
 		return struct {
 			plainWriter
 			notifier
 			pusher
 		}{plainWriter{x}, notifier{x}, pusher{x}}
-	case canFlush | canNotify | canPush:
+	case canFlush | canCloseNotify | canPush:
 		return struct {
 			flushWriter
 			notifier
 			pusher
 		}{flushWriter{plainWriter{x}}, notifier{x}, pusher{x}}
-	case canHijack | canNotify | canPush:
+	case canHijack | canCloseNotify | canPush:
 		return struct {
 			plainWriter
 			hijacker
 			notifier
 			pusher
 		}{plainWriter{x}, hijacker{x}, notifier{x}, pusher{x}}
-	case canFlush | canHijack | canNotify | canPush:
+	case canFlush | canHijack | canCloseNotify | canPush:
 		return struct {
 			flushWriter
 			hijacker
 			notifier
 			pusher
 		}{flushWriter{plainWriter{x}}, hijacker{x}, notifier{x}, pusher{x}}
-	case canRead | canPush:
+	case canReadFrom | canPush:
 		return struct {
 			plainWriter
-			reader
+			readerFrom
 			pusher
-		}{plainWriter{x}, reader{x}, pusher{x}}
-	case canFlush | canRead | canPush:
+		}{plainWriter{x}, readerFrom{x}, pusher{x}}
+	case canFlush | canReadFrom | canPush:
 		return struct {
 			flushWriter
-			reader
+			readerFrom
 			pusher
-		}{flushWriter{plainWriter{x}}, reader{x}, pusher{x}}
-	case canHijack | canRead | canPush:
-		return struct {
-			plainWriter
-			hijacker
-			reader
-			pusher
-		}{plainWriter{x}, hijacker{x}, reader{x}, pusher{x}}
-	case canFlush | canHijack | canRead | canPush:
-		return struct {
-			flushWriter
-			hijacker
-			reader
-			pusher
-		}{flushWriter{plainWriter{x}}, hijacker{x}, reader{x}, pusher{x}}
-	case canNotify | canRead | canPush:
-		return struct {
-			plainWriter
-			notifier
-			reader
-			pusher
-		}{plainWriter{x}, notifier{x}, reader{x}, pusher{x}}
-	case canFlush | canNotify | canRead | canPush:
-		return struct {
-			flushWriter
-			notifier
-			reader
-			pusher
-		}{flushWriter{plainWriter{x}}, notifier{x}, reader{x}, pusher{x}}
-	case canHijack | canNotify | canRead | canPush:
+		}{flushWriter{plainWriter{x}}, readerFrom{x}, pusher{x}}
+	case canHijack | canReadFrom | canPush:
 		return struct {
 			plainWriter
 			hijacker
-			notifier
-			reader
+			readerFrom
 			pusher
-		}{plainWriter{x}, hijacker{x}, notifier{x}, reader{x}, pusher{x}}
-	case canFlush | canHijack | canNotify | canRead | canPush:
+		}{plainWriter{x}, hijacker{x}, readerFrom{x}, pusher{x}}
+	case canFlush | canHijack | canReadFrom | canPush:
+		return struct {
+			flushWriter
+			hijacker
+			readerFrom
+			pusher
+		}{flushWriter{plainWriter{x}}, hijacker{x}, readerFrom{x}, pusher{x}}
+	case canCloseNotify | canReadFrom | canPush:
+		return struct {
+			plainWriter
+			notifier
+			readerFrom
+			pusher
+		}{plainWriter{x}, notifier{x}, readerFrom{x}, pusher{x}}
+	case canFlush | canCloseNotify | canReadFrom | canPush:
+		return struct {
+			flushWriter
+			notifier
+			readerFrom
+			pusher
+		}{flushWriter{plainWriter{x}}, notifier{x}, readerFrom{x}, pusher{x}}
+	case canHijack | canCloseNotify | canReadFrom | canPush:
+		return struct {
+			plainWriter
+			hijacker
+			notifier
+			readerFrom
+			pusher
+		}{plainWriter{x}, hijacker{x}, notifier{x}, readerFrom{x}, pusher{x}}
+	case canFlush | canHijack | canCloseNotify | canReadFrom | canPush:
 		return struct {
 			flushWriter
 			hijacker
 			notifier
-			reader
+			readerFrom
 			pusher
-		}{flushWriter{plainWriter{x}}, hijacker{x}, notifier{x}, reader{x}, pusher{x}}
+		}{flushWriter{plainWriter{x}}, hijacker{x}, notifier{x}, readerFrom{x}, pusher{x}}
 	}
 	return plainWriter{x}
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// finish ends the response when its handler has returned, or panicked. It reports whether the
+// handlerEnded ends the response when its handler has returned, or panicked. It reports whether the
 // caller must panic because the body could pass for whole.
-func (x *exchange) finish(returned bool) (abort bool) {
+func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	if s := x.connect; s != nil && s.accepted.Load() {
 		abort = s.handlerEnded(returned)
 	}
@@ -28,7 +28,7 @@ func (x *exchange) finish(returned bool) (abort bool) {
 	if x.hijacked != nil {
 		x.lock.Unlock()
 		x.ReleaseContext()
-		x.hijacked.holderLeft() // the response lasts until its connection is closed
+		x.hijacked.done() // the response lasts until its connection is closed
 		return abort && returned
 	}
 	// net/http removes the multipart files of the request that it made, not of our copy, and an
@@ -37,9 +37,9 @@ func (x *exchange) finish(returned bool) (abort bool) {
 	in.MultipartForm, in.Form, in.PostForm, in.Pattern = x.req.MultipartForm, x.req.Form, x.req.PostForm, x.req.Pattern
 	outcome := x.outcomeLocked()
 	switch {
-	case outcome == tracked.Cut && x.committed && !x.wholeLocked():
+	case outcome == tracked.Cut && x.committed && !x.completeLocked():
 		abort = true
-		x.abort() // a panic alone may be recovered by an outer handler
+		x.breakOff() // a panic alone may be recovered by an outer handler
 	case outcome == tracked.Told:
 		x.extendWriteDeadline() // again: the handler may have set a deadline with each of its writes
 	case x.committed || !returned:
@@ -86,7 +86,7 @@ func (x *exchange) ownConn() net.Conn {
 func (x *exchange) outcomeLocked() tracked.Outcome {
 	// A reply to the cancel, rather than the beginning of what the handler had set out to write, is
 	// begun only then, and is an error or written in one piece.
-	cancelReply := x.afterCancel && (x.status >= http.StatusBadRequest || !x.flushed && x.written <= netHTTPBuffer)
+	cancelReply := x.committedAfterCancel && (x.status >= http.StatusBadRequest || !x.flushed && x.written <= netHTTPBuffer)
 	switch {
 	case x.wasCut.Load():
 		return tracked.Cut
@@ -99,14 +99,14 @@ func (x *exchange) outcomeLocked() tracked.Outcome {
 		return tracked.Told
 	case !x.Canceled():
 		return tracked.Completed
-	case x.committed && x.Kind() != policy.Infinite && !x.wholeLocked() && !cancelReply:
+	case x.committed && x.Kind() != policy.Infinite && !x.completeLocked() && !cancelReply:
 		return tracked.Cut
 	}
 	return tracked.Canceled
 }
 
-// wholeLocked reports whether the body is known to be complete.
-func (x *exchange) wholeLocked() bool { return x.declared >= 0 && x.written >= x.declared }
+// completeLocked reports whether the body is known to be complete.
+func (x *exchange) completeLocked() bool { return x.declared >= 0 && x.written >= x.declared }
 
 // outerMayWrite reports whether a write after the handler's return can come from an outer handler,
 // which answers in place of one that wrote nothing: echo, which has kept our writer, does so when a
@@ -120,7 +120,7 @@ func (x *exchange) outerMayWrite() bool {
 // in its place, so that its client can still be answered.
 func (x *exchange) Finish() {
 	if x.Kind() != policy.Infinite {
-		x.ifOpen(func() { _ = x.control().SetReadDeadline(time.Now()) })
+		x.ifOpen(func() { _ = x.controller().SetReadDeadline(time.Now()) })
 	}
 }
 
@@ -134,7 +134,7 @@ func (x *exchange) Cut() {
 	}
 	x.ifOpen(func() {
 		x.wasCut.Store(true)
-		x.abort()
+		x.breakOff()
 	})
 	if c := x.Carrier(); c != tracked.Carrier(x) { // the connection was hijacked a moment ago
 		c.Cut()
@@ -145,8 +145,8 @@ func (x *exchange) Cut() {
 // of all. The deadlines free a handler that is inside a read or a write, and reset an HTTP/2
 // stream. They leave an HTTP/1 connection open under a handler that does neither, so that is
 // closed.
-func (x *exchange) abort() {
-	conn, control := x.ownConn(), x.control()
+func (x *exchange) breakOff() {
+	conn, control := x.ownConn(), x.controller()
 	now := time.Now()
 	_ = control.SetWriteDeadline(now) // not every writer has deadlines
 	_ = control.SetReadDeadline(now)

@@ -15,24 +15,24 @@ import (
 
 // An h2WebSocket carries a WebSocket over HTTP/2 (RFC 8441). There is no connection to hijack: the
 // client's frames are the body of the CONNECT and the server's frames that of its response. With a
-// net.Conn made of the two the rest is as for a hijacked WebSocket, but that the handler's return,
-// which would end it, has to wait for the client's Close.
+// net.Conn made of the two the rest is as for a hijacked WebSocket, with one difference: the
+// handler's return would end the stream, so it has to wait for the client's Close.
 type h2WebSocket struct {
 	webSocket
 	x        *exchange
-	bodies   *bodies
+	bodies   *bodiesConn
 	hijacked *hijacked
 	accepted atomic.Bool   // by a status of 2xx
 	closed   chan struct{} // closed when the handler has returned and nothing more is to come
 }
 
 func newH2WebSocket(x *exchange) *h2WebSocket {
-	s := &h2WebSocket{x: x, bodies: &bodies{x: x, body: x.req.Body}, hijacked: &hijacked{x: x}, closed: make(chan struct{})}
+	s := &h2WebSocket{x: x, bodies: &bodiesConn{x: x, body: x.req.Body}, hijacked: &hijacked{x: x}, closed: make(chan struct{})}
 	s.Conn = wsconn.New(s.bodies, wsconn.Options{
-		Upgraded: true, Abort: func() { x.ifOpen(x.abort) }, BeforeFarewell: x.BeginFarewell,
+		Upgraded: true, Abort: func() { x.ifOpen(x.breakOff) }, BeforeFarewell: x.BeginFarewell,
 		OnClose: func() {
 			close(s.closed)
-			s.hijacked.holderLeft()
+			s.hijacked.done()
 		},
 	})
 	x.req.Body = connectBody{s, x.req.Body}
@@ -43,13 +43,13 @@ func newH2WebSocket(x *exchange) *h2WebSocket {
 // WebSocket. The exchange's lock must be held.
 func (s *h2WebSocket) acceptIf(status int) {
 	if status/100 == 2 && !s.accepted.Swap(true) {
-		s.x.carryOver(s, s.hijacked, format.WebSocket)
+		s.x.switchCarrier(s, s.hijacked, format.WebSocket)
 	}
 }
 
-// isAccepted reports whether the WebSocket is accepted, before a write or a flush: with no status
-// written yet, that accepts it.
-func (s *h2WebSocket) isAccepted() bool {
+// acceptOnWrite is called before a write or a flush. It accepts the WebSocket with a 200 if no
+// status has been written, and reports whether it is accepted.
+func (s *h2WebSocket) acceptOnWrite() bool {
 	x := s.x
 	if !s.accepted.Load() && x.acquire() {
 		if !x.committed {
@@ -68,7 +68,7 @@ func (s *h2WebSocket) isAccepted() bool {
 func (s *h2WebSocket) Finish() {
 	m, _ := s.x.Moments()
 	half := time.Now().Add(time.Until(m.Cut) / 2)
-	s.x.ifOpen(func() { _ = s.x.control().SetReadDeadline(half) })
+	s.x.ifOpen(func() { _ = s.x.controller().SetReadDeadline(half) })
 	s.Conn.Finish()
 }
 
@@ -79,12 +79,12 @@ func (s *h2WebSocket) handlerEnded(returned bool) (abort bool) {
 	x, state := s.x, s.State()
 	switch {
 	case !returned:
-		x.ifOpen(func() { _ = x.control().SetReadDeadline(time.Now()) })
+		x.ifOpen(func() { _ = x.controller().SetReadDeadline(time.Now()) })
 	case x.Canceled() && x.Kind() != policy.Infinite && !state.FarewellWritten && !state.HandlerSentClose:
 		abort = true
 		s.Cut()
 	case state.FarewellWritten && !x.Canceled():
-		x.ifOpen(func() { _ = x.control().SetReadDeadline(time.Time{}) }) // the handler's deadlines end with it
+		x.ifOpen(func() { _ = x.controller().SetReadDeadline(time.Time{}) }) // the handler's deadlines end with it
 	}
 	_ = s.Close()
 	<-s.closed
@@ -109,9 +109,9 @@ func (b connectBody) Close() error {
 	return b.body.Close()
 }
 
-// bodies is a net.Conn over the body of a CONNECT and that of its response. The handler's return
-// ends the stream, not its Close.
-type bodies struct {
+// A bodiesConn is a net.Conn over the body of a CONNECT and that of its response. Its Close does
+// nothing: the stream ends when the handler returns.
+type bodiesConn struct {
 	x    *exchange
 	body io.ReadCloser
 
@@ -121,23 +121,23 @@ type bodies struct {
 
 // Close waits for the Write that is under way, and has later ones fail: none may be in x.w when the
 // handler has returned to net/http.
-func (b *bodies) Close() error {
+func (b *bodiesConn) Close() error {
 	b.writing.Lock()
 	defer b.writing.Unlock()
 	b.closed = true
 	return nil
 }
 
-func (b *bodies) Read(p []byte) (int, error)         { return b.body.Read(p) }
-func (b *bodies) RemoteAddr() net.Addr               { return nil }
-func (b *bodies) SetDeadline(t time.Time) error      { return b.SetWriteDeadline(t) }
-func (b *bodies) SetWriteDeadline(t time.Time) error { return b.x.control().SetWriteDeadline(t) }
+func (b *bodiesConn) Read(p []byte) (int, error)         { return b.body.Read(p) }
+func (b *bodiesConn) RemoteAddr() net.Addr               { return nil }
+func (b *bodiesConn) SetDeadline(t time.Time) error      { return b.SetWriteDeadline(t) }
+func (b *bodiesConn) SetWriteDeadline(t time.Time) error { return b.x.controller().SetWriteDeadline(t) }
 
 // SetReadDeadline does nothing: it is for waking a Read in order to take over from it, and here no
 // Read can follow on one that has met its deadline.
-func (b *bodies) SetReadDeadline(time.Time) error { return nil }
+func (b *bodiesConn) SetReadDeadline(time.Time) error { return nil }
 
-func (b *bodies) Write(p []byte) (int, error) {
+func (b *bodiesConn) Write(p []byte) (int, error) {
 	b.writing.Lock()
 	defer b.writing.Unlock()
 	if b.closed {
@@ -147,10 +147,10 @@ func (b *bodies) Write(p []byte) (int, error) {
 	if err != nil {
 		return n, err
 	}
-	return n, b.x.control().Flush()
+	return n, b.x.controller().Flush()
 }
 
-func (b *bodies) LocalAddr() net.Addr {
+func (b *bodiesConn) LocalAddr() net.Addr {
 	addr, _ := b.x.req.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	return addr
 }

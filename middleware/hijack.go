@@ -13,34 +13,35 @@ import (
 	"github.com/lastcall-go/lastcall/internal/wsconn"
 )
 
-// A hijackedConn carries a response whose connection was hijacked.
-type hijackedConn interface {
+// A connCarrier carries a response over a connection, or over the bodies of a CONNECT.
+type connCarrier interface {
 	tracked.Carrier
 	outcome(canceled bool) tracked.Outcome
 }
 
-// hijacked is what an exchange has once its connection is hijacked. The response ends when the
-// connection is closed and the handler has returned: a handler may hand the connection to
-// goroutines of its own and return, or outlast it.
+// hijacked is what an exchange has once a connCarrier carries it. The response ends when the
+// connection is closed and the handler has returned, in either order: a handler may give the
+// connection to goroutines of its own and return, or go on after it is closed.
 type hijacked struct {
-	x       *exchange
-	conn    hijackedConn
-	holders atomic.Int32 // the connection and the handler
+	x         *exchange
+	conn      connCarrier
+	remaining atomic.Int32 // of the two: the connection is open, the handler runs
 }
 
-// holderLeft is called when the connection is closed, and when the handler has returned.
-func (h *hijacked) holderLeft() {
-	if h.holders.Add(-1) == 0 {
+// done is called once when the connection is closed, and once when the handler has returned. The
+// second call ends the response.
+func (h *hijacked) done() {
+	if h.remaining.Add(-1) == 0 {
 		h.x.d.end(&h.x.Response, h.conn.outcome(h.x.Canceled()))
 	}
 }
 
-// carryOver makes c carry the response from now on. x's lock must be held.
-func (x *exchange) carryOver(c hijackedConn, h *hijacked, format string) {
+// switchCarrier makes c carry the response from now on. x's lock must be held.
+func (x *exchange) switchCarrier(c connCarrier, h *hijacked, formatName string) {
 	h.conn = c
-	h.holders.Store(2)
+	h.remaining.Store(2)
 	x.hijacked = h
-	x.SetCarrier(c, format, x.req.Pattern)
+	x.SetCarrier(c, formatName, x.req.Pattern)
 	// Both may have been asked for while the response was still being written.
 	if x.wasCut.Load() {
 		c.Cut()
@@ -54,40 +55,40 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, errEnded
 	}
 	defer x.release()
-	conn, brw, err := x.control().Hijack()
+	conn, brw, err := x.controller().Hijack()
 	if err != nil {
 		return conn, brw, err
 	}
-	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
-	early = bytes.Clone(early)
+	buffered, _ := brw.Reader.Peek(brw.Reader.Buffered())
+	early := bytes.Clone(buffered)
 
 	h := &hijacked{x: x}
-	var carrier hijackedConn
+	var carrier connCarrier
 	var handle net.Conn
-	carries := format.Hijacked
+	formatName := format.Hijacked
 	if format.WebSocketUpgrade(&x.req) {
 		ws := wsconn.New(conn, wsconn.Options{
 			Upgraded: x.status == http.StatusSwitchingProtocols, Early: early,
-			Abort: func() { closeHard(conn) }, BeforeFarewell: x.BeginFarewell, OnClose: h.holderLeft,
+			Abort: func() { closeHard(conn) }, BeforeFarewell: x.BeginFarewell, OnClose: h.done,
 		})
-		carrier, handle, carries = webSocket{ws}, ws.Handle(), format.WebSocket
+		carrier, handle, formatName = webSocket{ws}, ws.Handle(), format.WebSocket
 	} else {
 		raw := &rawConn{Conn: conn, hijacked: h}
 		carrier, handle = raw, raw.handle()
 	}
-	// x/net and coder write frames through this writer, and gorilla counts what the reader has
-	// buffered.
+	// golang.org/x/net/websocket and coder/websocket write frames through brw.Writer, and
+	// gorilla/websocket counts what brw.Reader has buffered.
 	brw.Writer.Reset(handle)
 	brw.Reader.Reset(handle)
 	if len(early) > 0 {
 		brw.Reader.Reset(io.MultiReader(bytes.NewReader(early), handle))
 		_, _ = brw.Reader.Peek(len(early))
 	}
-	x.carryOver(carrier, h, carries)
+	x.switchCarrier(carrier, h, formatName)
 	return handle, brw, nil
 }
 
-// A webSocket carries a response over the WebSocket that was hijacked for it.
+// A webSocket carries a response that has become a WebSocket.
 type webSocket struct{ *wsconn.Conn }
 
 func (w webSocket) outcome(canceled bool) tracked.Outcome {

@@ -41,7 +41,7 @@ func (c *rawConn) Write(p []byte) (int, error) { return c.moved(c.Conn.Write(p))
 // moved notes what a Read or a Write returned, and returns it.
 func (c *rawConn) moved(n int, err error) (int, error) {
 	if n > 0 {
-		c.hijacked.x.touch()
+		c.hijacked.x.byteMoved()
 	}
 	return n, err
 }
@@ -49,7 +49,7 @@ func (c *rawConn) moved(n int, err error) (int, error) {
 func (c *rawConn) Close() error {
 	err := c.Conn.Close()
 	if c.closed.CompareAndSwap(false, true) {
-		c.hijacked.holderLeft()
+		c.hijacked.done()
 	}
 	return err
 }

@@ -106,8 +106,8 @@ func (a Aborted) String() string {
 		a.Age.Round(time.Millisecond), a.Idle.Round(time.Millisecond))
 }
 
-// abortedNow describes a response that is being cut.
-func abortedNow(r *tracked.Response) Aborted {
+// newAborted describes a response that is being cut.
+func newAborted(r *tracked.Response) Aborted {
 	kind := r.Kind()
 	if kind == policy.Auto { // which a drain takes as finite
 		kind = policy.Finite

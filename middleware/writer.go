@@ -49,7 +49,7 @@ func (x *exchange) commitLocked(status int) {
 	if x.committed || x.hijacked != nil {
 		return
 	}
-	x.committed, x.status, x.afterCancel = true, uint16(status), x.Canceled()
+	x.committed, x.status, x.committedAfterCancel = true, uint16(status), x.Canceled()
 	head := x.Request().Method == http.MethodHead
 	noBody := head || status == http.StatusNoContent || status == http.StatusNotModified
 	h := x.w.Header()
@@ -80,7 +80,7 @@ func (x *exchange) commitLocked(status int) {
 }
 
 func (x *exchange) write(p []byte) (int, error) {
-	if x.connect != nil && x.connect.isAccepted() {
+	if x.connect != nil && x.connect.acceptOnWrite() {
 		return x.connect.Write(p)
 	}
 	if !x.acquire() {
@@ -134,7 +134,7 @@ func (x *exchange) wroteLocked(n int64) {
 	x.written += n
 	if n > netHTTPBuffer-int64(x.unflushed) || n > 0 && x.body != nil && !isNetHTTP1(x.w) {
 		x.unflushed = 0
-		x.touch()
+		x.byteMoved()
 	} else {
 		x.unflushed += int32(n)
 	}
@@ -186,13 +186,13 @@ func kernelCanCopy(src io.Reader) bool {
 }
 
 func (x *exchange) flush() error {
-	if x.connect != nil && x.connect.isAccepted() {
+	if x.connect != nil && x.connect.acceptOnWrite() {
 		_, err := x.connect.Write(nil) // nothing is held back
 		return err
 	}
 	if !x.acquire() {
 		if x.outerMayWrite() {
-			return x.control().Flush()
+			return x.controller().Flush()
 		}
 		_, err := x.writeAfterEnd(0)
 		return err
@@ -206,10 +206,10 @@ func (x *exchange) flush() error {
 	}
 	x.commitLocked(http.StatusOK)
 	x.flushed = true
-	err := x.control().Flush()
+	err := x.controller().Flush()
 	if err == nil {
 		x.unflushed = 0
-		x.touch()
+		x.byteMoved()
 	}
 	return err
 }

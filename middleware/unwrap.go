@@ -1,0 +1,78 @@
+package middleware
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"time"
+)
+
+// unwrapped is what a handler's writer unwraps to. [http.ResponseController] looks for a Flush or a
+// Hijack that the wrapped writer lacks in what that one unwraps to. Here it finds ours first, and
+// the exchange knows of the call.
+type unwrapped struct{ plainWriter }
+
+// A writer has Flush or Hijack only where it works: go-sse and coder/websocket call what is there,
+// and have nothing else to try when it fails.
+type (
+	unwrappedFlusher  struct{ unwrapped }
+	unwrappedHijacker struct{ unwrappedFlusher }
+)
+
+func (x *exchange) unwrapped() http.ResponseWriter {
+	u := unwrapped{plainWriter{x}}
+	switch {
+	case reaches[http.Hijacker](x.w):
+		return unwrappedHijacker{unwrappedFlusher{u}}
+	case reaches[http.Flusher](x.w), reaches[interface{ FlushError() error }](x.w):
+		return unwrappedFlusher{u}
+	}
+	return u
+}
+
+func unwrap(w http.ResponseWriter) http.ResponseWriter {
+	if u, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
+		return u.Unwrap()
+	}
+	return nil
+}
+
+// reaches reports whether w, or what it unwraps to, is a T.
+func reaches[T any](w http.ResponseWriter) bool {
+	for ; w != nil; w = unwrap(w) {
+		if _, ok := w.(T); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// innermost returns what w unwraps to in the end.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for inner := unwrap(w); inner != nil; inner = unwrap(w) {
+		w = inner
+	}
+	return w
+}
+
+func (u unwrapped) Unwrap() http.ResponseWriter { return u.x.w }
+
+func (u unwrapped) SetReadDeadline(t time.Time) error {
+	if s := u.x.connect; s != nil && s.accepted.Load() && u.x.FarewellSent() {
+		return nil // reading goes on for the client's Close
+	}
+	return u.x.controller().SetReadDeadline(t)
+}
+
+func (u unwrapped) SetWriteDeadline(t time.Time) error {
+	if s := u.x.connect; s != nil && s.accepted.Load() {
+		return s.SetWriteDeadline(t)
+	}
+	return u.x.controller().SetWriteDeadline(t)
+}
+
+func (u unwrapped) EnableFullDuplex() error { return u.x.controller().EnableFullDuplex() }
+
+func (u unwrappedFlusher) FlushError() error { return u.x.flush() }
+
+func (u unwrappedHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return u.x.hijack() }
