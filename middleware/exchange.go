@@ -19,32 +19,32 @@ type exchange struct {
 
 	// Immutable once the handler runs.
 	d            *Drainer
-	w            http.ResponseWriter // the wrapped writer; nobody may touch it once the handler has returned
+	w            http.ResponseWriter // the wrapped writer; not used once the handler has returned, see outerMayWrite
 	req          http.Request        // as the handler gets it
 	outerEncodes bool                // the header had a Content-Encoding before the handler was called
 	connect      *h2WebSocket        // of a CONNECT that asks for a WebSocket; else nil
 
 	lastByte atomic.Int64             // nanoseconds from the response's beginning to the last byte; zero: none has moved
 	farewell atomic.Pointer[farewell] // what the client is to be told
-	pending  atomic.Bool              // farewell was set, and perhaps nobody has looked since
-	wasCut   atomic.Bool              // nothing that is written now arrives
+	pending  atomic.Bool              // farewell was set, and flushPending hasn't tried to write it since
+	wasCut   atomic.Bool              // nothing that is written from now on reaches the client
 
-	openMu sync.Mutex // held to write ended, beside lock, and by whoever works on w without lock
+	openMu sync.Mutex // held with lock to set ended, and alone by ifOpen to use w
 
 	lock                 iolock.Lock // held while writing to w; guards following
 	ended                bool        // the handler has returned
-	silent               bool        // it wrote nothing and ended by itself
-	answered             bool        // the drain answered in its place
+	silent               bool        // the handler wrote nothing and ended by itself
+	answered             bool        // the drain answered in the handler's place
 	committed            bool        // a final status is on its way
-	committedAfterCancel bool        // it was committed after the drain had canceled the context
-	flushed              bool        // by the handler
-	farewellWritten      bool        // what the handler writes now is swallowed
+	committedAfterCancel bool        // committed was set after the drain had canceled the context
+	flushed              bool        // the handler has flushed
+	farewellWritten      bool        // what the handler writes from now on is swallowed: not sent, and no error
 	status               uint16
-	unflushed            int32       // of written, what net/http may still hold back
-	written              int64       // of the body, by the handler
+	unflushed            int32       // how many bytes of written net/http may still hold back
+	written              int64       // bytes of the body that the handler wrote
 	declared             int64       // Content-Length, or 0 where the response has no body; -1: not known
 	body                 format.Body // follows the body; nil: no farewell can be put into it
-	hijacked             *hijacked   // nil: the connection wasn't
+	hijacked             *hijacked   // nil: a connCarrier doesn't carry the response
 }
 
 // isNetHTTP1 reports whether w is net/http's own writer for HTTP/1, whose type is not exported.
@@ -53,18 +53,18 @@ func isNetHTTP1(w http.ResponseWriter) bool {
 	return t != nil && t.String() == "*http.response" && t.Elem().PkgPath() == "net/http"
 }
 
+// run calls the handler and ends its response.
 func (x *exchange) run(next http.Handler) {
 	returned := false
 	defer func() {
 		if abort := x.handlerEnded(returned); abort {
-			panic(http.ErrAbortHandler) // makes net/http break the body off
+			panic(http.ErrAbortHandler) // net/http then doesn't write the end of the body
 		}
 		if returned || !x.farewellWritten {
 			return
 		}
-		// A proxy panics with ErrAbortHandler when its back end breaks off, as our cancel makes it
-		// do. The client has had its farewell at a boundary: for it this is a clean end, which
-		// net/http now writes.
+		// A proxy panics with ErrAbortHandler when its back end breaks off, as it does when the
+		// drain cancels the context. The client has had its farewell, so that this is a clean end.
 		if v := recover(); v != nil && v != http.ErrAbortHandler {
 			panic(v)
 		}
@@ -102,8 +102,8 @@ func (x *exchange) flushPending() {
 	}
 }
 
-// ifOpen calls f unless the handler has returned, and holds up its return meanwhile. It doesn't
-// wait for a write that is under way, so that f can end one. f must not block.
+// ifOpen calls f unless the handler has returned. If it returns meanwhile, handlerEnded waits for
+// f, which must not block. ifOpen doesn't wait for a write that is under way, so f can end one.
 func (x *exchange) ifOpen(f func()) {
 	x.openMu.Lock()
 	defer x.openMu.Unlock()
@@ -122,4 +122,5 @@ func (x *exchange) LastByte() time.Time {
 	return time.Time{}
 }
 
+// byteMoved sets the time of the last byte to now.
 func (x *exchange) byteMoved() { x.lastByte.Store(int64(x.Age())) }

@@ -9,10 +9,11 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
+// A farewell is what one client is to be told.
 type farewell struct {
 	policy.Farewell
 	retry time.Duration // the client's reconnect slot
-	err   error         // why it was not written to its end; guarded by the exchange's lock
+	err   error         // of writing it; guarded by the exchange's lock
 }
 
 // Farewell implements [tracked.Carrier].
@@ -25,7 +26,7 @@ func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
 	}
 }
 
-// DropMessage implements [tracked.Carrier]: in a body a farewell is written whole or not at all.
+// DropMessage implements [tracked.Carrier]. It does nothing: only a WebSocket's farewell drops it.
 func (x *exchange) DropMessage() {}
 
 // writeFarewellIfDueLocked writes the farewell if the body is at a boundary.
@@ -77,8 +78,8 @@ func (x *exchange) writeAroundFarewellLocked(p []byte) (int, error) {
 	return end + n, err
 }
 
-// extendWriteDeadline sets the moment of the cut as the write deadline: the handler's may be long
-// past, and only the end of the body is still to be written. No cut may come meanwhile.
+// extendWriteDeadline sets the moment of the cut as the write deadline, since one that the handler
+// has set may be past. It must not run at the same time as Cut, whose deadline it would replace.
 func (x *exchange) extendWriteDeadline() {
 	if !x.wasCut.Load() {
 		m, _ := x.Moments()

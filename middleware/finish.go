@@ -16,10 +16,10 @@ import (
 )
 
 // handlerEnded ends the response when its handler has returned, or panicked. It reports whether the
-// caller must panic because the body could pass for whole.
+// caller must panic, since a client could otherwise take the body for complete.
 func (x *exchange) handlerEnded(returned bool) (abort bool) {
-	if s := x.connect; s != nil && s.accepted.Load() {
-		abort = s.handlerEnded(returned)
+	if x.connect != nil && x.connect.accepted.Load() {
+		abort = x.connect.handlerEnded(returned)
 	}
 	x.lock.Lock() // a farewell that is being written ends first, at the latest by the cut
 	x.openMu.Lock()
@@ -31,10 +31,10 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 		x.hijacked.done() // the response lasts until its connection is closed
 		return abort && returned
 	}
-	// net/http removes the multipart files of the request that it made, not of our copy, and an
-	// outer handler logs the pattern.
-	in := x.Request()
-	in.MultipartForm, in.Form, in.PostForm, in.Pattern = x.req.MultipartForm, x.req.Form, x.req.PostForm, x.req.Pattern
+	// net/http removes the multipart files of the request that it made, not of x.req, its copy, and
+	// an outer handler may log the pattern.
+	r := x.Request()
+	r.MultipartForm, r.Form, r.PostForm, r.Pattern = x.req.MultipartForm, x.req.Form, x.req.PostForm, x.req.Pattern
 	outcome := x.outcomeLocked()
 	switch {
 	case outcome == tracked.Cut && x.committed && !x.completeLocked():
@@ -42,9 +42,9 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 		x.breakOff() // a panic alone may be recovered by an outer handler
 	case outcome == tracked.Told:
 		x.extendWriteDeadline() // again: the handler may have set a deadline with each of its writes
-	case x.committed || !returned:
+	case x.committed || !returned: // net/http ends it
 	case outcome == tracked.Canceled:
-		x.replyRetryLater() // net/http would make an empty 200 of this, which is false
+		x.answerCanceled() // else net/http would send a 200 with an empty body
 		x.answered = true
 	case x.d.draining():
 		x.w.Header().Set("Connection", "close")
@@ -60,16 +60,16 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 }
 
 // closeAfterReply has net/http close an HTTP/1 connection whose client was told to come back while
-// the server goes on: over it the client would reach this same replica. The response's header,
-// which could have said so, is already out.
+// the server goes on: over it the client would reach this same replica. It may be too late for a
+// Connection: close, since a stream's header was sent long before.
 func (x *exchange) closeAfterReply() {
 	if r, ok := x.ownConn().(interface{ CloseRead() error }); ok {
-		_ = r.CloseRead() // net/http takes the end of its next read for the client's leaving
+		_ = r.CloseRead() // to net/http's next read it looks as if the client had closed it
 	}
 }
 
-// ownConn returns the connection, TLS's inner one, if nothing is on it but this response: if it is
-// HTTP/1's and [Drainer.ConnContext] has shown it to us. Else it returns nil.
+// ownConn returns the connection, without TLS around it, if it carries this response alone: with
+// HTTP/1, while [Drainer.ConnContext] is set. Else it returns nil.
 func (x *exchange) ownConn() net.Conn {
 	ctx := x.Request().Context()
 	// An outer http.TimeoutHandler that has timed out has replied, and the connection may be at its
@@ -82,10 +82,10 @@ func (x *exchange) ownConn() net.Conn {
 	return withoutTLS(conn)
 }
 
-// outcomeLocked returns how the response ended whose handler has returned.
+// outcomeLocked returns how the response ended. The handler must have returned.
 func (x *exchange) outcomeLocked() tracked.Outcome {
-	// A reply to the cancel, rather than the beginning of what the handler had set out to write, is
-	// begun only then, and is an error or written in one piece.
+	// What the handler began to write only after the cancel is taken for a complete reply to that,
+	// if its status is an error or if it is short. Else it is a body that was broken off.
 	cancelReply := x.committedAfterCancel && (x.status >= http.StatusBadRequest || !x.flushed && x.written <= netHTTPBuffer)
 	switch {
 	case x.wasCut.Load():
@@ -109,15 +109,15 @@ func (x *exchange) outcomeLocked() tracked.Outcome {
 func (x *exchange) completeLocked() bool { return x.declared >= 0 && x.written >= x.declared }
 
 // outerMayWrite reports whether a write after the handler's return can come from an outer handler,
-// which answers in place of one that wrote nothing: echo, which has kept our writer, does so when a
+// which answers for a handler that wrote nothing: echo, which has kept our writer, does so when a
 // handler returns an error. Once the request's context has ended, only a goroutine that the handler
-// has left behind can still write, and the wrapped writer may be inside another request's.
+// has started can still write, and the wrapped writer may be in use for another request.
 func (x *exchange) outerMayWrite() bool {
 	return x.silent && x.Request().Context().Err() == nil
 }
 
 // Finish implements [tracked.Carrier]. A handler that waits for the rest of an upload gets an error
-// in its place, so that its client can still be answered.
+// from its Read, and can still answer the client.
 func (x *exchange) Finish() {
 	if x.Kind() != policy.Infinite {
 		x.ifOpen(func() { _ = x.controller().SetReadDeadline(time.Now()) })
@@ -128,8 +128,8 @@ func (x *exchange) Finish() {
 func (x *exchange) Cut() {
 	if in := x.Request(); in.ProtoMajor == 1 && in.Context().Value(connKey{}) == nil {
 		x.d.warnNoConn.Do(func() {
-			x.d.log(slog.LevelWarn, "a cut can't close the connection under its handler, and its client may hear of nothing until "+
-				"that returns; set srv.ConnContext to the Drainer's, as Run does")
+			x.d.log(slog.LevelWarn, "a cut can't close the connection of a handler that still runs, so its client may wait until that "+
+				"returns; set srv.ConnContext to Drainer.ConnContext, as Run does")
 		})
 	}
 	x.ifOpen(func() {
@@ -141,9 +141,9 @@ func (x *exchange) Cut() {
 	}
 }
 
-// abort makes sure that nothing more of the response reaches its client, the end of its body least
-// of all. The deadlines free a handler that is inside a read or a write, and reset an HTTP/2
-// stream. They leave an HTTP/1 connection open under a handler that does neither, so that is
+// breakOff makes sure that nothing more of the response reaches its client, in particular not the
+// end of its body. The deadlines end a read or a write that the handler is inside of, and reset an
+// HTTP/2 stream. An HTTP/1 connection whose handler does neither is unchanged by them, so it is
 // closed.
 func (x *exchange) breakOff() {
 	conn, control := x.ownConn(), x.controller()
@@ -163,8 +163,8 @@ func (x *exchange) breakOff() {
 	_ = conn.Close()
 }
 
-// closeHard closes a connection without TLS's own goodbye, which would wait up to five seconds for
-// a peer that doesn't read.
+// closeHard closes a connection without TLS's close_notify alert, which would wait up to five
+// seconds for a peer that doesn't read.
 func closeHard(c net.Conn) { _ = withoutTLS(c).Close() }
 
 func withoutTLS(c net.Conn) net.Conn {

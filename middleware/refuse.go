@@ -35,9 +35,9 @@ func (d *Drainer) replyRetryLater(w http.ResponseWriter, r *http.Request, rule p
 	http.Error(w, why+"; please retry", http.StatusServiceUnavailable)
 }
 
-// replyRetryLater answers in place of a handler that wrote nothing until its context was canceled.
-// What its header says of a body describes another answer.
-func (x *exchange) replyRetryLater() {
+// answerCanceled answers in place of a handler that wrote nothing, though its context was canceled.
+// The fields that it deletes describe a body that the handler meant to write.
+func (x *exchange) answerCanceled() {
 	h := x.w.Header()
 	for _, name := range []string{"Cache-Control", "Content-Length", "Etag", "Last-Modified", "Trailer"} {
 		h.Del(name)

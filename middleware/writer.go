@@ -13,8 +13,8 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// errEnded is for a write after the handler has returned. net/http leaves that undefined: its
-// buffers belong to another request by then.
+// errEnded is for a write after the handler has returned, when net/http may already use its buffers
+// for another request.
 var errEnded = fmt.Errorf("middleware: response used after the handler returned: %w", http.ErrHandlerTimeout)
 
 var errCut = fmt.Errorf("middleware: write to a response that the drain has cut: %w", net.ErrClosed)
@@ -61,7 +61,7 @@ func (x *exchange) commitLocked(status int) {
 			x.declared = n
 		}
 	}
-	kind, speaks := policy.Finite, format.HTTP
+	kind, formatName := policy.Finite, format.HTTP
 	// A body of a known length ends by itself. The handler of a HEAD may run on like that of the
 	// GET, though nobody sees what it writes.
 	if x.declared < 0 && (!noBody || head) {
@@ -70,13 +70,13 @@ func (x *exchange) commitLocked(status int) {
 			kind = policy.Infinite
 		}
 		if body != nil && !noBody {
-			x.body, speaks = body, body.Name()
+			x.body, formatName = body, body.Name()
 		}
 	}
 	if noBody {
 		x.declared = 0
 	}
-	x.SetShape(kind, speaks, x.req.Pattern)
+	x.SetShape(kind, formatName, x.req.Pattern)
 }
 
 func (x *exchange) write(p []byte) (int, error) {
@@ -92,7 +92,7 @@ func (x *exchange) write(p []byte) (int, error) {
 	defer x.release()
 	switch {
 	case x.wasCut.Load():
-		return 0, errCut // so that a handler ends that hears of nothing else
+		return 0, errCut // an error ends even handlers that don't watch their context
 	case x.farewellWritten:
 		return len(p), nil
 	case len(p) > 0 && x.hijacked != nil && x.logMisuse("response.Write on hijacked connection"):
@@ -105,7 +105,7 @@ func (x *exchange) write(p []byte) (int, error) {
 	return x.writeThroughLocked(p)
 }
 
-// writeAfterEnd returns what a write of n bytes returns that comes after the handler has returned.
+// writeAfterEnd is the result of a write of n bytes after the handler has returned.
 func (x *exchange) writeAfterEnd(n int) (int, error) {
 	if x.farewellWritten || x.answered {
 		return n, nil
@@ -127,9 +127,9 @@ func (x *exchange) writeThroughLocked(p []byte) (int, error) {
 // flushes.
 const netHTTPBuffer = 2048
 
-// wroteLocked counts n bytes of the body that were written. What net/http may hold back hasn't
-// moved yet. What another writer holds back we can't know: through one a stream's bytes count as
-// moved at once.
+// wroteLocked counts n bytes of the body. The time of the last byte is set once net/http can't hold
+// all of them back. How much another writer holds back is unknown: a stream's bytes that go through
+// one set that time at once.
 func (x *exchange) wroteLocked(n int64) {
 	x.written += n
 	if n > netHTTPBuffer-int64(x.unflushed) || n > 0 && x.body != nil && !isNetHTTP1(x.w) {
@@ -148,19 +148,19 @@ func (x *exchange) writeString(s string) (int, error) {
 // readFrom hands a file or a connection whose bytes needn't be followed to net/http whole, which
 // may let the kernel copy it (sendfile, splice). The wrapped writer must be an [io.ReaderFrom].
 func (x *exchange) readFrom(src io.Reader) (int64, error) {
-	writerOnly := struct{ io.Writer }{plainWriter{x}} // io.Copy would call ReadFrom
+	plain := plainWriter{x} // which has no ReadFrom, so that io.Copy calls Write
 	if !kernelCanCopy(src) || !x.acquire() {
-		return io.Copy(writerOnly, src)
+		return io.Copy(plain, src)
 	}
 	switch {
 	case x.body != nil || x.farewellWritten || x.wasCut.Load() || x.hijacked != nil:
 		x.release()
-		return io.Copy(writerOnly, src)
+		return io.Copy(plain, src)
 	case !x.committed:
 		// The first bytes go by themselves, as in net/http, which looks at 512 for a Content-Type:
-		// a source that fails before them must not have committed us to a 200.
+		// if the source fails before them, no status may have been sent.
 		x.release()
-		first, err := io.CopyN(writerOnly, src, 512)
+		first, err := io.CopyN(plain, src, 512)
 		if err == io.EOF {
 			return first, nil
 		} else if err != nil {
@@ -175,8 +175,8 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 	return n, err
 }
 
-// kernelCanCopy reports whether the kernel may be able to copy from src by itself. A file comes as
-// more than one type: io.Copy has os hide its WriteTo.
+// kernelCanCopy reports whether the kernel may be able to copy from src by itself. It doesn't ask
+// for an *os.File: io.Copy may pass one as an unexported type of package os, without its WriteTo.
 func kernelCanCopy(src io.Reader) bool {
 	if limited, ok := src.(*io.LimitedReader); ok {
 		src = limited.R
