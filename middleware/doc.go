@@ -1,4 +1,4 @@
-// Package middleware ends the responses of an HTTP server in order: finite ones complete, streams
+// Package middleware ends the responses of an HTTP server cleanly: finite ones complete, streams
 // are told goodbye in their own format and then canceled, and a [Report] says what became of each.
 //
 //	d := &middleware.Drainer{}
@@ -9,14 +9,14 @@
 //		log.Fatal(err)
 //	}
 //
-// [Graceful] wraps a handler, which stays as it is. A [Drainer] drains within its budget, and ends
-// the moment nothing is left. Which treatment a response gets is a rule of package policy. While
-// the server goes on, streams end by their rule's MaxAge or when [Drainer.Shed] picks them.
+// [Graceful] wraps a handler, which stays as it is. A [Drainer] drains within its budget, and stops
+// as soon as no response is left. A rule of package policy says how a response is ended. While the
+// server goes on, streams end by their rule's MaxAge or when [Drainer.Shed] picks them.
 //
-// A WebSocket is a connection that was hijacked for Upgrade: websocket (RFC 6455), or an HTTP/2
+// A WebSocket here is a connection that was hijacked for Upgrade: websocket (RFC 6455), or an HTTP/2
 // CONNECT with :protocol websocket (RFC 8441) that was answered with a status of 2xx.
 //
-// It does not see connections that never pass through an http.Handler, does not wait for goroutines
-// that a handler has left behind once their connection is closed, and ends no process. Only
+// The package does not see connections that never pass through an http.Handler, does not wait for
+// goroutines that a handler has started once their connection is closed, and ends no process. Only
 // [NotifyContext] handles signals.
 package middleware

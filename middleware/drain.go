@@ -11,13 +11,13 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A drain is one that is under way or over. A Drainer has none while it serves.
+// A drain is the state of one drain of a Drainer, under way or over.
 type drain struct {
 	// Immutable.
 	began                   time.Time
-	found                   Tally
-	announce, work, reserve time.Duration
-	cutWait                 time.Duration // of the reserve, what those that were cut have to return
+	found                   Tally         // the responses that were open when it began
+	announce, work, reserve time.Duration // how its time is divided
+	cutWait                 time.Duration // how long after the last cut handlers have to return
 	done                    chan struct{} // closed when the drain is over
 
 	// Guarded by Drainer.mu.
@@ -27,35 +27,36 @@ type drain struct {
 	aborted []Aborted
 
 	// Owned by the scheduler.
-	ticker      *time.Ticker // of the lines in the log
+	ticker      *time.Ticker // for a line in the log every second
 	announceEnd time.Time
 	end         time.Time       // when all is over, at the latest
 	plan        *policy.Plan    // nil until the announcement is over; what follows is set then
 	start       time.Time       // what the plan's moments count from
 	empty       <-chan struct{} // closed when no response is left
-	lastCut     time.Time
+	lastCut     time.Time       // start, until a response is cut
 }
 
-// newDrain takes the times from the Drainer's budget, all of them shortened alike where limit comes
-// sooner, unless that is zero.
+// newDrain divides the Drainer's budget. If limit is sooner and not zero, announce, work and reserve
+// are shortened by the same factor.
 func newDrain(d *Drainer, limit time.Time) *drain {
-	b, share := d.Budget.WithDefaults(), 1.0
+	b, factor := d.Budget.WithDefaults(), 1.0
 	if left := time.Until(limit); !limit.IsZero() && left < b.Total {
-		share = max(0, float64(left)/float64(b.Total))
+		factor = max(0, float64(left)/float64(b.Total))
 	}
-	of := func(t time.Duration) time.Duration { return time.Duration(share * float64(t)) }
+	shorten := func(t time.Duration) time.Duration { return time.Duration(factor * float64(t)) }
 	return &drain{
 		began: time.Now(), found: tally(d.registry.Open()), phase: Announcing, done: make(chan struct{}),
-		announce: of(b.Announce), work: of(b.Total - b.Announce - b.Reserve), reserve: of(b.Reserve), cutWait: b.Reserve / 2,
+		announce: shorten(b.Announce), work: shorten(b.Total - b.Announce - b.Reserve), reserve: shorten(b.Reserve),
+		cutWait: b.Reserve / 2,
 	}
 }
 
-// planning reports whether a drain is past its announcement: admission is closed and the open
-// responses are planned.
-func (s *scheduler) planning() bool { return s.drain != nil && s.drain.plan != nil }
+// hasPlan reports whether a drain is under way and past its announcement: requests are refused, and
+// the open responses are planned.
+func (s *scheduler) hasPlan() bool { return s.drain != nil && s.drain.plan != nil }
 
-// next returns when the drain itself has something to do, zero for never. While responses are
-// scheduled, their stages carry it on.
+// next returns when the drain itself has something to do. Zero stands for not before the next stage
+// of a scheduled response.
 func (dr *drain) next(scheduled bool) time.Time {
 	switch {
 	case dr.plan == nil:
@@ -66,25 +67,25 @@ func (dr *drain) next(scheduled bool) time.Time {
 	return dr.lastCut.Add(dr.cutWait)
 }
 
-// begin takes a drain on, unless it was taken back before it came to that.
-func (s *scheduler) begin(dr *drain) {
+// beginDrain begins the drain's announcement, unless Resume has taken the drain back before.
+func (s *scheduler) beginDrain(dr *drain) {
 	s.d.mu.Lock()
-	stands := s.d.current == dr
+	takenBack := s.d.current != dr
 	s.d.mu.Unlock()
-	if !stands {
+	if takenBack {
 		return
 	}
-	whole := dr.announce + dr.work + dr.reserve
+	total := dr.announce + dr.work + dr.reserve
 	s.d.log(slog.LevelInfo, "drain begins",
 		"finite", dr.found.Finite, "sse", dr.found.SSE, "websocket", dr.found.WebSocket, "other", dr.found.Other,
-		"announce", dr.announce, "budget", whole)
+		"announce", dr.announce, "budget", total)
 	s.drain = dr
-	dr.announceEnd, dr.end = dr.began.Add(dr.announce), dr.began.Add(whole)
+	dr.announceEnd, dr.end = dr.began.Add(dr.announce), dr.began.Add(total)
 	dr.ticker = time.NewTicker(time.Second)
 }
 
-// advance takes the drain from its announcement to its work, and to its end: when no response is
-// left, or the last one that was cut has had time to return.
+// advance plans the responses once the announcement is over, and ends the drain once no response is
+// left, or all are cut and the last has had its time to return.
 func (s *scheduler) advance(now time.Time) {
 	dr := s.drain
 	switch {
@@ -107,7 +108,7 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// endAnnounce ends an announcement that nobody is left to hear.
+// endAnnounce ends the announcement now.
 func (s *scheduler) endAnnounce() {
 	if s.drain != nil && s.drain.plan == nil {
 		s.drain.announceEnd = time.Now()
@@ -119,30 +120,30 @@ func (s *scheduler) planAll(now time.Time) {
 	dr := s.drain
 	dr.plan, dr.start, dr.lastCut = policy.NewPlan(dr.work, rand.Uint64()), now, now
 	dr.end = now.Add(dr.work + dr.reserve)
-	s.enter(Draining)
+	s.enterPhase(Draining)
 	var open []*tracked.Response
 	open, dr.empty = s.d.registry.Close()
 
-	var fresh []*tracked.Ending
+	workEnd := now.Add(dr.work)
+	var endings []*tracked.Ending
 	rules := make([]policy.Rule, 0, len(open)) // what subjects point to
 	var subjects []policy.Subject
-	for _, response := range open {
-		e := response.Ending()
+	for _, r := range open {
+		e := r.Ending()
 		switch {
 		case e.Queued > 0 && irrevocable(e):
 			s.capToDrain(e)
 			continue
-		case e.Queued == 0 && response.Canceled():
+		case e.Queued == 0 && r.Canceled():
 			continue // it has been cut, and is about to end
 		}
-		// From here on a change of the kind is reported, so that none is missed.
-		workEnd := now.Add(dr.work)
-		response.Publish(tracked.Moments{Cancel: workEnd, Cut: workEnd})
-		fresh, rules = append(fresh, e), append(rules, response.Rule())
-		subjects = append(subjects, subject(response, response.Kind(), &rules[len(rules)-1]))
+		// Published before its kind is read: a change of the kind is reported from then on.
+		r.Publish(tracked.Moments{Cancel: workEnd, Cut: workEnd})
+		endings, rules = append(endings, e), append(rules, r.Rule())
+		subjects = append(subjects, subject(r, r.Kind(), &rules[len(rules)-1]))
 	}
 	for i, m := range dr.plan.Begin(subjects) {
-		s.plan(fresh[i], subjects[i].Kind, tracked.Add(now, m))
+		s.plan(endings[i], subjects[i].Kind, tracked.Add(now, m))
 	}
 }
 
@@ -150,15 +151,17 @@ func subject(r *tracked.Response, kind policy.Kind, rule *policy.Rule) policy.Su
 	return policy.Subject{Rule: rule, Kind: kind, Age: r.Age(), Idle: r.Idle()}
 }
 
-// late plans for a response that the drain's plan didn't know, or knew as one of another kind.
-func (dr *drain) late(e *tracked.Ending, kind policy.Kind, after time.Duration) tracked.Moments {
+// lateMoments returns the moments of a response that the drain's plan doesn't have, or has as one of
+// another kind, when the drain has worked for the time after.
+func (dr *drain) lateMoments(e *tracked.Ending, kind policy.Kind, after time.Duration) tracked.Moments {
 	rule := e.Response.Rule()
 	return tracked.Add(dr.start, dr.plan.Late(policy.Subject{Rule: &rule, Kind: kind}, after))
 }
 
-// capToDrain brings the moments of a response that was told before the drain within it.
+// capToDrain moves the moments of a response that was already ending when the drain began: none may
+// be later than the drain allows.
 func (s *scheduler) capToDrain(e *tracked.Ending) {
-	m, late := planned(e), s.drain.late(e, e.Kind, 0)
+	m, late := momentsOf(e), s.drain.lateMoments(e, e.Kind, 0)
 	m.Cancel, m.Cut = earlier(m.Cancel, late.Cancel), earlier(m.Cut, late.Cut)
 	limit := m.Cancel
 	if e.Stage == stageCut {
@@ -175,12 +178,12 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// replan plans a response again that turned out to be of another kind.
+// replan plans a response anew whose kind has changed.
 func (s *scheduler) replan(e *tracked.Ending, kind policy.Kind) {
 	if kind == policy.Infinite {
 		e.Response.Untell()
 	}
-	s.plan(e, kind, s.drain.late(e, kind, time.Since(s.drain.start)))
+	s.plan(e, kind, s.drain.lateMoments(e, kind, time.Since(s.drain.start)))
 }
 
 // cutAll cuts all that is left.
@@ -203,19 +206,19 @@ func (s *scheduler) cutAll() {
 // endDrain gives up the responses that are still running, and ends the drain.
 func (s *scheduler) endDrain() {
 	d, dr := s.d, s.drain
-	survivors := d.registry.Open()
-	for _, response := range survivors {
-		a := newAborted(response)
+	running := d.registry.Open()
+	for _, r := range running {
+		a := newAborted(r)
 		a.Running = true
 		d.logAborted("still running; given up", a)
-		d.endCut(response, a)
+		d.endCut(r, a)
 	}
-	if len(survivors) == 0 {
+	if len(running) == 0 {
 		s.waitWorkers(dr.cutWait)
 	}
-	for response := range s.picked {
-		outcome, _ := response.Outcome()
-		s.countShed(response, outcome)
+	for r := range s.picked { // whose end changed has not seen yet
+		outcome, _ := r.Outcome()
+		s.countShed(r, outcome)
 	}
 	for len(s.queue) > 0 {
 		s.unschedule(s.queue[0])
@@ -225,15 +228,15 @@ func (s *scheduler) endDrain() {
 	d.mu.Lock()
 	dr.phase, dr.ended = Done, time.Now()
 	if dr.final {
-		s.close()
+		s.refuseTasks()
 	}
 	d.mu.Unlock()
 	d.logOutcomes()
 	close(dr.done)
 }
 
-// waitWorkers waits for the workers. They have nobody left to wait for, but for a handler's
-// OnFarewell that blocks, which it must not. The workers of what comes after, behind a Resume, have
+// waitWorkers waits for the workers to return. Since no response is open, only an OnFarewell
+// function that blocks, though it must not, can hold one up. Workers that start after a Resume have
 // a wait group of their own.
 func (s *scheduler) waitWorkers(atMost time.Duration) {
 	workers, returned := s.workers, make(chan struct{})
@@ -251,10 +254,10 @@ func (s *scheduler) waitWorkers(atMost time.Duration) {
 	}
 }
 
-// enter raises the drain's phase. It does nothing while the drain is announcing: what happens to a
-// response then is due to its age, or to a Shed.
-func (s *scheduler) enter(p Phase) {
-	if !s.planning() {
+// enterPhase raises the drain's phase. It does nothing during the announcement: the responses that
+// end then do so by their age, or by a Shed.
+func (s *scheduler) enterPhase(p Phase) {
+	if !s.hasPlan() {
 		return
 	}
 	s.d.mu.Lock()
@@ -277,7 +280,7 @@ func (s *scheduler) resume() error {
 		return nil
 	}
 	d.current = nil
-	d.began = make(chan struct{})
+	d.drainBegan = make(chan struct{})
 	d.isDraining.Store(false)
 	d.registry.Reopen()
 	d.mu.Unlock()
@@ -287,7 +290,7 @@ func (s *scheduler) resume() error {
 		s.drain = nil
 		for _, e := range slices.Clone(s.queue) {
 			if dr.plan != nil && !irrevocable(e) {
-				s.letOff(e)
+				s.unplan(e)
 			}
 		}
 	}

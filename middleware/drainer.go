@@ -15,8 +15,8 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A Drainer ends the responses of one or more servers in order, once: one that has begun refuses
-// requests for good, unless [Drainer.Resume] takes back what [Drainer.Drain] began.
+// A Drainer ends the responses of one or more servers cleanly, once: after its drain it refuses
+// every request, unless [Drainer.Resume] takes back what [Drainer.Drain] began.
 //
 // The zero Drainer is ready to use. It must not be copied after first use, and its fields must not
 // change after the first call of [Graceful] with it. Its methods may be called concurrently.
@@ -37,38 +37,38 @@ type Drainer struct {
 	// the Drainer's methods. Nil means silent.
 	Logger *slog.Logger
 
-	registry  tracked.Registry
-	scheduler *scheduler
-	ages      atomic.Uint64 // counts the streams that end by their age
-	refusals  atomic.Uint64 // counts the reconnect slots of those refused
+	registry       tracked.Registry
+	scheduler      *scheduler
+	lastAgeNumber  atomic.Uint64 // last given to a stream that ends by its age; the first is random
+	lastSlotNumber atomic.Uint64 // last given with a reply to come back later; the first is random
 
-	once        sync.Once
-	wrapped     atomic.Bool // Graceful was called
-	warnNoConn  sync.Once
-	isDraining  atomic.Bool
-	serving     atomic.Int32  // calls of Run whose serve has not returned
-	finalBegins chan struct{} // closed when there is a drain that can't be taken back
+	once       sync.Once
+	wrapped    atomic.Bool // Graceful was called
+	warnNoConn sync.Once
+	isDraining atomic.Bool
+	serveCalls atomic.Int32  // calls of Run whose serve function has not returned
+	madeFinal  chan struct{} // closed when the drain can't be taken back any more
 
-	mu      sync.Mutex    // guards following, and what drain says; taken before a registry's locks
-	began   chan struct{} // closed while draining
-	current *drain        // nil while serving
+	mu         sync.Mutex    // guards following, and drain's fields that say so; taken before a registry's locks
+	drainBegan chan struct{} // closed when a drain begins; made anew by Resume
+	current    *drain        // nil: none has begun, or Resume took it back
 }
 
 func (d *Drainer) init() {
 	d.once.Do(func() {
-		d.scheduler, d.began, d.finalBegins = newScheduler(d), make(chan struct{}), make(chan struct{})
+		d.scheduler, d.drainBegan, d.madeFinal = newScheduler(d), make(chan struct{}), make(chan struct{})
 		// Replicas must not give their first clients all the same slot, nor their first streams all
 		// the same age.
-		d.refusals.Store(rand.Uint64())
-		d.ages.Store(rand.Uint64())
+		d.lastSlotNumber.Store(rand.Uint64())
+		d.lastAgeNumber.Store(rand.Uint64())
 		d.registry.OnChange = func(r *tracked.Response) {
 			d.scheduler.post(func() { d.scheduler.changed(r) })
 		}
 	})
 }
 
-// Check returns everything that is wrong with d's policy and budget, and every rule that can't fit:
-// nil, or an error with a line for each. [Graceful] panics with the same error, Run returns it.
+// Check returns nil, or an error with a line for everything that is wrong with d's policy and
+// budget, and for every rule that doesn't fit the budget. [Graceful] panics with the same error, Run returns it.
 func (d *Drainer) Check() error { return policy.Check(d.Policy, d.Budget) }
 
 // Start begins the drain and returns at once; [Drainer.Shutdown] waits for its end. Only the first
@@ -79,8 +79,8 @@ func (d *Drainer) Check() error { return policy.Check(d.Policy, d.Budget) }
 //	// on the signal:
 //	err := errors.Join(srv.Shutdown(ctx), d.Shutdown(ctx))
 //
-// http.Server.Shutdown closes the listener first, so that an announcement only takes time then.
-// [Drainer.Run] keeps it open.
+// http.Server.Shutdown closes the listener before it calls Start: nobody can connect any more, and
+// an announcement is only a delay. [Drainer.Run] keeps the listener open.
 func (d *Drainer) Start() { d.begin(time.Time{}, true) }
 
 // ErrFinal is what [Drainer.Resume] returns when the drain can't be taken back.
@@ -89,7 +89,7 @@ var ErrFinal = errors.New("middleware: the drain is final: it was begun, or take
 
 // Drain is Start for a drain that [Drainer.Resume] can take back. When nothing is left, the server
 // goes on refusing requests until Resume or Shutdown. A drain that has begun is left as it is.
-// Start, Shutdown, Run or Close make it final; its budget counts from the call of Drain still.
+// Start, Shutdown, Run or Close make it final; its budget still counts from the call of Drain.
 func (d *Drainer) Drain() { d.begin(time.Time{}, false) }
 
 // Resume takes back a drain that Drain began: the server is ready again when Resume returns. It
@@ -97,9 +97,9 @@ func (d *Drainer) Drain() { d.begin(time.Time{}, false) }
 // the drain can't be taken back. The request that asks for it must not come through [Graceful],
 // which refuses it.
 //
-// Streams that were told end as they would have, and so does a finite response whose context has
-// been canceled. All others stay, but a channel of stream.Draining that is closed stays closed. In
-// the [Report] the responses that the drain ended are among those that ended before.
+// Streams whose farewell is on its way or sent still end at their times, and so do finite responses
+// whose context is canceled. All others stay, but a channel of stream.Draining that is closed stays
+// closed. The [Report] counts the responses that the drain ended in Before.
 func (d *Drainer) Resume() error {
 	d.init()
 	answer := make(chan error, 1)
@@ -111,43 +111,43 @@ func (d *Drainer) Resume() error {
 
 // Shutdown begins the drain, unless it has begun, and waits until it is over. It returns nil when
 // every handler has returned and every hijacked connection is closed: the caller can then close
-// what its handlers used. What was cut on the way there is in the [Report]. Otherwise the error is
-// an [*IncompleteError].
+// what its handlers used. What was cut before is in the [Report]. Otherwise the error is an
+// [*IncompleteError].
 //
 // When ctx ends, Shutdown cuts everything and returns within half of the budget's reserve (1 s,
 // unless Budget.Reserve is set). A deadline of ctx that comes before the budget's end shortens the
-// drain, if this call begins it. A context that the signal has canceled already has everything cut
-// at once.
+// drain, if this call begins it. If ctx is canceled before the call, such as by the signal itself,
+// everything is cut at once.
 //
-// A handler under d must call Start instead: Shutdown would wait for it.
+// A handler that Graceful wraps must call Start instead: Shutdown would wait for that handler.
 func (d *Drainer) Shutdown(ctx context.Context) error {
 	if ctx.Err() != nil && !d.draining() {
 		d.log(slog.LevelWarn, "shutdown was given a context that is already over, so everything is cut at once; "+
 			"give it a new one with a deadline")
 	}
 	limit, _ := ctx.Deadline()
-	r := d.begin(limit, true)
+	dr := d.begin(limit, true)
 	var cause error
-	if !isClosed(r.done) { // a drain that is over is no less so because ctx is
+	if !isClosed(dr.done) { // else it is no error that ctx has ended
 		select {
-		case <-r.done:
+		case <-dr.done:
 		case <-ctx.Done():
 			cause = ctx.Err()
 			d.scheduler.post(d.scheduler.cutAll)
-			<-r.done
+			<-dr.done
 		}
 	}
-	return d.err(r, cause)
+	return d.errorOf(dr, cause)
 }
 
 // Close cuts everything now and waits until the handlers have returned, for half of the budget's
 // reserve at most (1 s, unless Budget.Reserve is set). Shutdown and Run that are under way return
 // too. The error is nil or an [*IncompleteError] that names the handlers that still ran.
 func (d *Drainer) Close() error {
-	r := d.begin(time.Time{}, true)
+	dr := d.begin(time.Time{}, true)
 	d.scheduler.post(d.scheduler.cutAll)
-	<-r.done
-	return d.err(r, nil)
+	<-dr.done
+	return d.errorOf(dr, nil)
 }
 
 // Draining returns a channel that is closed when the server isn't ready any more: when the drain
@@ -157,7 +157,7 @@ func (d *Drainer) Draining() <-chan struct{} {
 	d.init()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.began
+	return d.drainBegan
 }
 
 // Readiness answers 200 until the drain begins, and 503 from then on. Mount it outside of Graceful,
@@ -174,7 +174,7 @@ func (d *Drainer) Readiness() http.Handler {
 	})
 }
 
-type connKey struct{}
+type connKey struct{} // of the net.Conn in a request's context
 
 // ConnContext fits http.Server.ConnContext, and [Drainer.Run] sets it. With it a cut can close an
 // HTTP/1 connection under a handler that neither reads nor writes. Without it such a client learns
@@ -185,28 +185,29 @@ func (d *Drainer) ConnContext(ctx context.Context, c net.Conn) context.Context {
 
 func (d *Drainer) draining() bool { return d.isDraining.Load() }
 
-// begin begins a drain, unless there is one, and returns it.
+// begin begins a drain, unless there is one, and returns the current one. A limit shortens the one
+// that it begins, a zero limit doesn't. final makes it one that can't be taken back.
 func (d *Drainer) begin(limit time.Time, final bool) *drain {
 	d.init()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.current == nil {
 		d.registry.BeginCount()
-		r := newDrain(d, limit)
-		d.current = r
+		dr := newDrain(d, limit)
+		d.current = dr
 		d.isDraining.Store(true)
-		close(d.began)
-		d.scheduler.post(func() { d.scheduler.begin(r) })
+		close(d.drainBegan)
+		d.scheduler.post(func() { d.scheduler.beginDrain(dr) })
 	}
-	r := d.current
-	if final && !r.final {
-		r.final = true
-		close(d.finalBegins)
+	dr := d.current
+	if final && !dr.final {
+		dr.final = true
+		close(d.madeFinal)
 	}
-	if r.final && r.phase == Done {
-		d.scheduler.close()
+	if dr.final && dr.phase == Done {
+		d.scheduler.refuseTasks()
 	}
-	return r
+	return dr
 }
 
 // end ends a response with its outcome.
@@ -220,9 +221,9 @@ func (d *Drainer) end(r *tracked.Response, o tracked.Outcome) {
 	d.endCut(r, a)
 }
 
-// abort ends a response as one that was cut, and notes it for the drain's report.
+// endCut ends a response as one that was cut, and adds a to the drain's report.
 func (d *Drainer) endCut(r *tracked.Response, a Aborted) {
-	// The lock makes the drain's end, which End may bring about, wait for the note.
+	// r may be the last open response. The lock keeps the drain from ending before a is added.
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if r.End(tracked.Cut) && d.current != nil {

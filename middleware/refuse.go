@@ -21,7 +21,7 @@ func (d *Drainer) refuse(w http.ResponseWriter, r *http.Request, rule policy.Rul
 
 // replyRetryLater answers that the client should come back later, and when.
 func (d *Drainer) replyRetryLater(w http.ResponseWriter, r *http.Request, rule policy.Rule) {
-	slot := rule.Reconnect.Slot(d.refusals.Add(1))
+	slot := rule.Reconnect.Slot(d.lastSlotNumber.Add(1))
 	if sse.Accepts(r) {
 		sse.Refuse(w, slot)
 		return

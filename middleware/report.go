@@ -3,6 +3,7 @@ package middleware
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ type Phase string
 
 const (
 	Serving    Phase = "serving"    // no drain has begun
-	Announcing Phase = "announcing" // not ready any more, still serving
+	Announcing Phase = "announcing" // not ready any more, but nothing is refused or ended yet
 	Draining   Phase = "draining"   // farewells go out, finite responses go on
 	Canceling  Phase = "canceling"  // the first contexts have been canceled
 	Cutting    Phase = "cutting"    // the first connections have been closed by force
@@ -44,7 +45,7 @@ type Report struct {
 // counts none.
 type Outcomes struct {
 	Completed  uint64 // by itself
-	Told       uint64 // its farewell was written and it ended in order; a WebSocket's peer answered with its Close
+	Told       uint64 // its farewell was written and it ended cleanly; a WebSocket's peer answered with its Close
 	Unanswered uint64 // its farewell was written, but the WebSocket's peer didn't answer
 	Canceled   uint64 // by its context, without a farewell
 	Cut        uint64 // its connection was closed, or its body broken off, by force
@@ -106,42 +107,43 @@ func (a Aborted) String() string {
 		a.Age.Round(time.Millisecond), a.Idle.Round(time.Millisecond))
 }
 
-// newAborted describes a response that is being cut.
+// newAborted returns what is known now of a response that is being cut.
 func newAborted(r *tracked.Response) Aborted {
 	kind := r.Kind()
-	if kind == policy.Auto { // which a drain takes as finite
+	if kind == policy.Auto { // the drain ends it as it does a finite one
 		kind = policy.Finite
 	}
 	return Aborted{Route: r.Route(), Kind: kind, Format: stream.Format(r.Format()), Age: r.Age(), Idle: r.Idle()}
 }
 
-// Report returns how things stand. It visits every open response, so call it ten times a second
-// perhaps, but not once a request.
+// Report returns the phase and the counts as they are now. It visits every open response: ten calls
+// a second are fine, one for each request is not.
 func (d *Drainer) Report() Report {
 	before, since, open := d.registry.Counts()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	report := Report{Phase: Serving, Before: outcomesOf(before), Open: tally(open), Outcomes: outcomesOf(since)}
-	r := d.current
-	if r == nil {
+	dr := d.current
+	if dr == nil {
 		return report
 	}
-	report.Phase, report.Began, report.Found = r.phase, r.began, r.found
-	report.Aborted = append([]Aborted(nil), r.aborted...)
-	if report.Took = r.ended.Sub(r.began); r.ended.IsZero() {
-		report.Took = time.Since(r.began)
+	report.Phase, report.Began, report.Found = dr.phase, dr.began, dr.found
+	report.Aborted = slices.Clone(dr.aborted)
+	report.Took = dr.ended.Sub(dr.began)
+	if dr.ended.IsZero() {
+		report.Took = time.Since(dr.began)
 	}
 	return report
 }
 
-// An IncompleteError says why a drain didn't end in order.
+// An IncompleteError says what a drain had to cut, and why it ended early if it did.
 type IncompleteError struct {
-	Cause   error     // of the context that ended before the drain did, nil where none did
-	Cut     []Aborted // cut, and ended since
-	Running []Aborted // cut, with a handler that still runs and may use what handlers use
+	Cause   error     // the error of the context that ended before the drain did; nil: none did
+	Cut     []Aborted // cut; their handlers have returned
+	Running []Aborted // cut; their handlers still run, so what they use must not be closed yet
 }
 
-// Error names the cause, and up to four responses of each sort.
+// Error names the cause, and up to four responses each of Running and Cut.
 func (e *IncompleteError) Error() string {
 	var parts []string
 	if e.Cause != nil {
@@ -172,13 +174,13 @@ func summary(all []Aborted) string {
 	return strings.Join(names, ", ")
 }
 
-// err returns the error of a drain that is over. cause is the error of the context of the caller
-// that waited for it.
-func (d *Drainer) err(r *drain, cause error) error {
+// errorOf returns the error of a drain that is over, or nil. cause is the error of the caller's
+// context, if that ended first.
+func (d *Drainer) errorOf(dr *drain, cause error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := &IncompleteError{Cause: cause}
-	for _, a := range r.aborted {
+	for _, a := range dr.aborted {
 		if a.Running {
 			e.Running = append(e.Running, a)
 		} else {

@@ -41,7 +41,7 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 		return err
 	}
 	d.init()
-	if isClosed(d.finalBegins) && ctx.Err() == nil {
+	if isClosed(d.madeFinal) && ctx.Err() == nil {
 		return errors.New("middleware: Run was called on a Drainer that has drained for good, and would refuse every request; give Run and Graceful a new one")
 	}
 	if !d.wrapped.Load() {
@@ -49,7 +49,7 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	}
 	unused := d.watchConns(srv)
 	served := make(chan error, 1)
-	d.serving.Add(1)
+	d.serveCalls.Add(1)
 	go func() { served <- serve() }()
 
 	var serveErr error
@@ -57,15 +57,15 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	select {
 	case serveErr = <-served:
 		serving = false
-		if serveErr == nil && ctx.Err() == nil && !isClosed(d.finalBegins) {
+		if serveErr == nil && ctx.Err() == nil && !isClosed(d.madeFinal) {
 			d.log(slog.LevelWarn, "serve returned without an error and without a signal, so Run ends; it must go on until srv is shut down")
 		}
-		if d.serving.Add(-1) == 0 {
+		if d.serveCalls.Add(-1) == 0 {
 			d.begin(time.Time{}, true)
 			d.scheduler.post(d.scheduler.endAnnounce)
 		}
 	case <-ctx.Done():
-	case <-d.finalBegins:
+	case <-d.madeFinal:
 	}
 	err := d.Shutdown(context.WithoutCancel(ctx))
 
@@ -87,7 +87,7 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 		defer enough.Stop()
 		select {
 		case serveErr = <-served:
-			d.serving.Add(-1)
+			d.serveCalls.Add(-1)
 		case <-enough.C:
 			serveErr = errors.New("serve has not returned a second after srv was shut down; it must serve srv, and nothing else")
 		}

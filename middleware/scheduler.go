@@ -10,9 +10,9 @@ import (
 
 // A scheduler takes responses through the stages of their end: all of them in a drain, and while
 // serving those that are shed or have reached their maximum age. It is one goroutine that sleeps
-// until the next response's next stage, and there is none while nothing is scheduled. What it does
-// to a response may meet a stuck peer, so that has a goroutine of its own, a worker, which the
-// response's cut frees at the latest.
+// until the next response's next stage, and there is none while nothing is scheduled. What may have
+// to wait for a response's peer is done on a goroutine of its own, a worker, which the response's
+// cut frees at the latest.
 type scheduler struct {
 	d    *Drainer
 	wake chan struct{} // holds one value while there are tasks
@@ -24,15 +24,15 @@ type scheduler struct {
 
 	// Owned by the goroutine in run.
 	queue   queue
-	drain   *drain // nil: none is under way
-	picked  map[*tracked.Response]*shedding
+	drain   *drain                          // nil: none is under way
+	picked  map[*tracked.Response]*shedCall // the streams that Shed picked, until they end
 	workers *sync.WaitGroup
 }
 
 func newScheduler(d *Drainer) *scheduler {
 	return &scheduler{
 		d: d, wake: make(chan struct{}, 1),
-		picked: make(map[*tracked.Response]*shedding), workers: new(sync.WaitGroup),
+		picked: make(map[*tracked.Response]*shedCall), workers: new(sync.WaitGroup),
 	}
 }
 
@@ -56,8 +56,8 @@ func (s *scheduler) post(task func()) bool {
 	return true
 }
 
-// close has later tasks refused. Those that were posted are still run.
-func (s *scheduler) close() {
+// refuseTasks makes post refuse tasks from now on. Those that were posted are still run.
+func (s *scheduler) refuseTasks() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
@@ -130,8 +130,8 @@ func (s *scheduler) sleep(timer *time.Timer) {
 	}
 }
 
-// work runs f, which may have to wait for a peer, on a goroutine of its own.
-func (s *scheduler) work(f func()) { s.workers.Go(f) }
+// goWorker runs f, which may have to wait for a peer, on a goroutine of its own.
+func (s *scheduler) goWorker(f func()) { s.workers.Go(f) }
 
 // schedule sets a response's next stage and its time.
 func (s *scheduler) schedule(e *tracked.Ending, stage int, at time.Time) {
@@ -143,11 +143,10 @@ func (s *scheduler) schedule(e *tracked.Ending, stage int, at time.Time) {
 	}
 }
 
-// unschedule takes a response out of the queue. What its workers still report is out of date.
+// unschedule takes a response out of the queue. Its next Round makes its workers' reports void.
 func (s *scheduler) unschedule(e *tracked.Ending) {
 	heap.Remove(&s.queue, e.Queued-1)
-	age := e.AgeNumber
-	e.Schedule = tracked.Schedule{Round: e.Round + 1, AgeNumber: age}
+	e.Schedule = tracked.Schedule{Round: e.Round + 1, AgeNumber: e.AgeNumber}
 }
 
 // queue is a heap of the responses that are scheduled, the earliest first.

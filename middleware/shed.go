@@ -45,14 +45,14 @@ var ErrDrainBegun = errors.New("middleware: Shed: the drain has begun, and tells
 // them alone to the end, are not picked.
 //
 // It waits until all that it picked have ended, and returns how. When ctx ends first, those not yet
-// told stay, those that were told end by their own times, and the error wraps that of ctx; the pace
-// doesn't look at its deadline. When a drain begins, it takes over, and Shed returns as they end in
-// it. Once one has begun, Shed picks nobody and returns [ErrDrainBegun]; for options that can't be
-// it returns an error that says why.
+// told stay, those that were told end by their own times, and the error wraps that of ctx. Its
+// deadline does not change the pace. A drain that begins meanwhile ends the picked streams at its
+// own moments. Once one has begun, Shed picks none and returns [ErrDrainBegun]. For invalid options
+// it returns an error that says what is wrong with each.
 //
 // Clients come back to where their load balancer sends them. One that balances connections, not
 // requests, would send those of an HTTP/1.1 event stream back over the same connection, so that is
-// closed when the response has ended, where [Drainer.ConnContext] has shown it to us. An HTTP/2
+// closed when the response has ended, provided that [Drainer.ConnContext] is set. An HTTP/2
 // connection stays, and so does its client.
 //
 // Shed may be called concurrently with everything else.
@@ -64,7 +64,7 @@ func (d *Drainer) Shed(ctx context.Context, o ShedOptions) (ShedResult, error) {
 	if err := ctx.Err(); err != nil {
 		return ShedResult{}, endedEarly(err)
 	}
-	shed := &shedding{options: o, rule: o.Rule, done: make(chan struct{})}
+	shed := &shedCall{options: o, rule: o.Rule, done: make(chan struct{})}
 	shed.rule.Kind, shed.rule.Grace, shed.rule.Priority, shed.rule.MaxAge = 0, 0, 0, 0
 	var matching []*tracked.Response
 	for _, r := range d.registry.Open() {
@@ -72,7 +72,7 @@ func (d *Drainer) Shed(ctx context.Context, o ShedOptions) (ShedResult, error) {
 			matching = append(matching, r)
 		}
 	}
-	if !d.scheduler.post(func() { d.scheduler.shed(shed, matching) }) {
+	if !d.scheduler.post(func() { d.scheduler.beginShed(shed, matching) }) {
 		return ShedResult{}, ErrDrainBegun
 	}
 	select {
@@ -88,7 +88,7 @@ func endedEarly(cause error) error { return fmt.Errorf("middleware: Shed: ended 
 
 func (o ShedOptions) check() error {
 	var errs []error
-	if !(o.Fraction >= 0 && o.Fraction <= 1) {
+	if !(o.Fraction >= 0 && o.Fraction <= 1) { // also for NaN
 		errs = append(errs, fmt.Errorf("middleware: ShedOptions.Fraction is %v; use 0 to 1", o.Fraction))
 	}
 	if o.N < 0 {
@@ -105,25 +105,25 @@ func (o ShedOptions) count(n int) int {
 	if o.N > 0 {
 		return min(o.N, n)
 	}
-	const tiny = 0x1p-50 // in binary, 7 % of 100 is this much over 7
+	const tiny = 0x1p-50 // without it 0.07 of 100 would be 8: the product is a little over 7
 	return int(math.Ceil(o.Fraction * float64(n) * (1 - tiny)))
 }
 
-// shedding is one call of Shed.
-type shedding struct {
+// A shedCall is one call of Shed.
+type shedCall struct {
 	options ShedOptions
 	rule    policy.Rule   // the options' own, without what is ignored
 	done    chan struct{} // closed when what follows is final
 
 	// Owned by the scheduler.
 	picked   int
-	open     int // of those that were picked
+	open     int // how many of those that were picked have not ended
 	outcomes tracked.Counts
 	err      error
 }
 
-// shed picks streams and plans their ends.
-func (s *scheduler) shed(shed *shedding, matching []*tracked.Response) {
+// beginShed picks streams and plans their ends.
+func (s *scheduler) beginShed(shed *shedCall, matching []*tracked.Response) {
 	if s.d.draining() {
 		shed.err = ErrDrainBegun
 		close(shed.done)
@@ -154,9 +154,9 @@ func (s *scheduler) shed(shed *shedding, matching []*tracked.Response) {
 	now := time.Now()
 	for i, m := range plan.Begin(chosen) {
 		e := picked[i].Ending()
-		if m := tracked.Add(now, m); e.Queued == 0 || m.Farewell.Before(planned(e).Farewell) {
+		if m := tracked.Add(now, m); e.Queued == 0 || m.Farewell.Before(momentsOf(e).Farewell) {
 			s.plan(e, policy.Infinite, m)
-		} // else it reaches its age before
+		} // else its age ends it sooner
 		s.picked[picked[i]] = shed
 	}
 	shed.open, shed.picked = len(picked), len(picked)
@@ -171,7 +171,7 @@ func (s *scheduler) countShed(r *tracked.Response, o tracked.Outcome) {
 	}
 }
 
-// unpick lets a stream go that may have been picked.
+// unpick takes a stream that may have been picked from those that Shed waits for and counts.
 func (s *scheduler) unpick(r *tracked.Response) {
 	if shed := s.picked[r]; shed != nil {
 		shed.picked--
@@ -179,29 +179,30 @@ func (s *scheduler) unpick(r *tracked.Response) {
 	}
 }
 
-func (s *scheduler) forget(r *tracked.Response, shed *shedding) {
+func (s *scheduler) forget(r *tracked.Response, shed *shedCall) {
 	delete(s.picked, r)
 	shed.open--
 	shed.closeIfDone()
 }
 
-func (shed *shedding) closeIfDone() {
-	if shed.open == 0 && shed.err == nil {
+func (shed *shedCall) closeIfDone() {
+	if shed.open == 0 && shed.err == nil { // with an error, callOff closes it
 		close(shed.done)
 	}
 }
 
-// callOff lets those go that have not been told yet, and waits for the rest no longer.
-func (s *scheduler) callOff(shed *shedding, cause error) {
+// callOff ends a call of Shed early: streams that have not been told yet go on, and it waits for the
+// others no longer.
+func (s *scheduler) callOff(shed *shedCall, cause error) {
 	if isClosed(shed.done) {
 		return
 	}
 	shed.err = endedEarly(cause)
-	for r, of := range s.picked {
-		if of != shed {
+	for r, call := range s.picked {
+		if call != shed {
 			continue
 		}
-		if e := r.Ending(); e.Queued == 0 || irrevocable(e) || s.planning() || !s.letOff(e) {
+		if e := r.Ending(); e.Queued == 0 || irrevocable(e) || s.hasPlan() || !s.unplan(e) {
 			delete(s.picked, r)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// The stages of a response's end, in their order. A finite response has no second one.
+// The stages of a response's end, in their order. Finite responses skip stageDropMessage.
 const (
 	stageFarewell    = iota // a stream is told its farewell, a finite response hears of the drain
 	stageDropMessage        // a farewell that still waits for a boundary gives up its message
@@ -24,13 +24,13 @@ func (s *scheduler) plan(e *tracked.Ending, kind policy.Kind, m tracked.Moments)
 }
 
 // planned returns the moments of a response that is scheduled.
-func planned(e *tracked.Ending) tracked.Moments {
+func momentsOf(e *tracked.Ending) tracked.Moments {
 	m, _ := e.Response.Moments()
 	return m
 }
 
-// irrevocable reports whether the response can't be let off any more: it is a stream whose farewell
-// has been asked for, or its context has been canceled.
+// irrevocable reports whether it is too late for unplan: the response is a stream whose farewell has
+// been asked for, or its context has been canceled.
 func irrevocable(e *tracked.Ending) bool {
 	return e.Stage > stageCancel || e.Kind == policy.Infinite && e.Stage > stageFarewell
 }
@@ -42,7 +42,7 @@ func (s *scheduler) runNext(e *tracked.Ending, now time.Time) {
 		s.unschedule(e)
 		return
 	}
-	switch m := planned(e); e.Stage {
+	switch m := momentsOf(e); e.Stage {
 	case stageFarewell:
 		if e.Kind == policy.Infinite {
 			s.startFarewell(e, now)
@@ -59,10 +59,10 @@ func (s *scheduler) runNext(e *tracked.Ending, now time.Time) {
 		if s.postponeCancel(e, now) {
 			return
 		}
-		s.enter(Canceling)
+		s.enterPhase(Canceling)
 		r.Tell()
 		r.Cancel()
-		s.work(r.Carrier().Finish)
+		s.goWorker(r.Carrier().Finish)
 		s.schedule(e, stageCut, m.Cut)
 	case stageCut:
 		s.cut(e, now)
@@ -74,14 +74,14 @@ func (s *scheduler) startFarewell(e *tracked.Ending, now time.Time) {
 	r := e.Response
 	m := s.shiftIfLate(e, now)
 	r.Publish(m)
-	if r.Kind() != policy.Infinite && !s.planning() && s.letOff(e) {
-		return // it was tagged before its plan was published, when nothing reports that
+	if r.Kind() != policy.Infinite && !s.hasPlan() && s.unplan(e) {
+		return // the handler tagged it as finite before Publish, when no change is reported
 	}
-	if shed := s.picked[r]; shed != nil && !s.planning() {
+	if shed := s.picked[r]; shed != nil && !s.hasPlan() {
 		r.Refine(shed.rule)
 	}
 	e.MessageDropped = false
-	s.workOnFarewell(e, func() {
+	s.goFarewellWorker(e, func() {
 		f, err := r.FarewellFor(m.Retry)
 		if err != nil {
 			s.d.log(slog.LevelWarn, "a farewell can't be sent as it is, so the next best is sent", "route", r.Route(), "error", err)
@@ -91,17 +91,16 @@ func (s *scheduler) startFarewell(e *tracked.Ending, now time.Time) {
 	s.schedule(e, stageDropMessage, m.Farewell.Add(m.Cancel.Sub(m.Farewell)/2))
 }
 
-// dropMessage has a worker tell the farewell without its message, if that still waits for a
-// boundary.
+// dropMessage has a worker send the farewell without its message, if it still waits for a boundary.
 func (s *scheduler) dropMessage(e *tracked.Ending) {
 	e.MessageDropped = true
-	s.workOnFarewell(e, e.Response.Carrier().DropMessage)
+	s.goFarewellWorker(e, e.Response.Carrier().DropMessage)
 }
 
-func (s *scheduler) workOnFarewell(e *tracked.Ending, f func()) {
+func (s *scheduler) goFarewellWorker(e *tracked.Ending, f func()) {
 	e.Writing = true
 	round := e.Round
-	s.work(func() {
+	s.goWorker(func() {
 		f()
 		s.post(func() {
 			if e.Round == round {
@@ -114,13 +113,13 @@ func (s *scheduler) workOnFarewell(e *tracked.Ending, f func()) {
 // farewellDone lets a response go on to its next stages, which may have waited for its farewell.
 func (s *scheduler) farewellDone(e *tracked.Ending) {
 	e.Writing = false
-	e.Response.Tell() // after the farewell, so that a handler that hears it and returns can't come before
+	e.Response.Tell() // only now, since a handler may return on it and end the body
 	switch {
 	case e.Stage != stageCancel:
 	case !e.MessageDropped:
 		s.dropMessage(e)
 	default:
-		s.schedule(e, stageCancel, planned(e).Cancel)
+		s.schedule(e, stageCancel, momentsOf(e).Cancel)
 	}
 }
 
@@ -128,8 +127,8 @@ func (s *scheduler) farewellDone(e *tracked.Ending) {
 // is busy or the drain had many streams to plan, the later moments move as well, as far as there is
 // time.
 func (s *scheduler) shiftIfLate(e *tracked.Ending, now time.Time) tracked.Moments {
-	m := planned(e)
-	if s.planning() {
+	m := momentsOf(e)
+	if s.hasPlan() {
 		start := s.drain.start
 		due := policy.Moments{Farewell: m.Farewell.Sub(start), Retry: m.Retry}
 		return tracked.Add(start, s.drain.plan.Reschedule(due, e.Response.Rule(), now.Sub(start)))
@@ -138,11 +137,11 @@ func (s *scheduler) shiftIfLate(e *tracked.Ending, now time.Time) tracked.Moment
 	return tracked.Moments{Farewell: now, Cancel: m.Cancel.Add(late), Cut: m.Cut.Add(late), Retry: m.Retry}
 }
 
-// postponeCancel puts a response's cancel off while its farewell is still on its way: with a short
-// Timeout the cancel would come first, and end a stream in the middle of the event, say, that the
-// farewell waits for. The farewell may take half of the mercy.
+// postponeCancel puts a response's cancel off while its farewell is still to be written: with a
+// short Timeout the cancel would come first, and end a stream in the middle of an event, say, whose
+// end the farewell waits for. It does so for half of the time between cancel and cut at most.
 func (s *scheduler) postponeCancel(e *tracked.Ending, now time.Time) bool {
-	m := planned(e)
+	m := momentsOf(e)
 	half := m.Cut.Sub(m.Cancel) / 2
 	limit := m.Cancel.Add(half)
 	waits := m.Cancel.Sub(m.Farewell) < half && e.Kind == policy.Infinite && e.Response.AwaitsBoundary()
@@ -154,12 +153,12 @@ func (s *scheduler) postponeCancel(e *tracked.Ending, now time.Time) bool {
 }
 
 func (s *scheduler) cut(e *tracked.Ending, now time.Time) {
-	s.enter(Cutting)
+	s.enterPhase(Cutting)
 	s.unschedule(e)
 	if s.drain != nil {
 		s.drain.lastCut = now
 	}
-	s.work(e.Response.Carrier().Cut)
+	s.goWorker(e.Response.Carrier().Cut)
 }
 
 // changed looks again at a response that has ended, may be of another kind than it was planned as,
@@ -175,23 +174,23 @@ func (s *scheduler) changed(r *tracked.Response) {
 		return
 	}
 	if queued && e.Kind == kind && e.Stage == stageCancel {
-		s.schedule(e, stageCancel, planned(e).Cancel) // it may have waited for its farewell
+		s.schedule(e, stageCancel, momentsOf(e).Cancel) // it may have waited for its farewell
 	}
 	switch {
-	case s.planning():
+	case s.hasPlan():
 		if queued && e.Kind != kind && e.Stage <= stageCancel && !(irrevocable(e) && r.FarewellSent()) {
 			s.replan(e, kind)
 		}
 	case !queued || !irrevocable(e):
 		s.scheduleAge(r)
 	case kind != policy.Infinite && e.Stage <= stageCancel:
-		s.letOff(e)
+		s.unplan(e)
 	}
 }
 
-// letOff lets a response go on that was scheduled: it stays until the next drain, or to its age. It
-// reports false if its farewell has been sent.
-func (s *scheduler) letOff(e *tracked.Ending) bool {
+// unplan takes plan back: the response goes on until the next drain, or to its age. It reports
+// false, and does nothing, if the farewell has been sent.
+func (s *scheduler) unplan(e *tracked.Ending) bool {
 	r := e.Response
 	if !r.Unpublish() {
 		return false
@@ -203,27 +202,27 @@ func (s *scheduler) letOff(e *tracked.Ending) bool {
 	return true
 }
 
-// scheduleAge schedules the end of a stream by its rule's MaxAge, and lets one go on whose rule has
-// none, or none any more. Its farewell must not have been asked for.
+// scheduleAge schedules the end of a stream by its rule's MaxAge. If the rule has none, or none any
+// more, it calls unplan. The farewell must not have been asked for.
 func (s *scheduler) scheduleAge(r *tracked.Response) {
 	e, kind := r.Ending(), r.Kind()
 	if r.Canceled() || s.picked[r] != nil && kind == policy.Infinite {
 		return
 	}
 	if e.AgeNumber == 0 {
-		e.AgeNumber = s.d.ages.Add(1)
+		e.AgeNumber = s.d.lastAgeNumber.Add(1)
 	}
 	m, limited := r.Rule().AgeMoments(e.AgeNumber)
 	switch {
 	case limited && kind == policy.Infinite && r.WatchEnd():
-		// Where the rule came late, its moment may be over. The time that follows the farewell
-		// isn't.
+		// If the rule was set late, the farewell's moment may be past: it is sent now, and the times
+		// that follow it count from now.
 		start := r.Began()
 		if now := time.Now(); start.Add(m.Farewell).Before(now) {
 			start = now.Add(-m.Farewell)
 		}
 		s.plan(e, kind, tracked.Add(start, m))
 	case e.Queued > 0:
-		s.letOff(e)
+		s.unplan(e)
 	}
 }
