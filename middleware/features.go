@@ -15,9 +15,8 @@ const (
 	canReadFrom
 	canPush
 
-	// Those of net/http's own writers.
+	// Those of net/http's own writer for HTTP/1.
 	http1Features = canFlush | canHijack | canCloseNotify | canReadFrom
-	http2Features = canFlush | canCloseNotify | canPush
 )
 
 //go:generate bash -c "bash ../.ci/features > features_generated.go"
@@ -48,18 +47,14 @@ func featuresOf(w http.ResponseWriter) (has int) {
 // that can't hijack a WebSocket would fail after its 101, and without CloseNotifier gin panics.
 // Each also has WriteString and Unwrap (see unwrapped), and if it has Flush, FlushError.
 //
-// http1Writer and http2Writer hold one pointer, so that making one costs no allocation. For the
-// writers of other middleware, writerWith puts one together from parts.
+// http1Writer holds one pointer, so that making one costs no allocation. All others are put
+// together from parts.
 func (x *exchange) writer() http.ResponseWriter {
-	w := flushWriter{plainWriter{x}}
-	switch has := featuresOf(x.w); has {
-	case http1Features:
-		return http1Writer{w}
-	case http2Features:
-		return http2Writer{w}
-	default:
-		return x.writerWith(has)
+	has := featuresOf(x.w)
+	if has == http1Features {
+		return http1Writer{flushWriter{plainWriter{x}}}
 	}
+	return x.writerWith(has)
 }
 
 type plainWriter struct{ x *exchange }
@@ -79,14 +74,8 @@ func (w flushWriter) FlushError() error { return w.x.flush() }
 type http1Writer struct{ flushWriter }
 
 func (w http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.x.hijack() }
-func (w http1Writer) CloseNotify() <-chan bool                     { return w.x.closeNotify() }
+func (w http1Writer) CloseNotify() <-chan bool                     { return notifier{w.x}.CloseNotify() }
 func (w http1Writer) ReadFrom(src io.Reader) (int64, error)        { return w.x.readFrom(src) }
-
-// http2Writer stands for net/http's own writer for HTTP/2.
-type http2Writer struct{ flushWriter }
-
-func (w http2Writer) CloseNotify() <-chan bool                      { return w.x.closeNotify() }
-func (w http2Writer) Push(target string, o *http.PushOptions) error { return w.x.push(target, o) }
 
 // The parts of all other writers.
 type (
@@ -97,13 +86,10 @@ type (
 )
 
 func (p hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return p.x.hijack() }
-func (p notifier) CloseNotify() <-chan bool                     { return p.x.closeNotify() }
 func (p readerFrom) ReadFrom(src io.Reader) (int64, error)      { return p.x.readFrom(src) }
-func (p pusher) Push(target string, o *http.PushOptions) error  { return p.x.push(target, o) }
 
 //lint:ignore SA1019 handlers still ask for it
-func (x *exchange) closeNotify() <-chan bool { return x.w.(http.CloseNotifier).CloseNotify() }
-
-func (x *exchange) push(target string, o *http.PushOptions) error {
-	return x.w.(http.Pusher).Push(target, o)
+func (p notifier) CloseNotify() <-chan bool { return p.x.w.(http.CloseNotifier).CloseNotify() }
+func (p pusher) Push(target string, o *http.PushOptions) error {
+	return p.x.w.(http.Pusher).Push(target, o)
 }
