@@ -36,8 +36,8 @@ type drain struct {
 	lastCut     time.Time       // start, until a response is cut
 }
 
-// newDrain divides the Drainer's budget. If limit is sooner and not zero, announce, work and reserve
-// are shortened by the same factor.
+// newDrain divides the Drainer's budget. If limit is sooner and not zero, announce, work and
+// reserve are shortened by the same factor.
 func newDrain(d *Drainer, limit time.Time) *drain {
 	b, factor := d.Budget.WithDefaults(), 1.0
 	if left := time.Until(limit); !limit.IsZero() && left < b.Total {
@@ -45,9 +45,8 @@ func newDrain(d *Drainer, limit time.Time) *drain {
 	}
 	shorten := func(t time.Duration) time.Duration { return time.Duration(factor * float64(t)) }
 	return &drain{
-		began: time.Now(), found: tally(d.registry.Open()), phase: Announcing, done: make(chan struct{}),
+		began: time.Now(), found: tally(d.registry.Open()), phase: Announcing, done: make(chan struct{}), cutWait: b.Reserve / 2,
 		announce: shorten(b.Announce), work: shorten(b.Total - b.Announce - b.Reserve), reserve: shorten(b.Reserve),
-		cutWait: b.Reserve / 2,
 	}
 }
 
@@ -55,8 +54,7 @@ func newDrain(d *Drainer, limit time.Time) *drain {
 // the open responses are planned.
 func (s *scheduler) hasPlan() bool { return s.drain != nil && s.drain.plan != nil }
 
-// next returns when the drain itself has something to do. Zero stands for not before the next stage
-// of a scheduled response.
+// next returns when the drain itself has something to do, zero for not before the next stage.
 func (dr *drain) next(scheduled bool) time.Time {
 	switch {
 	case dr.plan == nil:
@@ -118,13 +116,13 @@ func (s *scheduler) endAnnounce() {
 // planAll ends admission and plans the responses that are open.
 func (s *scheduler) planAll(now time.Time) {
 	dr := s.drain
+	workEnd := now.Add(dr.work)
 	dr.plan, dr.start, dr.lastCut = policy.NewPlan(dr.work, rand.Uint64()), now, now
-	dr.end = now.Add(dr.work + dr.reserve)
+	dr.end = workEnd.Add(dr.reserve)
 	s.enterPhase(Draining)
 	var open []*tracked.Response
 	open, dr.empty = s.d.registry.Close()
 
-	workEnd := now.Add(dr.work)
 	var endings []*tracked.Ending
 	rules := make([]policy.Rule, 0, len(open)) // what subjects point to
 	var subjects []policy.Subject
@@ -151,15 +149,14 @@ func subject(r *tracked.Response, kind policy.Kind, rule *policy.Rule) policy.Su
 	return policy.Subject{Rule: rule, Kind: kind, Age: r.Age(), Idle: r.Idle()}
 }
 
-// lateMoments returns the moments of a response that the drain's plan doesn't have, or has as one of
-// another kind, when the drain has worked for the time after.
+// lateMoments returns the moments of a response that the plan doesn't have, or has as another kind.
+// after is the time since start.
 func (dr *drain) lateMoments(e *tracked.Ending, kind policy.Kind, after time.Duration) tracked.Moments {
 	rule := e.Response.Rule()
 	return tracked.Add(dr.start, dr.plan.Late(policy.Subject{Rule: &rule, Kind: kind}, after))
 }
 
-// capToDrain moves the moments of a response that was already ending when the drain began: none may
-// be later than the drain allows.
+// capToDrain keeps a response that was ending before the drain from ending later than the drain.
 func (s *scheduler) capToDrain(e *tracked.Ending) {
 	m, late := momentsOf(e), s.drain.lateMoments(e, e.Kind, 0)
 	m.Cancel, m.Cut = earlier(m.Cancel, late.Cancel), earlier(m.Cut, late.Cut)
@@ -235,9 +232,8 @@ func (s *scheduler) endDrain() {
 	close(dr.done)
 }
 
-// waitWorkers waits for the workers to return. Since no response is open, only an OnFarewell
-// function that blocks, though it must not, can hold one up. Workers that start after a Resume have
-// a wait group of their own.
+// waitWorkers waits for the workers to return. No response is open, so only an OnFarewell function
+// that blocks can hold one up. Workers that start after a Resume have a new wait group.
 func (s *scheduler) waitWorkers(atMost time.Duration) {
 	workers, returned := s.workers, make(chan struct{})
 	s.workers = new(sync.WaitGroup)

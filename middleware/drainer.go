@@ -15,8 +15,8 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A Drainer ends the responses of one or more servers cleanly, once: after its drain it refuses
-// every request, unless [Drainer.Resume] takes back what [Drainer.Drain] began.
+// A Drainer ends the responses of one or more servers cleanly, once: after its drain it refuses all
+// requests for good, unless [Drainer.Resume] takes back what [Drainer.Drain] began.
 //
 // The zero Drainer is ready to use. It must not be copied after first use, and its fields must not
 // change after the first call of [Graceful] with it. Its methods may be called concurrently.
@@ -68,7 +68,8 @@ func (d *Drainer) init() {
 }
 
 // Check returns nil, or an error with a line for everything that is wrong with d's policy and
-// budget, and for every rule that doesn't fit the budget. [Graceful] panics with the same error, Run returns it.
+// budget, and for every rule that doesn't fit the budget. [Graceful] panics with the same error,
+// Run returns it.
 func (d *Drainer) Check() error { return policy.Check(d.Policy, d.Budget) }
 
 // Start begins the drain and returns at once; [Drainer.Shutdown] waits for its end. Only the first
@@ -84,8 +85,8 @@ func (d *Drainer) Check() error { return policy.Check(d.Policy, d.Budget) }
 func (d *Drainer) Start() { d.begin(time.Time{}, true) }
 
 // ErrFinal is what [Drainer.Resume] returns when the drain can't be taken back.
-var ErrFinal = errors.New("middleware: the drain is final: it was begun, or taken on, by Start, Shutdown, Run or Close; " +
-	"only what Drain began can be taken back")
+var ErrFinal = errors.New("middleware: the drain is final, since Start, Shutdown, Run or Close was called; " +
+	"only one that Drain alone began can be taken back")
 
 // Drain is Start for a drain that [Drainer.Resume] can take back. When nothing is left, the server
 // goes on refusing requests until Resume or Shutdown. A drain that has begun is left as it is.
@@ -191,15 +192,15 @@ func (d *Drainer) begin(limit time.Time, final bool) *drain {
 	d.init()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.current == nil {
+	dr := d.current
+	if dr == nil {
 		d.registry.BeginCount()
-		dr := newDrain(d, limit)
+		dr = newDrain(d, limit)
 		d.current = dr
 		d.isDraining.Store(true)
 		close(d.drainBegan)
 		d.scheduler.post(func() { d.scheduler.beginDrain(dr) })
 	}
-	dr := d.current
 	if final && !dr.final {
 		dr.final = true
 		close(d.madeFinal)

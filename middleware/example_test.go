@@ -114,7 +114,7 @@ func ExampleDrainer_Resume() {
 	// Output:
 	// <nil> serving 1
 	// <nil>
-	// middleware: the drain is final: it was begun, or taken on, by Start, Shutdown, Run or Close; only what Drain began can be taken back
+	// middleware: the drain is final, since Start, Shutdown, Run or Close was called; only one that Drain alone began can be taken back
 }
 
 // Run returns when its context has ended and everything is done. In a program

@@ -9,7 +9,6 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A farewell is what one client is to be told.
 type farewell struct {
 	policy.Farewell
 	retry time.Duration // the client's reconnect slot
@@ -26,7 +25,7 @@ func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
 	}
 }
 
-// DropMessage implements [tracked.Carrier]. It does nothing: only a WebSocket's farewell drops it.
+// DropMessage implements [tracked.Carrier]: a farewell in a body always has its message.
 func (x *exchange) DropMessage() {}
 
 // writeFarewellIfDueLocked writes the farewell if the body is at a boundary.

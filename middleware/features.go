@@ -15,8 +15,7 @@ const (
 	canReadFrom
 	canPush
 
-	// Those of net/http's own writer for HTTP/1.
-	http1Features = canFlush | canHijack | canCloseNotify | canReadFrom
+	http1Features = canFlush | canHijack | canCloseNotify | canReadFrom // of net/http's own writer
 )
 
 //go:generate bash -c "bash ../.ci/features > features_generated.go"

@@ -28,8 +28,7 @@ type hijacked struct {
 	remaining atomic.Int32 // of the two: the connection is open, the handler runs
 }
 
-// done is called once when the connection is closed, and once when the handler has returned. The
-// second call ends the response.
+// done is called when the connection is closed, and when the handler has returned.
 func (h *hijacked) done() {
 	if h.remaining.Add(-1) == 0 {
 		h.x.d.end(&h.x.Response, h.conn.outcome(h.x.Canceled()))

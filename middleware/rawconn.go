@@ -10,8 +10,7 @@ import (
 )
 
 // A rawConn carries a response over a hijacked connection whose protocol we don't know: h2c, SPDY,
-// a CONNECT's tunnel. Nothing is ever written into it. The handler is told through its context, and
-// in the end the connection is closed.
+// a CONNECT's tunnel. The drain writes nothing into it: it cancels the context, and then closes it.
 type rawConn struct {
 	net.Conn
 	hijacked *hijacked
@@ -38,7 +37,7 @@ func (c halfCloseConn) CloseWrite() error { return c.closeWrite() }
 func (c *rawConn) Read(p []byte) (int, error)  { return c.moved(c.Conn.Read(p)) }
 func (c *rawConn) Write(p []byte) (int, error) { return c.moved(c.Conn.Write(p)) }
 
-// moved notes what a Read or a Write returned, and returns it.
+// moved returns what a Read or a Write returned, and calls byteMoved if it moved any bytes.
 func (c *rawConn) moved(n int, err error) (int, error) {
 	if n > 0 {
 		c.hijacked.x.byteMoved()
@@ -54,10 +53,11 @@ func (c *rawConn) Close() error {
 	return err
 }
 
-// NetConn returns the connection inside. The drain knows nothing of what is done with it directly.
+// NetConn returns the connection inside. The drain doesn't see what is read from it or written to
+// it.
 func (c *rawConn) NetConn() net.Conn { return c.Conn }
 
-// The next five methods implement [tracked.Carrier].
+// These methods and Cut implement [tracked.Carrier].
 
 func (c *rawConn) Farewell(policy.Farewell, time.Duration) {}
 func (c *rawConn) DropMessage()                            {}

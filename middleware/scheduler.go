@@ -96,11 +96,8 @@ func (s *scheduler) takeTasks() []func() {
 func (s *scheduler) stopIfIdle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.tasks) > 0 {
-		return false
-	}
-	s.running = false
-	return true
+	s.running = len(s.tasks) > 0
+	return !s.running
 }
 
 // sleep waits for the next stage, the drain's next step, its next line in the log, or a task.
