@@ -13,8 +13,8 @@
 // as soon as no response is left. A rule of package policy says how a response is ended. While the
 // server goes on, streams end by their rule's MaxAge or when [Drainer.Shed] picks them.
 //
-// A WebSocket here is a connection that was hijacked for Upgrade: websocket (RFC 6455), or an HTTP/2
-// CONNECT with :protocol websocket (RFC 8441) that was answered with a status of 2xx.
+// A WebSocket here is a connection that was hijacked for Upgrade: websocket (RFC 6455), or an
+// HTTP/2 CONNECT with :protocol websocket (RFC 8441) that was answered with a status of 2xx.
 //
 // The package does not see connections that never pass through an http.Handler, does not wait for
 // goroutines that a handler has started once their connection is closed, and ends no process. Only

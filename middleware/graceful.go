@@ -11,22 +11,23 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// Graceful is middleware that puts every request's response under d:
+// Graceful is middleware that has d track every request's response, and end it:
 //
 //	http.Server{Handler: middleware.Graceful(d)(mux)}       // a whole server
 //	r.Use(middleware.Graceful(d))                           // a router
 //	r.With(middleware.Graceful(d, rule)).Get("/live", live) // one route
 //
-// The rules given, the first the strongest, stand above d.Policy, field by field. A response inside
-// two of d's Gracefuls is tracked once, and the inner one's rules stand above the outer one's.
+// Each field of a response's rule is that of the first of the given rules that sets it, else that
+// of d.Policy. A response inside two of d's Gracefuls is tracked once; the inner one's rules come
+// first.
 //
 // Place it inside of what compresses bodies where you can: no farewell can be written into a
 // compressed event stream, nor into a plain one if the compressor has set Content-Encoding before
 // it calls Graceful. [http.TimeoutHandler] lets no stream through.
 //
 // Graceful panics when d is nil, when d.Check finds a fault, and when a given rule is invalid or
-// can't fit d.Budget, laid over d.Policy where that is one rule for all. A rule that doesn't fit
-// only over a [policy.Mux]'s or an outer Graceful's is shortened by the drain.
+// can't fit d.Budget, over d.Policy where that is one rule for all. A rule that only together with
+// one of a [policy.Mux] or of an outer Graceful doesn't fit is shortened by the drain.
 func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler {
 	if d == nil {
 		panic("middleware: Graceful was given a nil *Drainer; give it &middleware.Drainer{}")
@@ -40,18 +41,18 @@ func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler 
 		rule = rule.Over(r)
 	}
 	base, isRule := d.Policy.(policy.Rule)
-	whole := rule.Over(base)
-	if err := errors.Join(whole.Validate(), d.Budget.Fit("given to Graceful", whole)); err != nil {
+	merged := rule.Over(base)
+	if err := errors.Join(merged.Validate(), d.Budget.Fit("given to Graceful", merged)); err != nil {
 		panic(fmt.Errorf("middleware: Graceful: %w", err))
 	}
-	d.wrapped.Store(true) // or will be: a router may call what follows with each request only
+	d.wrapped.Store(true) // now, since a router may call the function below only when a request comes
 	return func(next http.Handler) http.Handler {
 		if next == nil {
 			panic("middleware: Graceful was given a nil http.Handler to wrap")
 		}
 		g := &graceful{d: d, rule: rule, next: next}
 		if isRule || d.Policy == nil {
-			g.constant = &whole
+			g.constant = &merged
 		}
 		return g
 	}
@@ -59,26 +60,26 @@ func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler 
 
 type graceful struct {
 	d        *Drainer
-	rule     policy.Rule  // as given
-	constant *policy.Rule // every request's, if all have the same
+	rule     policy.Rule  // of the rules given to Graceful
+	constant *policy.Rule // the rule of every request; nil: d.Policy decides for each
 	next     http.Handler
 
 	mu    sync.RWMutex
-	rules map[policy.Rule]*policy.Rule // guarded by mu
+	rules map[policy.Rule]*policy.Rule // guarded by mu; see ruleFor
 }
 
 func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if g.refine(r) {
+	if g.refineOuter(r) {
 		g.next.ServeHTTP(w, r)
 	} else if x := g.track(w, r); x != nil {
 		x.run(g.next)
 	}
 }
 
-// refine lays the rule over that of a response that an outer Graceful tracks, and reports whether
-// one does. It and track are apart from ServeHTTP so that what they need doesn't lie on the stack
-// of every open response.
-func (g *graceful) refine(r *http.Request) bool {
+// refineOuter reports whether an outer Graceful tracks the response, and lays the rule over its own
+// if so. It and track are not inside ServeHTTP, where their variables would take up room on the
+// stack of every open response.
+func (g *graceful) refineOuter(r *http.Request) bool {
 	outer := tracked.From(r.Context())
 	if !outer.In(&g.d.registry) {
 		return false
@@ -102,7 +103,7 @@ func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 	return x
 }
 
-// maxRules bounds the rules that are kept to be shared. A policy gives out few different ones.
+// maxRules is how many rules are kept to be shared. Few policies have more different ones.
 const maxRules = 1000
 
 // ruleFor returns the request's rule. Responses with equal rules share one, to save memory.
@@ -117,7 +118,7 @@ func (g *graceful) ruleFor(r *http.Request) *policy.Rule {
 	if shared != nil {
 		return shared
 	}
-	kept := rule // rule itself must not escape, which would cost every request an allocation
+	kept := rule // if rule itself escaped, every request would cost an allocation
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.rules == nil || len(g.rules) >= maxRules {

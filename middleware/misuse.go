@@ -9,8 +9,8 @@ import (
 )
 
 // logMisuse logs what net/http logs when a handler misuses its writer, with the handler's line:
-// net/http would name ours. It reports false, and does nothing, where the wrapped writer isn't
-// net/http's for HTTP/1, and may handle misuse differently.
+// net/http would name a line of this package. It reports false, and does nothing, if the wrapped
+// writer isn't net/http's for HTTP/1, and may handle misuse differently.
 func (x *exchange) logMisuse(what string) bool {
 	srv, ok := x.req.Context().Value(http.ServerContextKey).(*http.Server)
 	if !ok || !isNetHTTP1(x.w) {

@@ -13,7 +13,7 @@ import (
 // process, as signals do by default.
 //
 // main calls it, and calls stop when Run has returned. stop ends the handling of signals and waits
-// until nothing of it is running.
+// for NotifyContext's goroutine.
 //
 //	ctx, stop := middleware.NotifyContext(context.Background(), d)
 //	defer stop()
@@ -23,9 +23,9 @@ func NotifyContext(parent context.Context, d *Drainer) (ctx context.Context, sto
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	quitting, quit := context.WithCancel(context.Background())
-	over := make(chan struct{})
+	ended := make(chan struct{})
 	go func() {
-		defer close(over)
+		defer close(ended)
 		select {
 		case s := <-signals:
 			cancel(fmt.Errorf("middleware: received signal: %v", s))
@@ -43,6 +43,6 @@ func NotifyContext(parent context.Context, d *Drainer) (ctx context.Context, sto
 		signal.Stop(signals)
 		quit()
 		cancel(nil)
-		<-over
+		<-ended
 	}
 }

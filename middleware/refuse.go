@@ -26,10 +26,10 @@ func (d *Drainer) replyRetryLater(w http.ResponseWriter, r *http.Request, rule p
 		sse.Refuse(w, slot)
 		return
 	}
-	// Whole seconds (RFC 9110, section 10.2.3), rounded up: nobody should come before their slot.
+	// Whole seconds (RFC 9110, section 10.2.3), rounded up: no client should come before its slot.
 	w.Header().Set("Retry-After", strconv.FormatInt(int64((slot+time.Second-1)/time.Second), 10))
 	why := "the server is shutting down"
-	if !d.draining() { // the response alone had to end
+	if !d.draining() { // the response's MaxAge, or a Shed, has ended it
 		why = "this has taken as long as it may"
 	}
 	http.Error(w, why+"; please retry", http.StatusServiceUnavailable)

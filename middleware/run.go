@@ -18,18 +18,18 @@ import (
 //	err := d.Run(ctx, srv, func() error { return srv.ServeTLS(l, "", "") })
 //
 // The listener stays open until the drain is over, so that late requests get the Drainer's Refusal.
-// Then Run closes connections on which nothing was ever asked. Those that are still busy, with
+// Then Run closes connections on which no request ever came. Those that are still busy, with
 // handlers outside of [Graceful] or for HTTP/2 clients that ignore GOAWAY, are closed within the
 // budget's reserve (2 s, unless Budget.Reserve is set). serve must return when srv is shut down:
-// after a second Run gives it up, with an error.
+// Run waits for that a second longer, then returns an error.
 //
 // Run returns nil when no handler under d is running and serve has returned: what the handlers used
 // can be closed. Otherwise the error is that of serve, or an [*IncompleteError], or both. An error
 // of [Drainer.Check] is returned before serve is called, as is one of a missing srv or serve, or of
-// a Drainer that has drained for good before.
+// a Drainer whose drain is final.
 //
-// Several servers may share a Drainer, with a Run for each, and all of them end when one fails.
-// Nothing is announced once the last of them has.
+// Several servers may share a Drainer, with a Run for each, and all of them end when one fails. The
+// announcement ends at once when the last of them has.
 //
 // Run sets srv.ConnContext and srv.ConnState, and calls the functions that were there before. It
 // installs no signal handler, see [NotifyContext].
@@ -42,13 +42,12 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	}
 	d.init()
 	if isClosed(d.madeFinal) && ctx.Err() == nil {
-		return errors.New("middleware: Run was called on a Drainer that has drained for good, and would refuse every request; give Run and Graceful a new one")
+		return errors.New("middleware: Run was called on a Drainer whose drain is final, and would refuse every request; give Run and Graceful a new Drainer")
 	}
 	if !d.wrapped.Load() {
 		d.log(slog.LevelWarn, "nothing is wrapped by Graceful with this Drainer, so Run will drain nothing")
 	}
-	unused := d.watchConns(srv)
-	served := make(chan error, 1)
+	unused, served := d.watchConns(srv), make(chan error, 1)
 	d.serveCalls.Add(1)
 	go func() { served <- serve() }()
 
@@ -73,22 +72,22 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 		closeHard(c.(net.Conn))
 		return true
 	})
-	limited, cancel := context.WithDeadline(context.Background(), d.lastMoment())
+	closing, cancel := context.WithDeadline(context.Background(), d.closeDeadline())
 	defer cancel()
 	if err != nil {
-		cancel() // what is still open has had its time
+		cancel() // the drain has used up the time for what is still open
 	}
-	if srv.Shutdown(limited) != nil && err == nil {
+	if srv.Shutdown(closing) != nil && err == nil {
 		d.log(slog.LevelWarn, "closing connections that are still open after the drain: of handlers outside of Graceful, of peers that don't read the end of a response, or of HTTP/2 clients that ignore GOAWAY")
 	}
 	_ = srv.Close() // what Shutdown left; its error is that of a listener closed twice
 	if serving {
-		enough := time.NewTimer(time.Second)
-		defer enough.Stop()
+		timer := time.NewTimer(time.Second)
+		defer timer.Stop()
 		select {
 		case serveErr = <-served:
 			d.serveCalls.Add(-1)
-		case <-enough.C:
+		case <-timer.C:
 			serveErr = errors.New("serve has not returned a second after srv was shut down; it must serve srv, and nothing else")
 		}
 	}
@@ -98,9 +97,9 @@ func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error)
 	return err
 }
 
-// lastMoment returns when what follows the drain must have ended: after the reserve, and within the
-// budget.
-func (d *Drainer) lastMoment() time.Time {
+// closeDeadline returns until when connections may stay open after the drain: for the reserve from
+// now, but within the budget.
+func (d *Drainer) closeDeadline() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	b := d.Budget.WithDefaults()

@@ -78,7 +78,7 @@ func TestRunEndsWithTheDrain(t *testing.T) {
 					t.Error("served")
 					return nil
 				})
-				assert.EqualError(t, err, "middleware: Run was called on a Drainer that has drained for good, and would refuse every request; give Run and Graceful a new one")
+				assert.EqualError(t, err, "middleware: Run was called on a Drainer whose drain is final, and would refuse every request; give Run and Graceful a new Drainer")
 			})
 		})
 	}

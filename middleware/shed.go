@@ -191,8 +191,8 @@ func (shed *shedCall) closeIfDone() {
 	}
 }
 
-// callOff ends a call of Shed early: streams that have not been told yet go on, and it waits for the
-// others no longer.
+// callOff ends a call of Shed early: streams that have not been told yet go on, and it waits for
+// the others no longer.
 func (s *scheduler) callOff(shed *shedCall, cause error) {
 	if isClosed(shed.done) {
 		return

@@ -29,8 +29,8 @@ func momentsOf(e *tracked.Ending) tracked.Moments {
 	return m
 }
 
-// irrevocable reports whether it is too late for unplan: the response is a stream whose farewell has
-// been asked for, or its context has been canceled.
+// irrevocable reports whether it is too late for unplan: the response is a stream whose farewell
+// has been asked for, or its context has been canceled.
 func irrevocable(e *tracked.Ending) bool {
 	return e.Stage > stageCancel || e.Kind == policy.Infinite && e.Stage > stageFarewell
 }
@@ -215,8 +215,8 @@ func (s *scheduler) scheduleAge(r *tracked.Response) {
 	m, limited := r.Rule().AgeMoments(e.AgeNumber)
 	switch {
 	case limited && kind == policy.Infinite && r.WatchEnd():
-		// If the rule was set late, the farewell's moment may be past: it is sent now, and the times
-		// that follow it count from now.
+		// If the rule was set late, the farewell's moment may be past: it is sent now, and the
+		// times that follow it count from now.
 		start := r.Began()
 		if now := time.Now(); start.Add(m.Farewell).Before(now) {
 			start = now.Add(-m.Farewell)
