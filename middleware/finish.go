@@ -85,7 +85,7 @@ func (x *exchange) ownConn() net.Conn {
 // outcomeLocked returns how the response ended. The handler must have returned.
 func (x *exchange) outcomeLocked() tracked.Outcome {
 	// What the handler began to write only after the cancel is taken for a complete reply to that,
-	// if its status is an error or if it is short. Else it is a body that was broken off.
+	// if it is an error, or short and not flushed. Else it is a body that was broken off.
 	cancelReply := x.committedAfterCancel && (x.status >= http.StatusBadRequest || !x.flushed && x.written <= netHTTPBuffer)
 	switch {
 	case x.wasCut.Load():

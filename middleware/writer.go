@@ -105,7 +105,7 @@ func (x *exchange) write(p []byte) (int, error) {
 	return x.writeThroughLocked(p)
 }
 
-// writeAfterEnd is the result of a write of n bytes after the handler has returned.
+// writeAfterEnd returns the result of a write of n bytes after the handler has returned.
 func (x *exchange) writeAfterEnd(n int) (int, error) {
 	if x.farewellWritten || x.answered {
 		return n, nil
