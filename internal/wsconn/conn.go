@@ -231,13 +231,13 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 func (c *Conn) write(p []byte) (int, error) {
 	if !c.writing.TryLock() {
-		if n, err, discarded := c.discard(p); discarded {
+		if n, discarded, err := c.discard(p); discarded {
 			return n, err // without waiting: the farewell's write may block
 		}
 		c.writing.Lock()
 	}
 	defer c.writing.Unlock()
-	if n, err, discarded := c.discard(p); discarded {
+	if n, discarded, err := c.discard(p); discarded {
 		return n, err
 	}
 	if f := c.dueFarewell(); f != nil {
@@ -258,17 +258,17 @@ func (c *Conn) write(p []byte) (int, error) {
 }
 
 // discard reports whether the handler's bytes are discarded, and what its Write then returns.
-func (c *Conn) discard(p []byte) (n int, err error, discarded bool) {
+func (c *Conn) discard(p []byte) (n int, discarded bool, err error) {
 	if !c.ending.Load() {
-		return 0, nil, false
+		return 0, false, nil
 	}
 	c.mu.Lock()
 	begun, closed := c.farewellBegun, c.state.HandlerClosed || c.farewellBegun && c.innerClosed
 	c.mu.Unlock()
 	if closed {
-		return 0, c.closedError("write"), true
+		return 0, true, c.closedError("write")
 	}
-	return len(p), nil, begun
+	return len(p), begun, nil
 }
 
 // writeThrough sends or keeps p, and follows it. The caller holds writing.
