@@ -52,7 +52,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if _, ok := w.(http.Flusher); !ok {
 		defer h.leave()
-		h.Server.ServeHTTP(w, r) // which says so, and no more
+		h.Server.ServeHTTP(w, r) // it answers with 500: it can't stream
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
