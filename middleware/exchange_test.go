@@ -23,6 +23,7 @@ func TestAFarewellFollowsTheConnection(t *testing.T) {
 	x := &exchange{d: new(Drainer)}
 	require.True(t, x.Begin(&x.d.registry, httptest.NewRequest("GET", "/", nil), &policy.Rule{Kind: policy.Infinite}, x))
 	x.Publish(tracked.Moments{})
+	x.AllowFarewell()
 	ws := wsconn.New(here, wsconn.Options{Upgraded: true, BeforeFarewell: x.BeginFarewell})
 	x.req = *x.Request()
 	x.switchCarrier(webSocket{ws}, &hijacked{x: x}, format.WebSocket)

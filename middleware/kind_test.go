@@ -205,36 +205,52 @@ func TestTagFiniteDuringOnFarewellKeepsDrainingOpen(t *testing.T) {
 	})
 }
 
-// A farewell that was pending when a Tag took it back goes out as soon as a drain has planned its
-// response again. That stream ends in time, though the drain is taken back before its slot.
-func TestPendingFarewellIsWrittenBeforeItsSlot(t *testing.T) {
+// A farewell that was pending when a Tag took it back isn't written in a later drain before the
+// stream's slot: what its handler writes until then would be swallowed.
+func TestPendingFarewellThatIsTakenBackWaitsForItsNextSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{Grace: 10 * time.Second, Timeout: time.Second}}
+		next := make(chan func(context.Context, http.ResponseWriter))
 		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			startEvents(w, hello+"data: half")
-			time.Sleep(100 * time.Millisecond)
-			stream.Tag(r.Context(), policy.Finite)
-			time.Sleep(100 * time.Millisecond)
-			stream.Tag(r.Context(), policy.Auto)
-			<-d.Draining()
-			time.Sleep(time.Second)
-			_, _ = io.WriteString(w, "\n\n")
-			time.Sleep(2 * time.Second)
-			stream.Tag(r.Context(), policy.Finite)
-			<-r.Context().Done()
+			startEvents(w, "data: half")
+			for {
+				select {
+				case do := <-next:
+					do(r.Context(), w)
+				case <-r.Context().Done():
+					return
+				}
+			}
 		}))
-		end := r.watch("/")
-		_, err := d.Shed(context.Background(), middleware.ShedOptions{N: 1})
-		require.NoError(t, err)
-		time.Sleep(time.Second)
-		d.Drain()
-		time.Sleep(2 * time.Second)
-		require.NoError(t, d.Resume())
-		began := time.Now()
-		e := <-end
-		assert.True(t, e.told())
-		assert.LessOrEqual(t, e.at.Sub(began), 9*time.Second+10*time.Millisecond)
+		tag := func(k policy.Kind) {
+			next <- func(ctx context.Context, _ http.ResponseWriter) { stream.Tag(ctx, k) }
+			synctest.Wait()
+		}
+		write := func(s string) {
+			next <- func(_ context.Context, w http.ResponseWriter) { _, _ = io.WriteString(w, s); w.(http.Flusher).Flush() }
+			synctest.Wait()
+		}
+		var ended error
+		got := lines(r.get("/").Body, &ended)
+		shed := make(chan middleware.ShedResult)
+		go func() {
+			result, err := d.Shed(context.Background(), middleware.ShedOptions{N: 1, Rule: policy.Rule{Farewell: policy.Farewell{Data: "move"}}})
+			assert.NoError(t, err)
+			shed <- result
+		}()
+		synctest.Wait()
+		tag(policy.Finite)
+		assert.Zero(t, <-shed)
+		tag(policy.Infinite)
 		r.drain()
-		r.endsAfter(0)
+		write(" and half\n\n")
+		assert.Equal(t, "data: half and half", <-got)
+		assert.Equal(t, "", <-got)
+		assert.Regexp(t, "retry: .*", <-got)
+		assert.Equal(t, 10*time.Second, r.since())
+		for range got {
+		}
+		assert.NoError(t, ended)
+		assert.EqualValues(t, 1, r.endsAfter(11*time.Second).Told)
 	})
 }

@@ -81,6 +81,7 @@ func (s *scheduler) startFarewell(e *tracked.Ending, now time.Time) {
 		r.Refine(shed.rule)
 	}
 	e.MessageDropped = false
+	r.AllowFarewell()
 	s.goFarewellWorker(e, func() {
 		f, err := r.FarewellFor(m.Retry)
 		if err != nil {

@@ -19,6 +19,7 @@ type Ending struct {
 	own          func(retry time.Duration) policy.Farewell // the handler's own farewell
 	draining     chan struct{}                             // made when the handler first asks for it
 	told         bool                                      // draining is closed, or will be made closed
+	farewellDue  bool                                      // the moment of the farewell has come
 	farewellSent bool
 	moments      Moments
 	published    bool // the handler may know of the moments, and a change of the kind is reported
@@ -74,20 +75,28 @@ func (r *Response) Moments() (m Moments, published bool) {
 	return r.ending.moments, r.ending.published
 }
 
-// Plan records what is planned for the response.
+// Plan records what is planned for the response, whose farewell isn't due any more.
 func (r *Response) Plan(m Moments) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.endingLocked().moments = m
+	e := r.endingLocked()
+	e.moments, e.farewellDue = m, false
 }
 
 // Publish is Plan, and lets the handler know. From then on a change of the response's kind is
-// reported to [Registry.OnChange], and its farewell may be sent.
+// reported to [Registry.OnChange].
 func (r *Response) Publish(m Moments) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.endingLocked()
 	e.moments, e.published = m, true
+}
+
+// AllowFarewell lets the response's farewell be sent, which is due now.
+func (r *Response) AllowFarewell() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.endingLocked().farewellDue = true
 }
 
 // Unpublish takes Publish back, and with it a farewell that waits for its boundary. It reports
@@ -101,7 +110,7 @@ func (r *Response) Unpublish() bool {
 	if r.ending.farewellSent {
 		return false
 	}
-	r.ending.published = false
+	r.ending.published, r.ending.farewellDue = false, false
 	return true
 }
 
@@ -187,10 +196,10 @@ func callOwn(own func(time.Duration) policy.Farewell, retry time.Duration) (f po
 
 // BeginFarewell records that the farewell goes out now, so that nothing takes it back any more, and
 // reports that as a change. It returns false where none may go out: the response is no stream any
-// more, or its plan was taken back.
+// more, or was planned anew or let off since it was asked for.
 func (r *Response) BeginFarewell() bool {
 	r.mu.Lock()
-	may := r.ending != nil && r.ending.published && r.kindLocked() == policy.Infinite
+	may := r.ending != nil && r.ending.farewellDue && r.kindLocked() == policy.Infinite
 	if may {
 		r.ending.farewellSent = true
 	}
