@@ -39,6 +39,7 @@ type exchange struct {
 	committedAfterCancel bool        // committed was set after the drain had canceled the context
 	flushed              bool        // the handler has flushed
 	farewellWritten      bool        // what the handler writes from now on is swallowed: not sent, and no error
+	farewellErr          error       // of writing the farewell
 	status               uint16
 	unflushed            int32       // how many bytes of written net/http may still hold back
 	written              int64       // bytes of the body that the handler wrote

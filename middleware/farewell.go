@@ -12,7 +12,6 @@ import (
 type farewell struct {
 	policy.Farewell
 	retry time.Duration // the client's reconnect slot
-	err   error         // of writing it; guarded by the exchange's lock
 }
 
 // Farewell implements [tracked.Carrier].
@@ -47,16 +46,15 @@ func (x *exchange) writeFarewellLocked() {
 		return
 	}
 	x.farewellWritten = true
-	x.farewell.Store(f) // in place of one that was asked for meanwhile
 	x.ifOpen(x.extendWriteDeadline)
 	if text := x.body.AppendFarewell(nil, f.Farewell, f.retry); len(text) > 0 {
 		var n int
-		if n, f.err = x.w.Write(text); n > 0 {
+		if n, x.farewellErr = x.w.Write(text); n > 0 {
 			x.byteMoved()
 		}
 	}
-	if err := x.controller().Flush(); f.err == nil && !errors.Is(err, http.ErrNotSupported) {
-		f.err = err
+	if err := x.controller().Flush(); x.farewellErr == nil && !errors.Is(err, http.ErrNotSupported) {
+		x.farewellErr = err
 	}
 }
 

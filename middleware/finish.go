@@ -91,9 +91,9 @@ func (x *exchange) outcomeLocked() tracked.Outcome {
 	case x.wasCut.Load():
 		return tracked.Cut
 	case x.farewellWritten:
-		if err := x.farewell.Load().err; errors.Is(err, os.ErrDeadlineExceeded) {
+		if errors.Is(x.farewellErr, os.ErrDeadlineExceeded) {
 			return tracked.Cut
-		} else if err != nil {
+		} else if x.farewellErr != nil {
 			return tracked.Completed // the client has left
 		}
 		return tracked.Told

@@ -2,8 +2,11 @@ package middleware_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,5 +168,35 @@ func TestOnFarewellThatReturnsBehindTheUpgrade(t *testing.T) {
 		_, _, err := c.ReadMessage()
 		assert.Equal(t, &websocket.CloseError{Code: websocket.CloseServiceRestart, Text: "moved"}, closeOf(t, err))
 		assert.EqualValues(t, 1, r.endsAfter(time.Second).Told)
+	})
+}
+
+// A brokenPipe is a ResponseWriter whose client has left.
+type brokenPipe struct{ *httptest.ResponseRecorder }
+
+func (brokenPipe) FlushError() error { return syscall.EPIPE }
+
+// A client that has left wasn't told, though the stream's farewell was asked for twice: before it
+// was tagged finite, and after.
+func TestFarewellAskedForTwiceKeepsItsError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 5 * time.Second}}
+		h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			stream.OnFarewell(r.Context(), func(time.Duration) (f policy.Farewell) {
+				time.Sleep(time.Second) // it must not, but a busy machine may
+				return f
+			})
+			startEvents(w, hello)
+			<-d.Draining()
+			time.Sleep(200 * time.Millisecond)
+			stream.Tag(r.Context(), policy.Finite)
+			time.Sleep(200 * time.Millisecond)
+			stream.Tag(r.Context(), policy.Infinite)
+			<-r.Context().Done()
+		}))
+		go h.ServeHTTP(brokenPipe{httptest.NewRecorder()}, httptest.NewRequest(http.MethodGet, "/", nil))
+		synctest.Wait()
+		assert.NoError(t, d.Shutdown(context.Background()))
+		assert.Equal(t, middleware.Outcomes{Completed: 1}, d.Report().Outcomes)
 	})
 }
