@@ -83,7 +83,7 @@ func (s *h2WebSocket) handlerEnded(returned bool) (abort bool) {
 	case x.Canceled() && x.Kind() != policy.Infinite && !state.FarewellWritten && !state.HandlerSentClose:
 		abort = true
 		s.Cut()
-	case state.FarewellWritten && !x.Canceled():
+	case x.FarewellSent() && !x.Canceled():
 		x.ifOpen(func() { _ = x.controller().SetReadDeadline(time.Time{}) }) // the handler's deadlines end with it
 	}
 	_ = s.Close()

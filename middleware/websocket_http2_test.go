@@ -304,6 +304,25 @@ func TestWebSocketOverHTTP2WhoseHandlerReturnsWithinAWrite(t *testing.T) {
 	}
 }
 
+// A handler may return while its farewell is still on its way to a slow peer. Its read deadline ends
+// with it.
+func TestWebSocketOverHTTP2WhoseHandlerReturnsWithinTheFarewell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 5 * time.Second}}
+		peer := extendedConnect(t, middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusOK)
+			assert.NoError(t, http.NewResponseController(w).SetReadDeadline(time.Now().Add(2*time.Second)))
+			<-d.Draining()
+			time.Sleep(time.Millisecond)
+		})))
+		synctest.Wait()
+		d.Start()
+		time.Sleep(time.Second)
+		_, _ = drainOne(t, d, peer, 2*time.Second)
+		assert.EqualValues(t, 1, d.Report().Told)
+	})
+}
+
 // What comes from the peer counts as activity, and the rule's kind has precedence over what the
 // header shows.
 func TestWebSocketOverHTTP2IsTracked(t *testing.T) {
