@@ -61,7 +61,8 @@ func (x *exchange) run(next http.Handler) {
 		if abort := x.handlerEnded(returned); abort {
 			panic(http.ErrAbortHandler) // net/http then doesn't write the end of the body
 		}
-		if returned || !x.farewellWritten {
+		told := x.farewellWritten || x.connect != nil && x.connect.State().Said
+		if returned || !told {
 			return
 		}
 		// A proxy panics with ErrAbortHandler when its back end breaks off, as it does when the

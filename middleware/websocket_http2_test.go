@@ -323,6 +323,27 @@ func TestWebSocketOverHTTP2WhoseHandlerReturnsWithinTheFarewell(t *testing.T) {
 	})
 }
 
+// A proxy panics so when its back end breaks off. Behind the farewell that is a clean end.
+func TestWebSocketOverHTTP2WhoseHandlerAbortsAfterTheFarewell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 5 * time.Second}}
+		aborted := false
+		h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusOK)
+			<-stream.Draining(r.Context())
+			panic(http.ErrAbortHandler)
+		}))
+		peer := extendedConnect(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() { aborted = recover() != nil }()
+			h.ServeHTTP(w, r)
+		}))
+		said, _ := drainOne(t, d, peer, 100*time.Millisecond)
+		assert.Contains(t, said, "service restart")
+		assert.False(t, aborted, "net/http would reset the stream")
+		assert.EqualValues(t, 1, d.Report().Unanswered)
+	})
+}
+
 // What comes from the peer counts as activity, and the rule's kind has precedence over what the
 // header shows.
 func TestWebSocketOverHTTP2IsTracked(t *testing.T) {
