@@ -61,7 +61,7 @@ func (x *exchange) run(next http.Handler) {
 		if abort := x.handlerEnded(returned); abort {
 			panic(http.ErrAbortHandler) // net/http then doesn't write the end of the body
 		}
-		told := x.farewellWritten || x.connect != nil && x.connect.State().Said
+		told := x.farewellWritten || x.connect != nil && x.connect.State().FarewellWritten
 		if returned || !told {
 			return
 		}
