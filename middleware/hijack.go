@@ -66,29 +66,40 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	var handle net.Conn
 	formatName := format.Hijacked
 	if format.WebSocketUpgrade(&x.req) {
-		ws := wsconn.New(conn, wsconn.Options{
-			Upgraded: x.status == http.StatusSwitchingProtocols, Early: early,
-			Abort: func() { closeHard(conn) }, BeforeFarewell: x.BeginFarewell, OnClose: h.done,
-		})
+		ws := newWebSocket(conn, early, h)
 		carrier, handle, formatName = webSocket{ws}, ws.Handle(), format.WebSocket
 	} else {
 		raw := &rawConn{Conn: conn, hijacked: h}
 		carrier, handle = raw, raw.handle()
 	}
-	// golang.org/x/net/websocket and coder/websocket write frames through brw.Writer, and
-	// gorilla/websocket counts what brw.Reader has buffered.
-	brw.Writer.Reset(handle)
-	brw.Reader.Reset(handle)
-	if len(early) > 0 {
-		brw.Reader.Reset(io.MultiReader(bytes.NewReader(early), handle))
-		_, _ = brw.Reader.Peek(len(early))
-	}
+	rebind(brw, handle, early)
 	x.switchCarrier(carrier, h, formatName)
 	return handle, brw, nil
 }
 
+// rebind has brw read and write through c, with early still buffered: golang.org/x/net/websocket and
+// coder/websocket write frames through brw.Writer, and gorilla/websocket counts what brw.Reader has
+// buffered.
+func rebind(brw *bufio.ReadWriter, c net.Conn, early []byte) {
+	brw.Writer.Reset(c)
+	brw.Reader.Reset(c)
+	if len(early) > 0 {
+		brw.Reader.Reset(io.MultiReader(bytes.NewReader(early), c))
+		_, _ = brw.Reader.Peek(len(early))
+	}
+}
+
 // A webSocket carries a response that has become a WebSocket.
 type webSocket struct{ *wsconn.Conn }
+
+// newWebSocket and rebind are apart from hijack so that the stack of a WebSocket's goroutine stays
+// at 4 KiB: what they need doesn't lie on it while net/http hijacks.
+func newWebSocket(conn net.Conn, early []byte, h *hijacked) *wsconn.Conn {
+	return wsconn.New(conn, wsconn.Options{
+		Upgraded: h.x.status == http.StatusSwitchingProtocols, Early: early,
+		Abort: func() { closeHard(conn) }, BeforeFarewell: h.x.BeginFarewell, OnClose: h.done,
+	})
+}
 
 func (w webSocket) outcome(canceled bool) tracked.Outcome {
 	switch s := w.State(); {

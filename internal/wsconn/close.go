@@ -133,8 +133,8 @@ func (c *Conn) Cut() {
 	}
 	c.innerClosing, c.state.WasCut = true, true
 	c.mu.Unlock()
-	if c.options.Abort != nil {
-		c.options.Abort()
+	if c.abort != nil {
+		c.abort()
 	} else {
 		_ = c.inner.Close() // it may be closed already
 	}
@@ -171,7 +171,7 @@ func (c *Conn) release() {
 	c.refs--
 	last := c.refs == 0
 	c.mu.Unlock()
-	if last && c.options.OnClose != nil {
-		c.options.OnClose()
+	if last && c.onClose != nil {
+		c.onClose()
 	}
 }

@@ -53,12 +53,13 @@ type Options struct {
 // DropMessage, Finish and Cut. Before that the handler sees the same bytes, errors and deadlines as
 // without a Conn. An idle Conn has no goroutine and no running timer.
 type Conn struct {
-	inner      net.Conn
-	closeWrite func() error // inner's; nil: it has none
-	options    Options
-	coalesces  bool // see coalesce.go
-	born       time.Time
-	lastByte   atomic.Int64 // nanoseconds from born to the last byte
+	inner          net.Conn
+	closeWrite     func() error // inner's; nil: it has none
+	abort, onClose func()
+	beforeFarewell func() bool
+	coalesces      bool // see coalesce.go
+	born           time.Time
+	lastByte       atomic.Int64 // nanoseconds from born to the last byte
 
 	// Locks are taken in this order: lingering, reading, writing, mu.
 
@@ -116,8 +117,8 @@ type State struct {
 // beyond net.Conn's see [Conn.Handle].
 func New(inner net.Conn, o Options) *Conn {
 	c := &Conn{
-		inner:     inner,
-		options:   o,
+		inner: inner,
+		abort: o.Abort, onClose: o.OnClose, beforeFarewell: o.BeforeFarewell,
 		coalesces: coalesces(inner),
 		born:      time.Now(),
 		out:       format.Frames{Upgraded: o.Upgraded},
@@ -128,7 +129,6 @@ func New(inner net.Conn, o Options) *Conn {
 		c.closeWrite = w.CloseWrite
 	}
 	_, _ = c.in.Write(o.Early)
-	c.options.Early = nil
 	c.state.PeerSentClose = c.in.Closed
 	return c
 }
@@ -179,29 +179,32 @@ func (c *Conn) Read(p []byte) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	if c.ending.Load() {
-		c.mu.Lock()
-		closed, over := c.state.HandlerClosed, c.readsEnded || c.state.FarewellWritten && c.state.PeerSentClose
-		c.mu.Unlock()
-		if closed {
-			return 0, c.closedError("read")
-		}
-		if over {
-			return 0, io.EOF
+		if err := c.readError(nil); err != nil {
+			return 0, err
 		}
 	}
 	n, err := c.inner.Read(p)
 	c.received(p[:n])
 	if err != nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		switch {
-		case c.readsEnded && c.state.HandlerClosed:
-			err = c.closedError("read")
-		case c.readsEnded:
-			err = io.EOF
-		}
+		err = c.readError(err)
 	}
 	return n, err
+}
+
+// readError returns what a Read returns that got err from inner, or that has not asked it yet: then
+// nil lets it go on.
+func (c *Conn) readError(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err != nil && !c.readsEnded:
+		return err
+	case c.state.HandlerClosed:
+		return c.closedError("read")
+	case c.readsEnded, c.state.FarewellWritten && c.state.PeerSentClose:
+		return io.EOF
+	}
+	return nil
 }
 
 // received follows bytes from the peer. The caller holds the lock that guards c.in.
