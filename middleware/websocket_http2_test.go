@@ -78,12 +78,14 @@ func (b *frameSource) Read(p []byte) (int, error) {
 // the stream, which ends with its handler.
 func extendedConnect(t *testing.T, h http.Handler) net.Conn {
 	here, there := net.Pipe()
-	r := httptest.NewRequest(http.MethodConnect, "https://memory/", nil)
+	ctx, end := context.WithCancel(context.Background()) // which net/http ends with the handler
+	r := httptest.NewRequestWithContext(ctx, http.MethodConnect, "https://memory/", nil)
 	r.Body, r.Header[":protocol"] = &frameSource{Reader: here}, []string{"websocket"}
 	w := &frameStream{Conn: here, t: t, header: http.Header{}}
 	go func() {
 		defer here.Close()
 		defer w.over.Store(true)
+		defer end()
 		defer func() {
 			if v := recover(); v != nil && v != http.ErrAbortHandler {
 				t.Error(v)
