@@ -25,16 +25,17 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	x.openMu.Lock()
 	x.ended = true
 	x.openMu.Unlock()
+	in := x.Request()
+	in.Pattern = x.req.Pattern // an outer handler logs it
 	if x.hijacked != nil {
 		x.lock.Unlock()
 		x.ReleaseContext()
 		x.hijacked.done() // the response lasts until its connection is closed
 		return abort && returned
 	}
-	// net/http removes the multipart files of the request that it made, not of x.req, its copy, and
-	// an outer handler may log the pattern.
-	r := x.Request()
-	r.MultipartForm, r.Form, r.PostForm, r.Pattern = x.req.MultipartForm, x.req.Form, x.req.PostForm, x.req.Pattern
+	// net/http removes the multipart files of the request that it made, not of x.req, its copy. After
+	// a hijack the handler's goroutines may still use the copy's.
+	in.MultipartForm, in.Form, in.PostForm = x.req.MultipartForm, x.req.Form, x.req.PostForm
 	outcome := x.outcomeLocked()
 	switch {
 	case outcome == tracked.Cut && x.committed && !x.completeLocked():

@@ -32,6 +32,27 @@ func TestPatternAndFormAreCopiedBack(t *testing.T) {
 	assert.Equal(t, url.Values{"c": {"d"}}, r.PostForm)
 }
 
+func TestPatternOfAWebSocketIsCopiedBack(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/http1", func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		assert.NoError(t, err)
+		assert.NoError(t, conn.Close())
+	})
+	mux.HandleFunc("/http2", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	h := middleware.Graceful(&middleware.Drainer{})(mux)
+
+	r := httptest.NewRequest(http.MethodGet, "/http1", nil)
+	r.Header.Set("Upgrade", "websocket")
+	h.ServeHTTP(&hijackable{header: http.Header{}, conn: newSink()}, r)
+	assert.Equal(t, "/http1", r.Pattern)
+
+	r = httptest.NewRequest(http.MethodConnect, "/http2", nil)
+	r.Header[":protocol"] = []string{"websocket"}
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	assert.Equal(t, "/http2", r.Pattern)
+}
+
 // net/http removes the temporary files of the multipart form that it finds in its own request.
 func TestTemporaryFilesOfAMultipartFormAreRemoved(t *testing.T) {
 	dir := t.TempDir()
