@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,6 +96,81 @@ func TestConcurrentWriters(t *testing.T) {
 	}
 	assert.NotZero(t, messages, "the message was said")
 	assert.NotZero(t, amid, "there were farewells amid the writing")
+}
+
+// TestFarewellsTakenBackAmidWrites has a writer that cuts its frames anywhere, as a proxy does, and
+// farewells that are taken back until one isn't: every frame in front of that goes out, in order.
+func TestFarewellsTakenBackAmidWrites(t *testing.T) {
+	kinds := map[string]func(testing.TB) (net.Conn, net.Conn){
+		"TCP":  loopback,
+		"pipe": func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() },
+	}
+	for kind, dial := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			for range 50 {
+				inner, peer := dial(t)
+				_ = peer.SetDeadline(time.Now().Add(10 * time.Second)) // what is never said fails here
+				over := make(chan State, 1)
+				var refusals atomic.Int32
+				refusals.Store(rand.Int32N(20))
+				var c *Conn
+				c = New(inner, Options{Switched: true, OnClose: func() { over <- c.State() },
+					BeforeFarewell: func() bool { return refusals.Add(-1) < 0 }})
+				handler := c.Handle()
+				var said atomic.Bool
+				var wg sync.WaitGroup
+				wrote := make(chan struct{}, 1)
+				wg.Go(func() {
+					for !said.Load() {
+						<-wrote
+						c.Farewell(bye, 0)
+						if rand.IntN(2) == 0 {
+							c.DropMessage()
+						}
+						said.Store(c.State().Said)
+					}
+				})
+				wg.Go(func() {
+					var left []byte
+					defer close(wrote)
+					for i := 0; !said.Load(); {
+						for range rand.IntN(4) {
+							left = append(left, text(fmt.Sprintf("%08d", i))...)
+							i++
+						}
+						n := rand.IntN(len(left) + 1)
+						got, err := handler.Write(left[:n])
+						assert.NoError(t, err)
+						assert.Equal(t, n, got)
+						left = left[n:]
+						select {
+						case wrote <- struct{}{}:
+						default:
+						}
+					}
+				})
+				go func() {
+					_, _ = io.Copy(io.Discard, handler)
+					wg.Wait()
+					_ = handler.Close()
+				}()
+				wires, left, err := readUntilClose(peer)
+				require.NoError(t, err)
+				require.Empty(t, left)
+				wires = wires[:len(wires)-1]
+				if n := len(wires); n > 0 && string(wires[n-1].payload) == "bye" {
+					wires = wires[:n-1]
+				}
+				for i, w := range wires {
+					require.Equal(t, fmt.Sprintf("%08d", i), string(w.payload))
+				}
+				_, err = peer.Write(peerClose(1012))
+				require.NoError(t, err)
+				require.Equal(t, State{Following: true, Said: true, Answered: true, Closed: true}, <-over)
+				_ = peer.Close()
+			}
+		})
+	}
 }
 
 // A wire is a frame that a peer has read.
