@@ -114,7 +114,7 @@ func TestFarewellsTakenBackAmidWrites(t *testing.T) {
 				var refusals atomic.Int32
 				refusals.Store(rand.Int32N(20))
 				var c *Conn
-				c = New(inner, Options{Switched: true, OnClose: func() { over <- c.State() },
+				c = New(inner, Options{Upgraded: true, OnClose: func() { over <- c.State() },
 					BeforeFarewell: func() bool { return refusals.Add(-1) < 0 }})
 				handler := c.Handle()
 				var said atomic.Bool
@@ -127,7 +127,7 @@ func TestFarewellsTakenBackAmidWrites(t *testing.T) {
 						if rand.IntN(2) == 0 {
 							c.DropMessage()
 						}
-						said.Store(c.State().Said)
+						said.Store(c.State().FarewellWritten)
 					}
 				})
 				wg.Go(func() {
@@ -166,7 +166,7 @@ func TestFarewellsTakenBackAmidWrites(t *testing.T) {
 				}
 				_, err = peer.Write(peerClose(1012))
 				require.NoError(t, err)
-				require.Equal(t, State{Following: true, Said: true, Answered: true, Closed: true}, <-over)
+				require.Equal(t, State{FarewellWritten: true, PeerSentClose: true, HandlerClosed: true}, <-over)
 				_ = peer.Close()
 			}
 		})
