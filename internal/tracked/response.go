@@ -24,7 +24,7 @@ type Carrier interface {
 	// Farewell tells the client goodbye in the format of the response, as soon as that can be done
 	// without tearing what is on its way. What the handler writes afterwards is swallowed. Where
 	// nothing can be told it does nothing. retry is the client's reconnect slot. It is called again
-	// only for a response that was let off meanwhile, see [Response.Unpublish].
+	// only for a response that was let off or planned anew meanwhile, see [Response.BeginFarewell].
 	Farewell(f policy.Farewell, retry time.Duration)
 	// DropMessage lets a farewell that still waits for a boundary go out without its message.
 	DropMessage()
