@@ -19,7 +19,7 @@ const (
 	chatLimit        = 4 << 10 // bytes in one message
 )
 
-// A chat is one room: what one says all hear. It has no goroutine of its own: each handler reads
+// A chat is one room: what one says, all hear. It has no goroutine of its own: each handler reads
 // its connection, has a goroutine that writes, and returns when both have ended.
 type chat struct {
 	history  *history

@@ -12,7 +12,7 @@ import (
 )
 
 // A lifecycle is how the server is run and brought to its end: by lastcall's drain or by net/http's
-// own Shutdown. It is all in which the two differ, so that what they do to clients can be compared.
+// own Shutdown. The two differ in nothing else, so that what they do to clients can be compared.
 type lifecycle interface {
 	// notify returns a context that ends with parent or at the first signal.
 	notify(parent context.Context) (context.Context, context.CancelFunc)
@@ -60,7 +60,7 @@ func serve(ctx context.Context, ln net.Listener, life lifecycle, log *slog.Logge
 			fmt.Fprintf(out, "live: stopping; press Ctrl-C again to %s\n", life.secondSignal())
 		}
 	})
-	// Whoever waits for this line may send a signal the moment it comes, and connect, too.
+	// Whoever waits for this line may connect, or send a signal, the moment it comes.
 	log.Info("listening", "addr", ln.Addr().String())
 	err := life.run(ctx, srv, func() error { return srv.Serve(ln) })
 	if !unneeded() {
