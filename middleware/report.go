@@ -45,7 +45,7 @@ type Report struct {
 // counts none.
 type Outcomes struct {
 	Completed  uint64 // by itself
-	Told       uint64 // its farewell was written and it ended cleanly; a WebSocket's peer answered with its Close
+	Told       uint64 // its farewell, if it had one, was written and it ended cleanly; a WebSocket's peer answered with its Close
 	Unanswered uint64 // its farewell was written, but the WebSocket's peer didn't answer
 	Canceled   uint64 // by its context, without a farewell
 	Cut        uint64 // its connection was closed, or its body broken off, by force

@@ -14,8 +14,8 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// DefaultPatience is what a zero [Handler.Patience] stands for.
-const DefaultPatience = 5 * time.Second
+// defaultPatience is what a zero [Handler.Patience] stands for.
+const defaultPatience = 5 * time.Second
 
 // A Handler serves the streams of a Server. Its fields must not change after its first request, and
 // it must not be copied then. Its methods may be called concurrently.
@@ -74,7 +74,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // deliver writes to w what the library writes to out, until either side ends.
 func (h *Handler) deliver(ctx context.Context, w http.ResponseWriter, out *outlet, over <-chan any) {
 	control := http.NewResponseController(w)
-	patience := cmp.Or(h.Patience, DefaultPatience)
+	patience := cmp.Or(h.Patience, defaultPatience)
 	for {
 		select {
 		case batch := <-out.batches:
