@@ -27,9 +27,12 @@ const (
 
 // Lock locks l, and waits until it can.
 func (l *Lock) Lock() {
-	if l.TryLock() {
-		return
+	if !l.TryLock() {
+		l.wait()
 	}
+}
+
+func (l *Lock) wait() {
 	for unlocked := l.contend(); unlocked != nil; unlocked = l.contend() {
 		<-unlocked
 	}
