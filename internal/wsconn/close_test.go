@@ -351,16 +351,16 @@ func TestLastByte(t *testing.T) {
 // in one State.
 func TestEndings(t *testing.T) {
 	endings := map[string]func(*pair){
-		"farewell": func(p *pair) { p.Farewell(bye, 0) },
-		"insist":   func(p *pair) { p.DropMessage() },
-		"finish":   func(p *pair) { p.Finish() },
-		"close":    func(p *pair) { _ = p.Close() },
-		"cut":      func(p *pair) { p.Cut() },
-		"answer":   func(p *pair) { _, _ = p.peer.Write(peerClose(1012)) },
+		"farewell":     func(p *pair) { p.Farewell(bye, 0) },
+		"drop message": func(p *pair) { p.DropMessage() },
+		"finish":       func(p *pair) { p.Finish() },
+		"close":        func(p *pair) { _ = p.Close() },
+		"cut":          func(p *pair) { p.Cut() },
+		"answer":       func(p *pair) { _, _ = p.peer.Write(peerClose(1012)) },
 	}
 	type mode struct{ steps, held bool }
 	for _, m := range []mode{{true, false}, {false, false}, {true, true}, {false, true}} {
-		permute([]string{"farewell", "insist", "finish", "close", "cut", "answer"}, func(order []string) {
+		permute([]string{"farewell", "drop message", "finish", "close", "cut", "answer"}, func(order []string) {
 			t.Run(fmt.Sprint(m, order), func(t *testing.T) {
 				inBubble(t, func(t *testing.T, p *pair) {
 					if m.held {
