@@ -2,7 +2,6 @@ package format
 
 import (
 	"bytes"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -31,17 +30,8 @@ type eventStream struct {
 	charLen uint8
 }
 
-func recognizeEventStream(mediaType string, _ http.Header) (Body, bool) {
-	if mediaType != "text/event-stream" {
-		return nil, false
-	}
-	return new(eventStream), true
-}
-
-// Name implements [Body].
 func (s *eventStream) Name() string { return SSE }
 
-// Write implements [Body].
 func (s *eventStream) Write(p []byte) (int, error) {
 	for _, c := range p {
 		s.writeByte(c)

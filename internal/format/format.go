@@ -48,15 +48,6 @@ type Body interface {
 	AppendFarewell(b []byte, f policy.Farewell, retry time.Duration) []byte
 }
 
-// recognizers has one function per format, in that format's file. It is given the media type in
-// lower case, reports whether that is its format's, and if so returns a new Body, or nil if the
-// header lacks what a Body needs.
-var recognizers = []func(mediaType string, h http.Header) (body Body, recognized bool){
-	recognizeEventStream,
-	recognizeLines,
-	recognizeParts,
-}
-
 // Recognize returns a Body for a response with this header, and whether its media type is one of
 // bodies that go on until somebody ends them. The Body is nil if no farewell can be inserted: the
 // media type is none of those, the body has a Content-Encoding, or the header lacks what a Body
@@ -67,16 +58,20 @@ func Recognize(h http.Header) (body Body, infinite bool) {
 		return nil, false
 	}
 	mediaType, _, _ := strings.Cut(contentTypes[0], ";")
-	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
-	for _, recognize := range recognizers {
-		if body, infinite = recognize(mediaType, h); infinite {
-			if Encoded(h) {
-				return nil, true
-			}
-			return body, true
-		}
+	switch strings.ToLower(strings.TrimSpace(mediaType)) {
+	case "text/event-stream":
+		body = new(eventStream)
+	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json":
+		body = new(lines)
+	case "multipart/x-mixed-replace":
+		body = newParts(contentTypes[0])
+	default:
+		return nil, false
 	}
-	return nil, false
+	if Encoded(h) {
+		return nil, true
+	}
+	return body, true
 }
 
 // Encoded reports whether h has a Content-Encoding other than identity (RFC 9110, section 8.4).

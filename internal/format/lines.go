@@ -2,7 +2,6 @@ package format
 
 import (
 	"bytes"
-	"net/http"
 	"time"
 
 	"github.com/lastcall-go/lastcall/policy"
@@ -10,14 +9,6 @@ import (
 
 // lines is a body each line of which stands for itself, such as newline-delimited JSON.
 type lines struct{ inLine bool }
-
-func recognizeLines(mediaType string, _ http.Header) (Body, bool) {
-	switch mediaType {
-	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json":
-		return new(lines), true
-	}
-	return nil, false
-}
 
 func (l *lines) Name() string { return Lines }
 

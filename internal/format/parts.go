@@ -3,7 +3,6 @@ package format
 import (
 	"bytes"
 	"mime"
-	"net/http"
 	"time"
 
 	"github.com/lastcall-go/lastcall/policy"
@@ -20,15 +19,13 @@ type parts struct {
 	begun     bool   // a byte was sent
 }
 
-func recognizeParts(mediaType string, h http.Header) (Body, bool) {
-	if mediaType != "multipart/x-mixed-replace" {
-		return nil, false
-	}
-	_, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+// newParts returns a Body for this Content-Type, or nil if it has no boundary parameter.
+func newParts(contentType string) Body {
+	_, params, err := mime.ParseMediaType(contentType)
 	if err != nil || params["boundary"] == "" {
-		return nil, true
+		return nil
 	}
-	return &parts{delimiter: "--" + params["boundary"]}, true
+	return &parts{delimiter: "--" + params["boundary"]}
 }
 
 func (s *parts) Name() string { return Parts }
