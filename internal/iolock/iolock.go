@@ -32,24 +32,19 @@ func (l *Lock) Lock() {
 	}
 }
 
+// wait makes l contended, and waits for an Unlock, until it finds l free: it has locked l then.
 func (l *Lock) wait() {
-	for unlocked := l.contend(); unlocked != nil; unlocked = l.contend() {
-		<-unlocked
-	}
-}
-
-// contend makes l contended. It returns a channel that is closed by the next Unlock, or nil if l
-// was free: the caller has locked it then.
-func (l *Lock) contend() <-chan struct{} {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.state.Swap(contended) == free {
-		return nil
+	for l.state.Swap(contended) != free {
+		if l.unlocked == nil {
+			l.unlocked = make(chan struct{})
+		}
+		unlocked := l.unlocked
+		l.mu.Unlock()
+		<-unlocked
+		l.mu.Lock()
 	}
-	if l.unlocked == nil {
-		l.unlocked = make(chan struct{})
-	}
-	return l.unlocked
+	l.mu.Unlock()
 }
 
 // TryLock locks l if nobody has it locked, and reports whether it did.
