@@ -100,9 +100,7 @@ func (s *eventStream) writeNameByte(c byte) {
 	if !utf8.FullRune(char) {
 		return
 	}
-	if !utf8.Valid(char) {
-		s.notEvents = true
-	}
+	s.notEvents = s.notEvents || !utf8.Valid(char)
 	if !s.afterBOM && string(char) == "\uFEFF" {
 		s.inLine, s.inEvent = false, false
 	}

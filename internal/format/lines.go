@@ -36,6 +36,5 @@ func (l *lines) AppendFarewell(b []byte, f policy.Farewell, _ time.Duration) []b
 	if f.Message == "" {
 		return b
 	}
-	b = append(b, f.Message...)
-	return append(b, '\n')
+	return append(append(b, f.Message...), '\n')
 }

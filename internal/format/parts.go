@@ -56,11 +56,7 @@ func (s *parts) Boundary(p []byte) int {
 // header, an empty line and its body. The closing delimiter follows.
 func (s *parts) AppendFarewell(b []byte, f policy.Farewell, _ time.Duration) []byte {
 	if f.Message != "" {
-		b = append(b, s.delimiter...)
-		b = append(b, "\r\n"...)
-		b = append(b, f.Message...)
-		b = append(b, "\r\n"...)
+		b = append(b, s.delimiter+"\r\n"+f.Message+"\r\n"...)
 	}
-	b = append(b, s.delimiter...)
-	return append(b, "--\r\n"...)
+	return append(b, s.delimiter+"--\r\n"...)
 }

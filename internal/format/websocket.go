@@ -26,11 +26,7 @@ func WebSocketUpgrade(r *http.Request) bool {
 // 8441, section 4), which net/http takes only with GODEBUG=http2xconnect=1. An HTTP/1 header can't
 // be named :protocol.
 func WebSocketConnect(r *http.Request) bool {
-	if r.Method != http.MethodConnect {
-		return false
-	}
-	protocol := r.Header[":protocol"]
-	return len(protocol) > 0 && strings.EqualFold(protocol[0], "websocket")
+	return r.Method == http.MethodConnect && strings.EqualFold(r.Header.Get(":protocol"), "websocket")
 }
 
 // A frame's header (RFC 6455, section 5.2).
@@ -212,8 +208,7 @@ func (s *Frames) valid() bool {
 	return !s.FromClient || s.header[0]&rsvBits == 0
 }
 
-// maxHead bounds the response head, far above the size of a 101's. (net/http's client takes 10 MB,
-// most others 8 to 64 KiB.)
+// maxHead bounds the response head, far above the size of a 101's.
 const maxHead = 64 << 10
 
 func (s *Frames) writeHead(p []byte) int {
