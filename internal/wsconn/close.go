@@ -19,7 +19,7 @@ func (h halfCloser) CloseWrite() error {
 		return nil
 	}
 	c.sendKeptAtEnd()
-	return c.closeWrite()
+	return c.closeWriter.CloseWrite()
 }
 
 // Close closes the connection. If a farewell has begun and the handshake isn't complete, it returns
@@ -52,9 +52,8 @@ func (c *Conn) Close() error {
 		c.halfClose()
 	}
 	c.sendKeptAtEnd()
-	err := c.closeInner()
-	c.release()
-	return err
+	defer c.release()
+	return c.closeInner()
 }
 
 // Finish drops the message as DropMessage does, and has the handler's Reads return io.EOF, a
@@ -119,8 +118,8 @@ func (c *Conn) halfClose() {
 	first := over && (c.state.FarewellWritten || c.state.HandlerSentClose) && !c.halfClosed
 	c.halfClosed = c.halfClosed || first
 	c.mu.Unlock()
-	if first && c.closeWrite != nil {
-		_ = c.closeWrite() // the peer may be gone already
+	if first && c.closeWriter != nil {
+		_ = c.closeWriter.CloseWrite() // the peer may be gone already
 	}
 }
 

@@ -2,36 +2,18 @@ package wsconn
 
 import (
 	"bytes"
-	"net"
 	"time"
 )
 
-// Coalescing: two Writes that make one frame are sent as one packet.
-//
-// gorilla/websocket, for one, writes a message that is larger than its buffer in two, with
-// net.Buffers, which makes one packet of them on net's own connections only. Two packets wake the
-// peer up twice: a quarter more time for a message of 4 KiB. So a Conn over one of net's
-// connections keeps the beginning of a frame until the next Write, and sends both at once.
+// Two Writes that make one frame are sent as one packet: gorilla/websocket writes long messages so.
 //
 // A Write is kept if it begins a frame, ends within it, and is small (see the constants below). For
-// the handler and for c.out it counts as sent, so that there is no boundary until the rest is
-// written. If sending fails, what was not sent stays kept: the next Write sends it first, and
-// returns the error if that fails again.
+// the handler and for c.out it counts as sent, so that there is no boundary until the next Write
+// sends both. If sending fails, what was not sent stays kept: the next Write sends it first, and
+// returns the error if that fails again. The rest may never come, so what is kept is sent alone
+// after coalesceDelay, by a timer, or when the handler closes or half-closes the connection.
 //
-// The rest may never come. So what is kept is sent alone after coalesceDelay, by a timer, or when
-// the handler closes or half-closes the connection. The timer isn't stopped when the rest comes,
-// since to set it for each frame would cost more than a packet: it finds nothing to send, and frees
-// the buffer.
-//
-// The timer's goroutine (timerFired) may run while the connection ends:
-//
-//   - Close sets HandlerClosed and stops the timer, both under mu, and from then on startTimer does
-//     nothing. A timer that can't be stopped any more has a goroutine that counts in refs until it
-//     returns, so that OnClose comes after it.
-//   - A farewell that is asked for while that goroutine holds writing is left to it (see
-//     flushPending), and Farewell returns. A Close by the handler would now come first, and the
-//     farewell would never be written. So Close and CloseWrite wait for it and write the
-//     farewell themselves (awaitTimer). They don't wait for a Write: it may block until Close.
+// docs/architecture.md says what that saves, and how the timer ends with the connection.
 
 const (
 	// maxKept is the longest Write that is kept: gorilla's buffer, where it takes net/http's. After
@@ -44,13 +26,6 @@ const (
 	// would cost more than one packet saves.
 	coalesceDelay = 10 * time.Millisecond
 )
-
-// coalesces reports whether net.Buffers would make one packet on inner.
-func coalesces(inner net.Conn) bool {
-	_, tcp := inner.(*net.TCPConn)
-	_, unix := inner.(*net.UnixConn)
-	return tcp || unix
-}
 
 // keep keeps p for the next Write if it may, and reports whether it did. The caller holds writing.
 func (c *Conn) keep(p []byte) bool {
@@ -89,6 +64,8 @@ func (c *Conn) sendKept() {
 	}
 }
 
+// startTimer doesn't set a timer that runs already: for each frame that would cost more than a
+// packet. Nor is the timer stopped when the rest comes: it finds nothing to send.
 func (c *Conn) startTimer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,8 +101,8 @@ func (c *Conn) timerFired() {
 	c.mu.Unlock()
 }
 
-// awaitTimer writes a farewell that was left to the timer's goroutine, if there is one. A peer that
-// doesn't read delays it by coalesceDelay at most.
+// awaitTimer writes a farewell that was left to the timer's goroutine, if there is one: a close
+// by the handler would preempt it. A peer that doesn't read delays it by coalesceDelay at most.
 func (c *Conn) awaitTimer() {
 	c.mu.Lock()
 	wait := c.timersFiring > 0 && c.farewell != nil && !c.farewellBegun && !c.state.HandlerClosed

@@ -54,7 +54,7 @@ type Options struct {
 // without a Conn. An idle Conn has no goroutine and no running timer.
 type Conn struct {
 	inner          net.Conn
-	closeWrite     func() error // inner's; nil: it has none
+	closeWriter    interface{ CloseWrite() error } // inner; nil: it can't be half-closed
 	abort, onClose func()
 	beforeFarewell func() bool
 	coalesces      bool // see coalesce.go
@@ -119,14 +119,15 @@ func New(inner net.Conn, o Options) *Conn {
 	c := &Conn{
 		inner: inner,
 		abort: o.Abort, onClose: o.OnClose, beforeFarewell: o.BeforeFarewell,
-		coalesces: coalesces(inner),
-		born:      time.Now(),
-		out:       format.Frames{Upgraded: o.Upgraded},
-		in:        format.Frames{Upgraded: true, FromClient: true},
-		refs:      2,
+		born: time.Now(),
+		out:  format.Frames{Upgraded: o.Upgraded},
+		in:   format.Frames{Upgraded: true, FromClient: true},
+		refs: 2,
 	}
-	if w, ok := inner.(interface{ CloseWrite() error }); ok {
-		c.closeWrite = w.CloseWrite
+	c.closeWriter, _ = inner.(interface{ CloseWrite() error })
+	switch inner.(type) {
+	case *net.TCPConn, *net.UnixConn: // on these net.Buffers makes one packet too
+		c.coalesces = true
 	}
 	_, _ = c.in.Write(o.Early)
 	c.state.PeerSentClose = c.in.Closed
@@ -136,7 +137,7 @@ func New(inner net.Conn, o Options) *Conn {
 // Handle returns what the handler gets: the Conn, with a method CloseWrite if inner has one, since
 // proxies look for it to pass a half-close on. It has no other methods of inner's.
 func (c *Conn) Handle() net.Conn {
-	if c.closeWrite != nil {
+	if c.closeWriter != nil {
 		return halfCloser{c}
 	}
 	return c
@@ -146,10 +147,8 @@ func (c *Conn) Handle() net.Conn {
 // options. Whoever reads or writes it directly can have a farewell written within a frame.
 func (c *Conn) NetConn() net.Conn { return c.inner }
 
-// LocalAddr implements [net.Conn].
-func (c *Conn) LocalAddr() net.Addr { return c.inner.LocalAddr() }
-
-// RemoteAddr implements [net.Conn].
+// LocalAddr and RemoteAddr implement [net.Conn].
+func (c *Conn) LocalAddr() net.Addr  { return c.inner.LocalAddr() }
 func (c *Conn) RemoteAddr() net.Addr { return c.inner.RemoteAddr() }
 
 // LastByte returns when a byte was last sent or received, or if none was, when the Conn was made.
@@ -213,10 +212,8 @@ func (c *Conn) received(p []byte) {
 		return
 	}
 	c.touch()
-	if c.in.Closed {
-		return
-	}
-	if _, _ = c.in.Write(p); c.in.Closed {
+	wasClosed := c.in.Closed
+	if _, _ = c.in.Write(p); c.in.Closed && !wasClosed {
 		c.update(func(s *State) { s.PeerSentClose = true })
 	}
 }
