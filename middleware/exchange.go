@@ -18,11 +18,10 @@ type exchange struct {
 	tracked.Response
 
 	// Immutable once the handler runs.
-	d            *Drainer
-	w            http.ResponseWriter // the wrapped writer; not used once the handler has returned, see outerMayWrite
-	req          http.Request        // as the handler gets it
-	outerEncodes bool                // the header had a Content-Encoding before the handler was called
-	connect      *h2WebSocket        // of a CONNECT that asks for a WebSocket; else nil
+	d       *Drainer
+	w       http.ResponseWriter // the wrapped writer; not used once the handler has returned, see outerMayWrite
+	req     http.Request        // as the handler gets it
+	connect *h2WebSocket        // of a CONNECT that asks for a WebSocket; else nil
 
 	lastByte atomic.Int64             // nanoseconds from the response's beginning to the last byte; zero: none has moved
 	farewell atomic.Pointer[farewell] // what the client is to be told
@@ -31,19 +30,19 @@ type exchange struct {
 
 	openMu sync.Mutex // held with lock to set ended, and alone by ifOpen to use w
 
-	lock                 iolock.Lock // held while writing to w; guards following
-	ended                bool        // the handler has returned
-	silent               bool        // the handler wrote nothing and ended by itself
-	answered             bool        // the drain answered in the handler's place
-	committed            bool        // a final status is on its way
-	committedAfterCancel bool        // committed was set after the drain had canceled the context
-	flushed              bool        // the handler has flushed
-	farewellWritten      bool        // what the handler writes from now on is swallowed: not sent, and no error
-	farewellErr          error       // of writing the farewell
+	lock                 iolock.Lock     // held while writing to w; guards following
+	ended                bool            // the handler has returned
+	silent               bool            // the handler wrote nothing and ended by itself
+	answered             bool            // the drain answered in the handler's place
+	committed            bool            // a final status is on its way
+	committedAfterCancel bool            // committed was set after the drain had canceled the context
+	failed               bool            // a write failed
+	farewellWritten      bool            // what the handler writes from now on is swallowed: not sent, and no error
+	farewellOutcome      tracked.Outcome // of a response whose farewell was written
+	outerEncodes         bool            // the header had a Content-Encoding before the handler was called
 	status               uint16
 	unflushed            int32       // how many bytes of written net/http may still hold back
-	written              int64       // bytes of the body that the handler wrote
-	declared             int64       // Content-Length, or 0 where the response has no body; -1: not known
+	missing              int64       // bytes of the body that the handler has still to write; unknownLength: it has declared no length
 	body                 format.Body // follows the body; nil: no farewell can be put into it
 	hijacked             *hijacked   // nil: a connCarrier doesn't carry the response
 }

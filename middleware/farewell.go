@@ -1,8 +1,10 @@
 package middleware
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/tracked"
@@ -47,14 +49,23 @@ func (x *exchange) writeFarewellLocked() {
 	}
 	x.farewellWritten = true
 	x.ifOpen(x.extendWriteDeadline)
+	var err error
 	if text := x.body.AppendFarewell(nil, f.Farewell, f.retry); len(text) > 0 {
 		var n int
-		if n, x.farewellErr = x.w.Write(text); n > 0 {
+		if n, err = x.w.Write(text); n > 0 {
 			x.byteMoved()
 		}
 	}
-	if err := x.controller().Flush(); x.farewellErr == nil && !errors.Is(err, http.ErrNotSupported) {
-		x.farewellErr = err
+	if flushErr := x.controller().Flush(); !errors.Is(flushErr, http.ErrNotSupported) {
+		err = cmp.Or(err, flushErr)
+	}
+	switch {
+	case err == nil:
+		x.farewellOutcome = tracked.Told
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		x.farewellOutcome = tracked.Cut
+	default:
+		x.farewellOutcome = tracked.Completed // the client has left
 	}
 }
 

@@ -3,12 +3,9 @@ package middleware
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"os"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/tracked"
@@ -85,29 +82,27 @@ func (x *exchange) ownConn() net.Conn {
 
 // outcomeLocked returns how the response ended. The handler must have returned.
 func (x *exchange) outcomeLocked() tracked.Outcome {
-	// What the handler began to write only after the cancel is taken for a complete reply to that,
-	// if it is an error, or short and not flushed. Else it is a body that was broken off.
-	cancelReply := x.committedAfterCancel && (x.status >= http.StatusBadRequest || !x.flushed && x.written <= netHTTPBuffer)
 	switch {
 	case x.wasCut.Load():
 		return tracked.Cut
 	case x.farewellWritten:
-		if errors.Is(x.farewellErr, os.ErrDeadlineExceeded) {
-			return tracked.Cut
-		} else if x.farewellErr != nil {
-			return tracked.Completed // the client has left
-		}
-		return tracked.Told
+		return x.farewellOutcome
 	case !x.Canceled():
 		return tracked.Completed
-	case x.committed && x.Kind() != policy.Infinite && !x.completeLocked() && !cancelReply:
+	case x.committed && x.Kind() != policy.Infinite && !x.completeLocked():
 		return tracked.Cut
 	}
 	return tracked.Canceled
 }
 
-// completeLocked reports whether the body is known to be complete.
-func (x *exchange) completeLocked() bool { return x.declared >= 0 && x.written >= x.declared }
+// completeLocked reports whether the body is known to be complete: it has its declared length, or is
+// a reply that the handler began after the cancel.
+func (x *exchange) completeLocked() bool {
+	if x.missing == unknownLength {
+		return x.committedAfterCancel && !x.failed
+	}
+	return x.missing <= 0
+}
 
 // outerMayWrite reports whether a write after the handler's return can come from an outer handler,
 // which answers for a handler that wrote nothing: echo, which has kept our writer, does so when a

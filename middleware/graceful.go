@@ -90,7 +90,7 @@ func (g *graceful) refineOuter(r *http.Request) bool {
 
 // track begins the request's response, or refuses it and returns nil.
 func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{d: g.d, w: w, outerEncodes: format.Encoded(w.Header()), declared: -1}
+	x := &exchange{d: g.d, w: w, outerEncodes: format.Encoded(w.Header()), missing: unknownLength}
 	x.req = *r.WithContext(x.Context())
 	if r.Method == http.MethodConnect && format.WebSocketConnect(r) {
 		x.connect = newH2WebSocket(x)

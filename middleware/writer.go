@@ -3,6 +3,7 @@ package middleware
 import (
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -58,13 +59,13 @@ func (x *exchange) commitLocked(status int) {
 	}
 	if length := h["Content-Length"]; len(length) > 0 {
 		if n, err := strconv.ParseInt(length[0], 10, 64); err == nil {
-			x.declared = n
+			x.missing = n
 		}
 	}
 	kind, formatName := policy.Finite, format.HTTP
 	// A body of a known length ends by itself. The handler of a HEAD may run on like that of the
 	// GET, though nobody sees what it writes.
-	if x.declared < 0 && (!noBody || head) {
+	if x.missing == unknownLength && (!noBody || head) {
 		body, infinite := format.Recognize(h)
 		if infinite {
 			kind = policy.Infinite
@@ -74,7 +75,7 @@ func (x *exchange) commitLocked(status int) {
 		}
 	}
 	if noBody {
-		x.declared = 0
+		x.missing = 0
 	}
 	x.SetShape(kind, formatName, x.req.Pattern)
 }
@@ -116,7 +117,7 @@ func (x *exchange) writeAfterEnd(n int) (int, error) {
 // writeThroughLocked writes p to the wrapped writer.
 func (x *exchange) writeThroughLocked(p []byte) (int, error) {
 	n, err := x.w.Write(p)
-	x.wroteLocked(int64(n))
+	x.wroteLocked(int64(n), err)
 	if x.body != nil {
 		_, _ = x.body.Write(p[:n])
 	}
@@ -127,11 +128,17 @@ func (x *exchange) writeThroughLocked(p []byte) (int, error) {
 // flushes.
 const netHTTPBuffer = 2048
 
-// wroteLocked counts n bytes of the body. The time of the last byte is set once net/http can't hold
-// all of them back. How much another writer holds back is unknown: a stream's bytes that go through
-// one set that time at once.
-func (x *exchange) wroteLocked(n int64) {
-	x.written += n
+// unknownLength is what is missing of a body that has no Content-Length.
+const unknownLength = math.MaxInt64
+
+// wroteLocked counts n bytes of the body, and notes whether their write failed. The time of the last
+// byte is set once net/http can't hold all of them back. How much another writer holds back is
+// unknown: a stream's bytes that go through one set that time at once.
+func (x *exchange) wroteLocked(n int64, err error) {
+	x.failed = x.failed || err != nil
+	if x.missing != unknownLength {
+		x.missing -= n
+	}
 	if n > netHTTPBuffer-int64(x.unflushed) || n > 0 && x.body != nil && !isNetHTTP1(x.w) {
 		x.unflushed = 0
 		x.byteMoved()
@@ -171,7 +178,7 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 	}
 	defer x.release()
 	n, err := x.w.(io.ReaderFrom).ReadFrom(src)
-	x.wroteLocked(n)
+	x.wroteLocked(n, err)
 	return n, err
 }
 
@@ -205,7 +212,6 @@ func (x *exchange) flush() error {
 		return nil
 	}
 	x.commitLocked(http.StatusOK)
-	x.flushed = true
 	err := x.controller().Flush()
 	if err == nil {
 		x.unflushed = 0
