@@ -54,17 +54,6 @@ func newDrain(d *Drainer, limit time.Time) *drain {
 // the open responses are planned.
 func (s *scheduler) hasPlan() bool { return s.drain != nil && s.drain.plan != nil }
 
-// next returns when the drain itself has something to do, zero for not before the next stage.
-func (dr *drain) next(scheduled bool) time.Time {
-	switch {
-	case dr.plan == nil:
-		return dr.announceEnd
-	case scheduled:
-		return time.Time{}
-	}
-	return dr.lastCut.Add(dr.cutWait)
-}
-
 // beginDrain begins the drain's announcement, unless Resume has taken the drain back before.
 func (s *scheduler) beginDrain(dr *drain) {
 	s.d.mu.Lock()
@@ -124,7 +113,6 @@ func (s *scheduler) planAll(now time.Time) {
 	open, dr.empty = s.d.registry.Close()
 
 	var endings []*tracked.Ending
-	rules := make([]policy.Rule, 0, len(open)) // what subjects point to
 	var subjects []policy.Subject
 	for _, r := range open {
 		e := r.Ending()
@@ -137,16 +125,15 @@ func (s *scheduler) planAll(now time.Time) {
 		}
 		// Published before its kind is read: a change of the kind is reported from then on.
 		r.Publish(tracked.Moments{Cancel: workEnd, Cut: workEnd})
-		endings, rules = append(endings, e), append(rules, r.Rule())
-		subjects = append(subjects, subject(r, r.Kind(), &rules[len(rules)-1]))
+		endings, subjects = append(endings, e), append(subjects, subject(r, r.Kind(), r.Rule()))
 	}
 	for i, m := range dr.plan.Begin(subjects) {
 		s.plan(endings[i], subjects[i].Kind, tracked.Add(now, m))
 	}
 }
 
-func subject(r *tracked.Response, kind policy.Kind, rule *policy.Rule) policy.Subject {
-	return policy.Subject{Rule: rule, Kind: kind, Age: r.Age(), Idle: r.Idle()}
+func subject(r *tracked.Response, kind policy.Kind, rule policy.Rule) policy.Subject {
+	return policy.Subject{Rule: &rule, Kind: kind, Age: r.Age(), Idle: r.Idle()}
 }
 
 // lateMoments returns the moments of a response that the plan doesn't have, or has as another kind.

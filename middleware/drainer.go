@@ -56,7 +56,11 @@ type Drainer struct {
 
 func (d *Drainer) init() {
 	d.once.Do(func() {
-		d.scheduler, d.drainBegan, d.madeFinal = newScheduler(d), make(chan struct{}), make(chan struct{})
+		d.scheduler = &scheduler{
+			d: d, wake: make(chan struct{}, 1),
+			picked: make(map[*tracked.Response]*shedCall), workers: new(sync.WaitGroup),
+		}
+		d.drainBegan, d.madeFinal = make(chan struct{}), make(chan struct{})
 		// Replicas must not give their first clients all the same slot, nor their first streams all
 		// the same age.
 		d.lastSlotNumber.Store(rand.Uint64())
@@ -213,7 +217,7 @@ func (d *Drainer) begin(limit time.Time, final bool) *drain {
 
 // end ends a response with its outcome.
 func (d *Drainer) end(r *tracked.Response, o tracked.Outcome) {
-	if o != tracked.Cut || r.Ended() {
+	if _, ended := r.Outcome(); ended || o != tracked.Cut {
 		r.End(o)
 		return
 	}

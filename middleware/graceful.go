@@ -64,7 +64,7 @@ type graceful struct {
 	constant *policy.Rule // the rule of every request; nil: d.Policy decides for each
 	next     http.Handler
 
-	mu    sync.RWMutex
+	mu    sync.Mutex
 	rules map[policy.Rule]*policy.Rule // guarded by mu; see ruleFor
 }
 
@@ -112,15 +112,12 @@ func (g *graceful) ruleFor(r *http.Request) *policy.Rule {
 		return g.constant
 	}
 	rule := g.rule.Over(g.d.Policy.Rule(r))
-	g.mu.RLock()
-	shared := g.rules[rule]
-	g.mu.RUnlock()
-	if shared != nil {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if shared := g.rules[rule]; shared != nil {
 		return shared
 	}
 	kept := rule // if rule itself escaped, every request would cost an allocation
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	if g.rules == nil || len(g.rules) >= maxRules {
 		g.rules = make(map[policy.Rule]*policy.Rule)
 	}

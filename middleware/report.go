@@ -199,9 +199,6 @@ func (d *Drainer) logAborted(msg string, a Aborted) {
 }
 
 func (d *Drainer) logProgress(left time.Duration) {
-	if d.Logger == nil {
-		return
-	}
 	open := tally(d.registry.Open())
 	d.log(slog.LevelInfo, "draining",
 		"finite", open.Finite, "sse", open.SSE, "websocket", open.WebSocket, "other", open.Other,
@@ -209,9 +206,6 @@ func (d *Drainer) logProgress(left time.Duration) {
 }
 
 func (d *Drainer) logOutcomes() {
-	if d.Logger == nil {
-		return
-	}
 	r := d.Report()
 	d.log(slog.LevelInfo, "drain ends", "took", r.Took,
 		"completed", r.Completed, "told", r.Told, "unanswered", r.Unanswered,

@@ -26,14 +26,7 @@ type scheduler struct {
 	queue   queue
 	drain   *drain                          // nil: none is under way
 	picked  map[*tracked.Response]*shedCall // the streams that Shed picked, until they end
-	workers *sync.WaitGroup
-}
-
-func newScheduler(d *Drainer) *scheduler {
-	return &scheduler{
-		d: d, wake: make(chan struct{}, 1),
-		picked: make(map[*tracked.Response]*shedCall), workers: new(sync.WaitGroup),
-	}
+	workers *sync.WaitGroup                 // goroutines that may have to wait for a peer
 }
 
 // post has task run on the scheduler's goroutine, which it starts where there is none. It reports
@@ -67,7 +60,11 @@ func (s *scheduler) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		for _, task := range s.takeTasks() {
+		s.mu.Lock()
+		tasks := s.tasks
+		s.tasks = nil
+		s.mu.Unlock()
+		for _, task := range tasks {
 			task()
 		}
 		now := time.Now()
@@ -82,14 +79,6 @@ func (s *scheduler) run() {
 			return
 		}
 	}
-}
-
-func (s *scheduler) takeTasks() []func() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	tasks := s.tasks
-	s.tasks = nil
-	return tasks
 }
 
 // stopIfIdle reports whether the goroutine may end: no task has come since it last took them.
@@ -110,8 +99,11 @@ func (s *scheduler) sleep(timer *time.Timer) {
 	var tick <-chan time.Time
 	if dr := s.drain; dr != nil {
 		empty, tick = dr.empty, dr.ticker.C
-		if at := dr.next(len(s.queue) > 0); next.IsZero() || !at.IsZero() && at.Before(next) {
-			next = at
+		switch {
+		case dr.plan == nil && (next.IsZero() || dr.announceEnd.Before(next)):
+			next = dr.announceEnd
+		case next.IsZero():
+			next = dr.lastCut.Add(dr.cutWait)
 		}
 	}
 	timer.Stop()
@@ -126,9 +118,6 @@ func (s *scheduler) sleep(timer *time.Timer) {
 	case <-timer.C:
 	}
 }
-
-// goWorker runs f, which may have to wait for a peer, on a goroutine of its own.
-func (s *scheduler) goWorker(f func()) { s.workers.Go(f) }
 
 // schedule sets a response's next stage and its time.
 func (s *scheduler) schedule(e *tracked.Ending, stage int, at time.Time) {

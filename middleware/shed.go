@@ -129,7 +129,6 @@ func (s *scheduler) beginShed(shed *shedCall, matching []*tracked.Response) {
 		close(shed.done)
 		return
 	}
-	rules := make([]policy.Rule, 0, len(matching)) // what subjects point to
 	var open []*tracked.Response
 	var subjects []policy.Subject
 	for _, r := range matching {
@@ -140,8 +139,7 @@ func (s *scheduler) beginShed(shed *shedCall, matching []*tracked.Response) {
 			continue
 		}
 		rule.Grace, rule.Priority = 0, 0
-		rules, open = append(rules, rule), append(open, r)
-		subjects = append(subjects, subject(r, policy.Infinite, &rules[len(rules)-1]))
+		open, subjects = append(open, r), append(subjects, subject(r, policy.Infinite, rule))
 	}
 	plan := policy.NewPlan(math.MaxInt64, rand.Uint64())
 	var chosen []policy.Subject

@@ -23,7 +23,7 @@ func (s *scheduler) plan(e *tracked.Ending, kind policy.Kind, m tracked.Moments)
 	s.schedule(e, stageFarewell, m.Farewell)
 }
 
-// planned returns the moments of a response that is scheduled.
+// momentsOf returns the moments of a response that is scheduled.
 func momentsOf(e *tracked.Ending) tracked.Moments {
 	m, _ := e.Response.Moments()
 	return m
@@ -38,7 +38,7 @@ func irrevocable(e *tracked.Ending) bool {
 // runNext does what the response's stage says, and schedules the stage after it.
 func (s *scheduler) runNext(e *tracked.Ending, now time.Time) {
 	r := e.Response
-	if r.Ended() {
+	if _, ended := r.Outcome(); ended {
 		s.unschedule(e)
 		return
 	}
@@ -62,7 +62,7 @@ func (s *scheduler) runNext(e *tracked.Ending, now time.Time) {
 		s.enterPhase(Canceling)
 		r.Tell()
 		r.Cancel()
-		s.goWorker(r.Carrier().Finish)
+		s.workers.Go(r.Carrier().Finish)
 		s.schedule(e, stageCut, m.Cut)
 	case stageCut:
 		s.cut(e, now)
@@ -101,7 +101,7 @@ func (s *scheduler) dropMessage(e *tracked.Ending) {
 func (s *scheduler) goFarewellWorker(e *tracked.Ending, f func()) {
 	e.Writing = true
 	round := e.Round
-	s.goWorker(func() {
+	s.workers.Go(func() {
 		f()
 		s.post(func() {
 			if e.Round == round {
@@ -159,7 +159,7 @@ func (s *scheduler) cut(e *tracked.Ending, now time.Time) {
 	if s.drain != nil {
 		s.drain.lastCut = now
 	}
-	s.goWorker(e.Response.Carrier().Cut)
+	s.workers.Go(e.Response.Carrier().Cut)
 }
 
 // changed looks again at a response that has ended, may be of another kind than it was planned as,

@@ -52,111 +52,87 @@ type Schedule struct {
 }
 
 // Ending returns the response's ending, and makes it at the first call.
-func (r *Response) Ending() *Ending {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.endingLocked()
+func (r *Response) Ending() (ending *Ending) {
+	r.withEnding(func(e *Ending) { ending = e })
+	return ending
 }
 
-func (r *Response) endingLocked() *Ending {
+// withEnding calls f with the response's ending and r.mu locked.
+func (r *Response) withEnding(f func(*Ending)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.ending == nil {
 		r.ending = &Ending{Response: r}
 	}
-	return r.ending
+	f(r.ending)
 }
 
 // Moments returns what was planned for the response last, and reports whether that is published.
 func (r *Response) Moments() (m Moments, published bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ending == nil {
-		return Moments{}, false
-	}
-	return r.ending.moments, r.ending.published
+	r.withEnding(func(e *Ending) { m, published = e.moments, e.published })
+	return m, published
 }
 
 // Plan records what is planned for the response, whose farewell isn't due any more.
 func (r *Response) Plan(m Moments) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	e := r.endingLocked()
-	e.moments, e.farewellDue = m, false
+	r.withEnding(func(e *Ending) { e.moments, e.farewellDue = m, false })
 }
 
-// Publish is Plan, and lets the handler know. From then on a change of the response's kind is
+// Publish lets the handler know of what is planned. From then on a change of the response's kind is
 // reported to [Registry.OnChange].
 func (r *Response) Publish(m Moments) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	e := r.endingLocked()
-	e.moments, e.published = m, true
+	r.withEnding(func(e *Ending) { e.moments, e.published = m, true })
 }
 
 // AllowFarewell lets the response's farewell be sent, which is due now.
 func (r *Response) AllowFarewell() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.endingLocked().farewellDue = true
+	r.withEnding(func(e *Ending) { e.farewellDue = true })
 }
 
 // Unpublish takes Publish back, and with it a farewell that waits for its boundary. It reports
 // false, and leaves all as it is, if the farewell has been sent.
-func (r *Response) Unpublish() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ending == nil {
-		return true
-	}
-	if r.ending.farewellSent {
-		return false
-	}
-	r.ending.published, r.ending.farewellDue = false, false
-	return true
+func (r *Response) Unpublish() (done bool) {
+	r.withEnding(func(e *Ending) {
+		if done = !e.farewellSent; done {
+			e.published, e.farewellDue = false, false
+		}
+	})
+	return done
 }
 
 // Draining returns a channel that is closed when the response should wind up.
-func (r *Response) Draining() <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	e := r.endingLocked()
-	if e.draining == nil {
-		e.draining = make(chan struct{})
-		if e.told {
-			close(e.draining)
+func (r *Response) Draining() (draining <-chan struct{}) {
+	r.withEnding(func(e *Ending) {
+		if e.draining == nil {
+			e.draining = make(chan struct{})
+			if e.told {
+				close(e.draining)
+			}
 		}
-	}
-	return e.draining
+		draining = e.draining
+	})
+	return draining
 }
 
 // Tell closes the channel that Draining returns.
 func (r *Response) Tell() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	e := r.endingLocked()
-	if e.told {
-		return
-	}
-	e.told = true
-	if e.draining != nil {
-		close(e.draining)
-	}
+	r.withEnding(func(e *Ending) {
+		if !e.told && e.draining != nil {
+			close(e.draining)
+		}
+		e.told = true
+	})
 }
 
 // Untell takes Tell back where nobody has asked for the channel yet: a response that was told as a
 // finite one, before its header showed a stream, is told again at its slot.
 func (r *Response) Untell() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if e := r.ending; e != nil && e.draining == nil {
-		e.told = false
-	}
+	r.withEnding(func(e *Ending) { e.told = e.told && e.draining != nil })
 }
 
 // OnFarewell sets the handler's own farewell.
 func (r *Response) OnFarewell(f func(retry time.Duration) policy.Farewell) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.endingLocked().own = f
+	r.withEnding(func(e *Ending) { e.own = f })
 }
 
 // FarewellFor returns what the client is to be told: the handler's own farewell over the rule's,
@@ -164,13 +140,13 @@ func (r *Response) OnFarewell(f func(retry time.Duration) policy.Farewell) {
 // rule's can't be sent either. The error says why something was left out. It runs the handler's
 // function, so it must be called without locks.
 func (r *Response) FarewellFor(retry time.Duration) (policy.Farewell, error) {
-	r.mu.Lock()
-	own, rule := r.endingLocked().own, r.rule
-	r.mu.Unlock()
+	var own func(time.Duration) policy.Farewell
+	r.withEnding(func(e *Ending) { own = e.own })
+	rule := r.Rule()
 	var skipped error
 	if own != nil {
 		f, err := callOwn(own, retry)
-		whole := policy.Rule{Farewell: f}.Over(*rule).Farewell
+		whole := policy.Rule{Farewell: f}.Over(rule).Farewell
 		if err = errors.Join(err, whole.Expand(retry).Validate()); err == nil {
 			return whole, nil
 		}
@@ -197,13 +173,11 @@ func callOwn(own func(time.Duration) policy.Farewell, retry time.Duration) (f po
 // BeginFarewell records that the farewell goes out now, so that nothing takes it back any more, and
 // reports that as a change. It returns false where none may go out: the response is no stream any
 // more, or was planned anew or let off since it was asked for.
-func (r *Response) BeginFarewell() bool {
-	r.mu.Lock()
-	may := r.ending != nil && r.ending.farewellDue && r.kindLocked() == policy.Infinite
-	if may {
-		r.ending.farewellSent = true
-	}
-	r.mu.Unlock()
+func (r *Response) BeginFarewell() (may bool) {
+	r.withEnding(func(e *Ending) {
+		may = e.farewellDue && r.kindLocked() == policy.Infinite
+		e.farewellSent = e.farewellSent || may
+	})
 	if may {
 		r.registry.changed(r)
 	}
@@ -211,20 +185,17 @@ func (r *Response) BeginFarewell() bool {
 }
 
 // FarewellSent reports whether BeginFarewell has recorded that the farewell goes out.
-func (r *Response) FarewellSent() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.ending != nil && r.ending.farewellSent
+func (r *Response) FarewellSent() (sent bool) {
+	r.withEnding(func(e *Ending) { sent = e.farewellSent })
+	return sent
 }
 
 // AwaitsBoundary reports whether the farewell has still to find its place in the body: behind an
 // event, a line or a part.
 func (r *Response) AwaitsBoundary() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch r.format {
+	switch r.Format() {
 	case format.HTTP, format.WebSocket, format.Hijacked:
 		return false
 	}
-	return r.ending == nil || !r.ending.farewellSent
+	return !r.FarewellSent()
 }

@@ -35,7 +35,8 @@ func TestRegistryCounts(t *testing.T) {
 
 	assert.True(t, all[9].End(tracked.Completed))
 	assert.False(t, all[9].End(tracked.Cut), "only the first counts")
-	assert.True(t, all[9].Ended())
+	_, ended := all[9].Outcome()
+	assert.True(t, ended)
 	g.BeginCount()
 	all[8].End(tracked.Completed)
 	late, ok := begin(&g)

@@ -242,12 +242,6 @@ func (r *Response) Outcome() (o Outcome, ended bool) {
 	return r.outcome, r.ended
 }
 
-// Ended reports whether End has been called.
-func (r *Response) Ended() bool {
-	_, ended := r.Outcome()
-	return ended
-}
-
 // WatchEnd has the response's end reported to [Registry.OnChange]. It reports false if the response
 // has ended already.
 func (r *Response) WatchEnd() bool {
