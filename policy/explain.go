@@ -161,6 +161,9 @@ func (r Rule) fieldTexts() []fieldText {
 		{"message", message, ""},
 		{"event", quoted(f.Event), quoted(usual.Event)},
 		{"data", quoted(f.Data), quoted(usual.Data)},
+		{"send", unlessZero(f.Send, f.Send.String()), SendAll.String()},
+		{"ending", unlessZero(r.Ending, r.Ending.String()), AutoEnding.String()},
+		{"admit", unlessZero(r.Admit, "true"), "false"},
 	}
 }
 

@@ -35,6 +35,8 @@ type Farewell struct {
 	Event string
 	// Data is the data of the last SSE event; it may have several lines. Zero: {"retry":{retry}}.
 	Data string
+	// Send is what of this goes into an event stream. Zero: SendAll. Other formats ignore it.
+	Send Send
 }
 
 // ComeBack returns the farewell that asks clients to come back at their slots: close code 1012,
@@ -66,7 +68,7 @@ func (f Farewell) Expand(retry time.Duration) Farewell {
 
 // Validate returns all that keeps f from being sent as one error, or nil: a close code that RFC
 // 6455 section 7.4 doesn't allow in a frame, a reason that is too long for its frame, text that is
-// not UTF-8, an event name with a line break. It assumes the zero Window for the length of {retry};
+// not UTF-8, an event name with a line break, an unknown Send. It assumes the zero Window for the length of {retry};
 // [Rule.Validate] uses the rule's own.
 func (f Farewell) Validate() error {
 	return joinFaults("policy: ", f.faults(Window{}))
@@ -80,6 +82,7 @@ func (f Farewell) over(base Farewell) Farewell {
 		Binary:  f.Binary || f.Message == "" && base.Binary, // Binary belongs to Message
 		Event:   cmp.Or(f.Event, base.Event),
 		Data:    cmp.Or(f.Data, base.Data),
+		Send:    cmp.Or(f.Send, base.Send),
 	}
 }
 
@@ -98,6 +101,7 @@ func (f Farewell) faults(w Window) (faults []string) {
 	if strings.ContainsAny(f.Event, "\r\n\x00") {
 		fault("event name %q has a line break or a NUL, which ends or spoils its field; take it out", f.Event)
 	}
+	faults = append(faults, sends.faults(uint8(f.Send))...)
 	for _, text := range []struct{ name, value string }{
 		{"close reason", f.Reason}, {"message", f.Message}, {"event name", f.Event}, {"data", f.Data},
 	} {

@@ -43,8 +43,10 @@ func (r Rule) MarshalJSON() ([]byte, error) {
 		MaxAge    ruleTime `json:"maxage,omitzero"`
 		Reconnect Window   `json:"reconnect,omitzero"`
 		Farewell  Farewell `json:"farewell,omitzero"`
+		Ending    Ending   `json:"ending,omitzero"`
+		Admit     bool     `json:"admit,omitzero"`
 	}{r.Kind, ruleTime(r.Grace), ruleTime(r.Spread), r.Order, r.Priority, ruleTime(r.Timeout), ruleTime(r.Mercy),
-		ruleTime(r.MaxAge), r.Reconnect, r.Farewell})
+		ruleTime(r.MaxAge), r.Reconnect, r.Farewell, r.Ending, r.Admit})
 }
 
 // UnmarshalJSON implements [json.Unmarshaler] for an object or the name of a named rule, as in a
@@ -94,6 +96,7 @@ func (f Farewell) MarshalJSON() ([]byte, error) {
 		Binary  bool   `json:"binary,omitzero"`
 		Event   string `json:"event,omitzero"`
 		Data    string `json:"data,omitzero"`
+		Send    Send   `json:"send,omitzero"`
 	}(f))
 }
 
@@ -162,16 +165,18 @@ func (r *reader) rule(t json.Token, name string, to *Rule) {
 	var base Rule
 	r.object(t, name, "a rule", []key{
 		{"use", r.textField(ruleName{&base}, "the name of a rule")},
-		{"kind", r.textField(&to.Kind, `"auto", "finite" or "infinite"`)},
+		{"kind", r.textField(&to.Kind, kinds.quoted())},
 		{"grace", r.ruleTimeField(&to.Grace)},
 		{"spread", r.ruleTimeField(&to.Spread)},
-		{"order", r.textField(&to.Order, `"random", "oldest-first", "youngest-first" or "idle-first"`)},
+		{"order", r.textField(&to.Order, orders.quoted())},
 		{"priority", r.intField(&to.Priority)},
 		{"timeout", r.ruleTimeField(&to.Timeout)},
 		{"mercy", r.ruleTimeField(&to.Mercy)},
 		{"maxage", r.ruleTimeField(&to.MaxAge)},
 		{"reconnect", func(name string) { r.window(r.next(), name, &to.Reconnect) }},
 		{"farewell", func(name string) { r.farewell(r.next(), name, &to.Farewell) }},
+		{"ending", r.textField(&to.Ending, endings.quoted())},
+		{"admit", r.boolField(&to.Admit)},
 	})
 	*to = to.Over(base)
 }
@@ -188,5 +193,6 @@ func (r *reader) farewell(t json.Token, name string, to *Farewell) {
 		{"binary", r.boolField(&to.Binary)},
 		{"event", r.stringField(&to.Event)},
 		{"data", r.stringField(&to.Data)},
+		{"send", r.textField(&to.Send, sends.quoted())},
 	})
 }

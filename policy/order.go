@@ -1,10 +1,6 @@
 package policy
 
-import (
-	"cmp"
-	"fmt"
-	"slices"
-)
+import "cmp"
 
 // An Order is the order in which the streams of a rule get their farewells. The zero Order is
 // Random. Under a rule without a Spread all get them at once, and the order has no effect.
@@ -22,37 +18,27 @@ const (
 	IdleFirst
 )
 
-var orderNames = []string{
-	Random: "random", OldestFirst: "oldest-first", YoungestFirst: "youngest-first", IdleFirst: "idle-first",
+var orders = vocabulary{
+	"order", []string{"random", "oldest-first", "youngest-first", "idle-first"},
+	[]string{"Random", "OldestFirst", "YoungestFirst", "IdleFirst"},
 }
 
 // String returns "random", "oldest-first", "youngest-first" or "idle-first", and "Order(n)" for any
 // other value.
-func (o Order) String() string {
-	if int(o) < len(orderNames) {
-		return orderNames[o]
-	}
-	return fmt.Sprintf("Order(%d)", uint8(o))
-}
+func (o Order) String() string { return orders.text(uint8(o)) }
 
 // MarshalText implements [encoding.TextMarshaler] with the words of String. It fails on an unknown
 // value.
-func (o Order) MarshalText() ([]byte, error) {
-	if int(o) < len(orderNames) {
-		return []byte(orderNames[o]), nil
-	}
-	return nil, fmt.Errorf("policy: order %d is unknown; use Random, OldestFirst, YoungestFirst or IdleFirst", uint8(o))
-}
+func (o Order) MarshalText() ([]byte, error) { return orders.marshal(uint8(o)) }
 
 // UnmarshalText implements [encoding.TextUnmarshaler] for the words of String. On an error o is
 // unchanged.
 func (o *Order) UnmarshalText(text []byte) error {
-	i := slices.Index(orderNames, string(text))
-	if i < 0 {
-		return fmt.Errorf(`policy: order %.40q is unknown; use "random", "oldest-first", "youngest-first" or "idle-first"`, text)
+	value, err := orders.find(text)
+	if err == nil {
+		*o = Order(value)
 	}
-	*o = Order(i)
-	return nil
+	return err
 }
 
 // compare returns a negative number where a's farewell comes before b's, zero where the order

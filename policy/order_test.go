@@ -1,7 +1,6 @@
 package policy_test
 
 import (
-	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -12,26 +11,6 @@ import (
 
 	"github.com/lastcall-go/lastcall/policy"
 )
-
-func TestOrderText(t *testing.T) {
-	for order, word := range map[policy.Order]string{
-		policy.Random: "random", policy.OldestFirst: "oldest-first", policy.YoungestFirst: "youngest-first", policy.IdleFirst: "idle-first",
-	} {
-		assert.Equal(t, word, order.String())
-		text, err := json.Marshal(order)
-		require.NoError(t, err)
-		assert.Equal(t, `"`+word+`"`, string(text))
-		var back policy.Order
-		require.NoError(t, json.Unmarshal(text, &back))
-		assert.Equal(t, order, back)
-	}
-	assert.Equal(t, "Order(4)", policy.Order(4).String())
-	_, err := policy.Order(4).MarshalText()
-	require.EqualError(t, err, "policy: order 4 is unknown; use Random, OldestFirst, YoungestFirst or IdleFirst")
-	order := policy.IdleFirst
-	require.ErrorContains(t, order.UnmarshalText([]byte("oldest")), `order "oldest" is unknown`)
-	assert.Equal(t, policy.IdleFirst, order)
-}
 
 func TestOrder(t *testing.T) {
 	const n = 1000

@@ -67,9 +67,9 @@ func NewPlan(work time.Duration, seed uint64) *Plan {
 }
 
 // Begin plans all the responses that are open when a drain begins, and returns their moments in the
-// order of all. Streams with equal rules, whatever their Kind, MaxAge and Farewell, get their
-// farewells evenly spread over the rule's Spread, in the rule's Order and at 200 a second or more,
-// so that few take less than the Spread. Without a Spread they get them all at once. Those of a
+// order of all. Streams with equal rules, whatever their Kind, MaxAge, Farewell, Ending and
+// Admit, get their farewells evenly spread over the rule's Spread, in the rule's Order and at 200 a
+// second or more, so that few take less than the Spread. Without a Spread they get them all at once. Those of a
 // lower Priority begin when the last farewell of a higher one is due.
 //
 // Begin allocates less than 64 bytes for each response, including the 32 that it returns.
@@ -160,7 +160,7 @@ func (p *Plan) group(of *Rule) *group {
 	}
 	// These don't matter to a drain's moments. A handler may set an age and a farewell for each of
 	// its streams: if each were a group by itself, all would get their farewells at once.
-	r.Kind, r.MaxAge, r.Farewell = Auto, 0, Farewell{}
+	r.Kind, r.MaxAge, r.Farewell, r.Ending, r.Admit = Auto, 0, Farewell{}, AutoEnding, false
 	g := p.groups[r]
 	if g == nil {
 		g = &group{rule: r, stream: r.streamParts(p.work), finite: r.finiteParts(p.work), slot: p.random.Uint64()}

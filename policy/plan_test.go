@@ -149,11 +149,12 @@ func TestBeginGroupsEqualRules(t *testing.T) {
 	}
 }
 
-// Rules that differ in Kind, MaxAge and Farewell only are spread together.
-func TestBeginIgnoresKindAgeAndFarewell(t *testing.T) {
+// Rules that differ only in what a drain's moments don't depend on are spread together.
+func TestBeginIgnoresWhatIsNoTime(t *testing.T) {
 	var all []policy.Subject
 	for i := range 2_000 {
-		r := policy.Rule{Kind: policy.Kind(i % 3), Spread: 10 * sec, MaxAge: time.Hour + time.Duration(i), Farewell: policy.Farewell{Data: strconv.Itoa(i)}}
+		r := policy.Rule{Kind: policy.Kind(i % 3), Spread: 10 * sec, MaxAge: time.Hour + time.Duration(i), Ending: policy.Ending(i % 3), Admit: i%2 == 0}
+		r.Farewell = policy.Farewell{Data: strconv.Itoa(i), Send: policy.Send(i % 3)}
 		all = append(all, policy.Subject{Rule: &r, Kind: policy.Infinite})
 	}
 	at := farewells(policy.NewPlan(20*sec, 3).Begin(all))

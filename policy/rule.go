@@ -13,8 +13,8 @@ type Policy interface {
 	// Rule returns the rule of a request. It is called once per request, before the handler, by
 	// many goroutines at once, and must not block.
 	//
-	// Streams with equal rules, whatever their Kind, MaxAge and Farewell, are spread together, so a
-	// policy should have few different rules and not make one up for each request. Of a rule that
+	// Streams with equal rules, whatever their Kind, MaxAge, Farewell, Ending and Admit, are spread
+	// together, so a policy should have few different rules and not make one up for each request. Of a rule that
 	// [Rule.Validate] finds fault with, invalid times count as zero, and a Farewell that can't be
 	// sent is replaced by the zero one.
 	Rule(*http.Request) Rule
@@ -60,6 +60,13 @@ type Rule struct {
 	Reconnect Window
 	// Farewell is what streams get before they end. Zero: that of [ComeBack].
 	Farewell Farewell
+	// Ending is how a stream's connection ends after its farewell. Zero: AutoEnding, as brings its
+	// client back, or not if the Farewell says so.
+	Ending Ending
+	// Admit serves new requests while the server drains, such as the answer that a client posts to
+	// a stream which waits for it. They end within the budget, as if they had begun before. Zero:
+	// they are refused. No rule over one that admits takes that back.
+	Admit bool
 }
 
 const (
@@ -96,23 +103,21 @@ func (r Rule) Over(base Rule) Rule {
 		MaxAge:    cmp.Or(r.MaxAge, base.MaxAge),
 		Reconnect: cmp.Or(r.Reconnect, base.Reconnect),
 		Farewell:  r.Farewell.over(base.Farewell),
+		Ending:    cmp.Or(r.Ending, base.Ending),
+		Admit:     r.Admit || base.Admit,
 	}
 }
 
-// Validate returns all that is wrong with r by itself as one error, or nil: an unknown kind or
-// order, a time that is negative or so short that its unit must be missing, a window that ends
+// Validate returns all that is wrong with r by itself as one error, or nil: an unknown kind, order
+// or ending, a time that is negative or so short that its unit must be missing, a window that ends
 // before it begins, a farewell that can't be sent. Whether r fits a budget is for [Budget.Fit] to
 // report.
 func (r Rule) Validate() error { return joinFaults("policy: ", r.faults()) }
 
 func (r Rule) faults() (faults []string) {
-	if r.Kind > Infinite {
-		faults = append(faults, fmt.Sprintf("Kind %d is unknown; use Auto, Finite or Infinite", uint8(r.Kind)))
-	}
-	if r.Order > IdleFirst {
-		faults = append(faults, fmt.Sprintf(
-			"Order %d is unknown; use Random, OldestFirst, YoungestFirst or IdleFirst", uint8(r.Order)))
-	}
+	faults = append(faults, kinds.faults(uint8(r.Kind))...)
+	faults = append(faults, orders.faults(uint8(r.Order))...)
+	faults = append(faults, endings.faults(uint8(r.Ending))...)
 	for _, part := range []struct {
 		name  string
 		value time.Duration

@@ -21,7 +21,8 @@ func TestOver(t *testing.T) {
 	base := policy.Rule{
 		Kind: policy.Finite, Grace: 1, Spread: 2, Timeout: 3, Mercy: 4,
 		Reconnect: policy.Window{Min: 5, Max: 6},
-		Farewell:  policy.Farewell{Code: 4000, Reason: "a", Message: "b", Event: "c", Data: "d"},
+		Farewell:  policy.Farewell{Code: 4000, Reason: "a", Message: "b", Event: "c", Data: "d", Send: policy.SendRetry},
+		Ending:    policy.BrokenEnding,
 	}
 	for name, tt := range map[string]struct {
 		rule policy.Rule
@@ -41,6 +42,12 @@ func TestOver(t *testing.T) {
 		"farewell by field": {
 			policy.Rule{Farewell: policy.Farewell{Code: 1001, Data: "z"}},
 			func(r *policy.Rule) { r.Farewell.Code, r.Farewell.Data = 1001, "z" },
+		},
+		"ending, admission and what is sent": {
+			policy.Rule{Ending: policy.CleanEnding, Admit: true, Farewell: policy.Farewell{Send: policy.SendNothing}},
+			func(r *policy.Rule) {
+				r.Ending, r.Admit, r.Farewell.Send = policy.CleanEnding, true, policy.SendNothing
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,11 +101,13 @@ func TestRuleValidate(t *testing.T) {
 		rule policy.Rule
 		want string
 	}{
-		"zero":  {policy.Rule{}, ""},
-		"full":  {policy.Rule{Kind: policy.Infinite, Grace: 1, Spread: 1, Timeout: policy.AtOnce, Mercy: policy.AtOnce}, ""},
-		"kind":  {policy.Rule{Kind: 3}, "policy: Kind 3 is unknown; use Auto, Finite or Infinite"},
-		"order": {policy.Rule{Order: 4}, "policy: Order 4 is unknown; use Random, OldestFirst, YoungestFirst or IdleFirst"},
-		"grace": {policy.Rule{Grace: -time.Second}, "policy: Grace is -1s; use zero or more"},
+		"zero":   {policy.Rule{}, ""},
+		"full":   {policy.Rule{Kind: policy.Infinite, Grace: 1, Spread: 1, Timeout: policy.AtOnce, Mercy: policy.AtOnce}, ""},
+		"kind":   {policy.Rule{Kind: 3}, "policy: Kind 3 is unknown; use Auto, Finite or Infinite"},
+		"order":  {policy.Rule{Order: 4}, "policy: Order 4 is unknown; use Random, OldestFirst, YoungestFirst or IdleFirst"},
+		"ending": {policy.Rule{Ending: 3}, "policy: Ending 3 is unknown; use AutoEnding, CleanEnding or BrokenEnding"},
+		"send":   {policy.Rule{Farewell: policy.Farewell{Send: 3}}, "policy: Send 3 is unknown; use SendAll, SendRetry or SendNothing"},
+		"grace":  {policy.Rule{Grace: -time.Second}, "policy: Grace is -1s; use zero or more"},
 		"window backwards": {
 			policy.Rule{Reconnect: policy.Window{Min: 3 * time.Second, Max: 2 * time.Second}},
 			"policy: Reconnect.Min 3s is over Reconnect.Max 2s; set Max to 3s or more",

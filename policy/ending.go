@@ -1,0 +1,38 @@
+package policy
+
+// An Ending is how a stream ends after its farewell. Event streams and other bodies heed it; a
+// WebSocket ends with its close frames whatever its rule says. The zero Ending is AutoEnding.
+type Ending uint8
+
+const (
+	// AutoEnding is whichever brings the client back: clean for an EventSource, which comes back
+	// from any end, broken for all others, to many of which a clean end means that nothing more is
+	// to come. It is clean for everyone whose farewell has the Code 1000, as that of [StayAway].
+	AutoEnding Ending = iota
+	// CleanEnding ends the body as if the handler had returned by itself.
+	CleanEnding
+	// BrokenEnding breaks the body off once the client has had time to read its farewell: over
+	// HTTP/1.1 its connection is closed, over HTTP/2 its stream is reset.
+	BrokenEnding
+)
+
+var endings = vocabulary{
+	"ending", []string{"auto", "clean", "broken"}, []string{"AutoEnding", "CleanEnding", "BrokenEnding"},
+}
+
+// String returns "auto", "clean" or "broken", and "Ending(n)" for any other value.
+func (e Ending) String() string { return endings.text(uint8(e)) }
+
+// MarshalText implements [encoding.TextMarshaler] with the words of String. It fails on an unknown
+// value.
+func (e Ending) MarshalText() ([]byte, error) { return endings.marshal(uint8(e)) }
+
+// UnmarshalText implements [encoding.TextUnmarshaler] for the words of String. On an error e is
+// unchanged.
+func (e *Ending) UnmarshalText(text []byte) error {
+	value, err := endings.find(text)
+	if err == nil {
+		*e = Ending(value)
+	}
+	return err
+}
