@@ -11,13 +11,14 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
 )
 
 func TestErrDrainingIsTheCauseOfTheCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var cause, childs error
-		r := serve(t, &middleware.Drainer{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r := serve(t, &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			child, cancel := context.WithCancel(r.Context())
 			defer cancel()
 			w.Header().Set("Content-Type", "text/event-stream")

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/policy"
 )
 
 // A copy that fails before its first byte has written no header, so that the handler can still send
@@ -75,7 +76,7 @@ func TestCopyFromASlowSourceHoldsUpNoFlush(t *testing.T) {
 // The events of a stream that is copied from elsewhere have their boundaries too.
 func TestFarewellWaitsForTheEndOfACopiedEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := serve(t, &middleware.Drainer{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r := serve(t, &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			w.(http.Flusher).Flush()
 			src, feed := io.Pipe()

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
 )
@@ -133,15 +134,19 @@ func (s *scheduler) planAll(now time.Time) {
 }
 
 func subject(r *tracked.Response, kind policy.Kind, rule policy.Rule) policy.Subject {
-	return policy.Subject{Rule: &rule, Kind: kind, Age: r.Age(), Idle: r.Idle()}
+	return policy.Subject{Rule: &rule, Kind: kind, Answers: answers(r), Age: r.Age(), Idle: r.Idle()}
 }
 
 // lateMoments returns the moments of a response that the plan doesn't have, or has as another kind.
 // after is the time since start.
 func (dr *drain) lateMoments(e *tracked.Ending, kind policy.Kind, after time.Duration) tracked.Moments {
 	rule := e.Response.Rule()
-	return tracked.Add(dr.start, dr.plan.Late(policy.Subject{Rule: &rule, Kind: kind}, after))
+	s := policy.Subject{Rule: &rule, Kind: kind, Answers: answers(e.Response)}
+	return tracked.Add(dr.start, dr.plan.Late(s, after))
 }
+
+// answers reports whether the peer of r has to answer its farewell.
+func answers(r *tracked.Response) bool { return r.Format() == format.WebSocket }
 
 // capToDrain keeps a response that was ending before the drain from ending later than the drain.
 func (s *scheduler) capToDrain(e *tracked.Ending) {

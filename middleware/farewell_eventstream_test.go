@@ -199,7 +199,7 @@ func TestStreamThatBeginsDuringTheDrain(t *testing.T) {
 // A write deadline that the handler set for an earlier event doesn't fail the farewell.
 func TestPastWriteDeadlineDoesNotFailTheFarewell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := serve(t, &middleware.Drainer{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r := serve(t, &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			assert.NoError(t, http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Second)))
 			_, _ = io.WriteString(w, "data: a\n\n")
@@ -249,7 +249,7 @@ func TestPastWriteDeadlineDoesNotFailTheEnd(t *testing.T) {
 // A farewell would break a compressed stream.
 func TestCompressedStreamIsNotWrittenInto(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := serve(t, &middleware.Drainer{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r := serve(t, &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			w.Header().Set("Content-Encoding", "br")
 			_, _ = io.WriteString(w, "opaque")

@@ -37,6 +37,7 @@ func TestOtherStreamsEndAtTheirBoundary(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := &middleware.Drainer{Policy: policy.Rule{
+					Timeout:   3 * time.Second,
 					Reconnect: policy.Window{Min: 2 * time.Second, Max: 2 * time.Second},
 					Farewell:  policy.Farewell{Message: c.message},
 				}}

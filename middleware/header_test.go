@@ -84,7 +84,7 @@ func TestEventStreamOfAKnownLengthIsFinite(t *testing.T) {
 // budget.
 func TestHeadOfAStreamEndsAtItsSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := serve(t, &middleware.Drainer{}, ticks(nil))
+		r := serve(t, &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}}, ticks(nil))
 		res, err := r.client.Head("http://memory/")
 		require.NoError(t, err)
 		assert.Equal(t, http.StatusOK, res.StatusCode)

@@ -58,7 +58,7 @@ func TestTagOutranksRuleAndRuleOutranksHeader(t *testing.T) {
 // told, and loses no byte.
 func TestTagFiniteWhileTheFarewellWaitsTakesItBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := serve(t, &middleware.Drainer{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r := serve(t, &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			_, _ = io.WriteString(w, "data: a\n")
 			w.(http.Flusher).Flush()
@@ -78,7 +78,7 @@ func TestTagFiniteWhileTheFarewellWaitsTakesItBack(t *testing.T) {
 // the time of a finite one.
 func TestTagFiniteWhileTheFarewellWaitsPutsTheCancelOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := serve(t, &middleware.Drainer{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r := serve(t, &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			_, _ = io.WriteString(w, "data: tok")
 			w.(http.Flusher).Flush()
@@ -101,7 +101,7 @@ func TestTagFiniteWhileTheFarewellWaitsPutsTheCancelOff(t *testing.T) {
 // A Tag can't take back a farewell that has been written, nor put off the cancel that follows it.
 func TestTagFiniteAfterTheFarewellChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := serve(t, &middleware.Drainer{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r := serve(t, &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			w.(http.Flusher).Flush()
 			<-stream.Draining(r.Context())

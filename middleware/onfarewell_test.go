@@ -75,7 +75,7 @@ func TestOnFarewellReplacesTheRules(t *testing.T) {
 func TestOnFarewellThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		d := &middleware.Drainer{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			stream.OnFarewell(r.Context(), func(time.Duration) policy.Farewell { panic("no words") })
 			ticks(nil)(w, r)
@@ -94,7 +94,7 @@ func TestOnFarewellThatPanics(t *testing.T) {
 func TestOnFarewellThatBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		d := &middleware.Drainer{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 		free := make(chan struct{})
 		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			stream.OnFarewell(r.Context(), func(time.Duration) policy.Farewell {

@@ -330,7 +330,7 @@ func tlsClient(c net.Conn) net.Conn {
 // Under a context that has ended nothing is told, nor is Match called.
 func TestShedUnderAnEndedContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &middleware.Drainer{}
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}}
 		r := serve(t, d, http.HandlerFunc(quiet))
 		end := r.watch("/")
 		ended, stop := context.WithCancel(context.Background())
@@ -347,7 +347,7 @@ func TestShedUnderAnEndedContext(t *testing.T) {
 // In binary 28 % of 25 is a hair over 7, which must not be rounded up.
 func TestShedPicksNoneTooMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &middleware.Drainer{}
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}}
 		r := serve(t, d, http.HandlerFunc(quiet))
 		ends := r.watchAll(25)
 		shed, err := d.Shed(context.Background(), middleware.ShedOptions{Fraction: 0.28})

@@ -132,7 +132,9 @@ func (s *scheduler) shiftIfLate(e *tracked.Ending, now time.Time) tracked.Moment
 	if s.hasPlan() {
 		start := s.drain.start
 		due := policy.Moments{Farewell: m.Farewell.Sub(start), Retry: m.Retry}
-		return tracked.Add(start, s.drain.plan.Reschedule(due, e.Response.Rule(), now.Sub(start)))
+		rule := e.Response.Rule()
+		subject := policy.Subject{Rule: &rule, Answers: answers(e.Response)}
+		return tracked.Add(start, s.drain.plan.Reschedule(due, subject, now.Sub(start)))
 	}
 	late := now.Sub(m.Farewell)
 	return tracked.Moments{Farewell: now, Cancel: m.Cancel.Add(late), Cut: m.Cut.Add(late), Retry: m.Retry}
@@ -213,7 +215,7 @@ func (s *scheduler) scheduleAge(r *tracked.Response) {
 	if e.AgeNumber == 0 {
 		e.AgeNumber = s.d.lastAgeNumber.Add(1)
 	}
-	m, limited := r.Rule().AgeMoments(e.AgeNumber)
+	m, limited := r.Rule().AgeMoments(e.AgeNumber, answers(r))
 	switch {
 	case limited && kind == policy.Infinite && r.WatchEnd():
 		// If the rule was set late, the farewell's moment may be past: it is sent now, and the

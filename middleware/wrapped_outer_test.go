@@ -65,7 +65,7 @@ func TestContentTypeSetByOuterMiddleware(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := &middleware.Drainer{}
+				d := &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}}
 				h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if c.flushFirst {
 						w.(http.Flusher).Flush()
@@ -109,7 +109,7 @@ func TestFileCopiedIntoAStreamTypedByOuterMiddleware(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				name := filepath.Join(t.TempDir(), "events")
 				require.NoError(t, os.WriteFile(name, []byte(c.file), 0o600))
-				d := &middleware.Drainer{}
+				d := &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}}
 				r := serveWrapped(t, d, setEventStreamType(middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if c.headerFirst {
 						w.WriteHeader(http.StatusOK)
@@ -156,7 +156,7 @@ func (w flushEachWrite) Write(p []byte) (int, error) {
 // is known for one then, and its bytes count as activity.
 func TestWritesThatOuterMiddlewareFlushes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &middleware.Drainer{}
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}}
 		h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			for range 3 {
 				time.Sleep(time.Second)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/policy"
 )
 
 // writers returns a writer for each combination of the optional interfaces.
@@ -296,7 +297,7 @@ func TestFlushFoundByUnwrappingIsTracked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := &middleware.Drainer{} // it makes its channels in this bubble
+				d := &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}} // it makes its channels in this bubble
 				r := serveWrapped(t, d, wrap(d))
 				var ended error
 				got := lines(r.get("/").Body, &ended)

@@ -115,7 +115,7 @@ func ExampleExplain() {
 	// ROUTE         FROM        RULE
 	// GET /live     pattern     kind infinite, spread 10s, code 1000, reason `closed; do not reconnect`, event `shutdown`, data `bye`
 	//               all routes  mercy 500ms
-	//               default     grace 0s, order random, priority 0, timeout 3s, reconnect 1s to 5s, send all, ending auto, admit false
+	//               default     grace 0s, order random, priority 0, timeout 250ms (WebSocket: 3s), reconnect 1s to 5s, send all, ending auto, admit false
 }
 
 // What the environment says stands above what the program, or a file, says.

@@ -152,7 +152,7 @@ func (r Rule) fieldTexts() []fieldText {
 		{"spread", unlessZero(r.Spread, ruleTime(r.Spread).String()), "0s"},
 		{"order", unlessZero(r.Order, r.Order.String()), Random.String()},
 		{"priority", unlessZero(r.Priority, strconv.Itoa(r.Priority)), "0"},
-		{"timeout", unlessZero(r.Timeout, ruleTime(r.Timeout).String()), ruleTime(defaultTimeout).String()},
+		{"timeout", unlessZero(r.Timeout, ruleTime(r.Timeout).String()), usualTimeout},
 		{"mercy", unlessZero(r.Mercy, ruleTime(r.Mercy).String()), ruleTime(defaultMercy).String()},
 		{"maxage", unlessZero(r.MaxAge, ruleTime(r.MaxAge).String()), ""},
 		{"reconnect", unlessZero(r.Reconnect, r.Reconnect.text()), defaultWindow.text()},
@@ -166,6 +166,8 @@ func (r Rule) fieldTexts() []fieldText {
 		{"admit", unlessZero(r.Admit, "true"), "false"},
 	}
 }
+
+var usualTimeout = fmt.Sprintf("%v (WebSocket: %v)", defaultTimeout, answerTimeout)
 
 // unlessZero returns the text of a value, or "" for the zero value.
 func unlessZero[T comparable](value T, text string) string {

@@ -67,7 +67,7 @@ func TestExplainPolicies(t *testing.T) {
 		rule   policy.Rule
 	}{
 		"nil":            {nil, fields{"grace": {"0s (finite: to the end)", "default"}, "mercy": {"1s", "default"}}, policy.Rule{}},
-		"rule":           {rule, fields{"grace": {"1s", "all routes"}, "message": {`"\xff" (binary)`, "all routes"}, "timeout": {"3s", "default"}}, rule},
+		"rule":           {rule, fields{"grace": {"1s", "all routes"}, "message": {`"\xff" (binary)`, "all routes"}, "timeout": {"250ms (WebSocket: 3s)", "default"}}, rule},
 		"rule's address": {&rule, fields{"grace": {"1s", "all routes"}}, rule},
 		"nil mux":        {(*policy.Mux)(nil), fields{"kind": {"auto", "default"}}, policy.Rule{}},
 		"empty mux":      {&policy.Mux{Default: rule}, fields{"grace": {"1s", "all routes"}}, rule},

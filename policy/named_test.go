@@ -28,9 +28,9 @@ func TestNamedRuleMoments(t *testing.T) {
 		finite, infinite policy.Moments // but for Retry
 		code             int
 	}{
-		"let-finish":     {policy.LetFinish(), policy.Moments{0, 19 * sec, 20 * sec, 0}, policy.Moments{0, 3 * sec, 4 * sec, 0}, 1012},
-		"tell-come-back": {policy.TellComeBack(), policy.Moments{0, 19 * sec, 20 * sec, 0}, policy.Moments{0, 3 * sec, 4 * sec, 0}, 1012},
-		"tell-stay-away": {policy.TellStayAway(), policy.Moments{0, 19 * sec, 20 * sec, 0}, policy.Moments{0, 3 * sec, 4 * sec, 0}, 1000},
+		"let-finish":     {policy.LetFinish(), policy.Moments{0, 19 * sec, 20 * sec, 0}, policy.Moments{0, 250 * ms, 1250 * ms, 0}, 1012},
+		"tell-come-back": {policy.TellComeBack(), policy.Moments{0, 19 * sec, 20 * sec, 0}, policy.Moments{0, 250 * ms, 1250 * ms, 0}, 1012},
+		"tell-stay-away": {policy.TellStayAway(), policy.Moments{0, 19 * sec, 20 * sec, 0}, policy.Moments{0, 250 * ms, 1250 * ms, 0}, 1000},
 		"cut-at-once":    {policy.CutAtOnce(), policy.Moments{0, 1, 2, 0}, policy.Moments{1, 2, 3, 0}, 1012},
 		"leave-alone":    {policy.LeaveAlone(), policy.Moments{work - 1, work - 1, work, 0}, policy.Moments{work - 3, work - 2, work - 1, 0}, 1012},
 	} {

@@ -34,11 +34,16 @@ func (r Rule) afterWait(wait time.Duration) Rule {
 }
 
 // streamParts returns the parts that a stream under r has within work. They add up to no more.
-func (r Rule) streamParts(work time.Duration) parts {
+// answers says whether its peer has to answer the farewell.
+func (r Rule) streamParts(work time.Duration, answers bool) parts {
 	r.Kind = Infinite
 	p := r.specified()
 	defaults := parts{}
-	if p.timeout == 0 {
+	switch {
+	case p.timeout != 0:
+	case answers:
+		defaults.timeout = answerTimeout
+	default:
 		defaults.timeout = defaultTimeout
 	}
 	if p.mercy == 0 {
@@ -63,9 +68,8 @@ func (r Rule) finiteParts(work time.Duration) parts {
 		}
 		return p.within(work, defaults)
 	}
-	// A zero grace is all the time there is, and the mercy must leave some of it: one that is left
-	// to its default or doesn't fit takes a quarter at most, as the default Mercy has of the
-	// default Timeout and Mercy of a stream.
+	// A zero grace is all the time there is, and the mercy must leave most of it: one that is left
+	// to its default or doesn't fit takes a quarter at most.
 	if p.mercy == 0 || p.mercy > work {
 		p.mercy = min(cmp.Or(p.mercy, defaultMercy), work/4)
 	}

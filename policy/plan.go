@@ -25,6 +25,9 @@ type Subject struct {
 	Rule *Rule
 	// Kind of the response; that of its Rule is ignored. Auto is planned as Finite.
 	Kind Kind
+	// Answers is whether the peer of a stream has to answer the farewell, as that of a WebSocket
+	// has, so that a zero Timeout stands for a longer time.
+	Answers bool
 	// Age is the time since the response began, Idle the time since a byte last moved on it. Only a
 	// rule with an Order reads them; of two equal streams the one that the caller names first is
 	// first.
@@ -52,10 +55,11 @@ const maxGap = 5 * time.Millisecond
 
 // A group is what a Plan keeps of all responses with equal rules.
 type group struct {
-	rule           Rule
-	stream, finite parts
-	slot           uint64  // the last number given to [Window.Slot]
-	streams        []int32 // indices into Begin's responses, while Begin runs
+	rule    Rule
+	finite  parts
+	slot    uint64  // the last number given to [Window.Slot]
+	streams []int32 // indices into Begin's responses, while Begin runs
+	answers bool    // a peer of these streams has to answer
 }
 
 // NewPlan returns a Plan for a drain in which work passes from the first farewell to the last cut;
@@ -79,7 +83,7 @@ func (p *Plan) Begin(all []Subject) []Moments {
 	var g *group
 	for i, s := range all {
 		if i == 0 || s.Rule != all[i-1].Rule {
-			g = p.group(s.Rule)
+			g = p.group(s.rule())
 		}
 		if s.Kind != Infinite {
 			moments[i] = p.finiteMoments(g, 0)
@@ -89,6 +93,7 @@ func (p *Plan) Begin(all []Subject) []Moments {
 			groups = append(groups, g)
 		}
 		g.streams = append(g.streams, int32(i))
+		g.answers = g.answers || s.Answers
 	}
 	slices.SortStableFunc(groups, func(a, b *group) int { return cmp.Compare(b.rule.Priority, a.rule.Priority) })
 	var wait, next time.Duration // of this priority, and of those below it
@@ -97,11 +102,11 @@ func (p *Plan) Begin(all []Subject) []Moments {
 			wait = next
 		}
 		p.sort(g.streams, g.rule.Order, all)
-		end := p.spread(g, wait, moments)
+		end := p.spread(g, wait, all, moments)
 		if g.rule.Grace != ToTheEnd {
 			next = max(next, end)
 		}
-		g.streams = nil
+		g.streams, g.answers = nil, false
 	}
 	return moments
 }
@@ -112,33 +117,34 @@ func (p *Plan) Begin(all []Subject) []Moments {
 // its end.
 func (p *Plan) Late(s Subject, at time.Duration) Moments {
 	at = min(max(0, at), p.work)
-	g := p.group(s.Rule)
+	g := p.group(s.rule())
 	if s.Kind != Infinite {
 		return p.finiteMoments(g, at)
 	}
-	end := p.lateParts(g.rule, at)
+	end := p.lateParts(g.rule, s.Answers, at)
 	return g.moments(at+end.grace, end)
 }
 
-// Reschedule returns m for a stream under r that gets its farewell only now, after m.Farewell,
-// because the caller was held up. The times that follow the farewell are the rule's, as far as the
-// work lasts, and the slot is that of m.
-func (p *Plan) Reschedule(m Moments, r Rule, now time.Duration) Moments {
+// Reschedule returns m for a stream that gets its farewell only now, after m.Farewell, because the
+// caller was held up. The times that follow the farewell are its rule's, as far as the work lasts,
+// and the slot is that of m. Of s only Rule and Answers matter.
+func (p *Plan) Reschedule(m Moments, s Subject, now time.Duration) Moments {
 	at := min(max(m.Farewell, now), p.work)
+	r := s.rule()
 	r.Grace = 0
-	end := p.lateParts(r, at)
+	end := p.lateParts(r, s.Answers, at)
 	m.Farewell, m.Cancel, m.Cut = at, at+end.timeout, at+end.timeout+end.mercy
 	return m
 }
 
 // lateParts returns the parts that a stream under r has within the work that is left at a time,
 // when neither Grace nor Spread delay its farewell any more.
-func (p *Plan) lateParts(r Rule, at time.Duration) parts {
+func (p *Plan) lateParts(r Rule, answers bool, at time.Duration) parts {
 	r.Spread = 0
 	if r.Grace != ToTheEnd {
 		r.Grace = 0
 	}
-	return r.streamParts(p.work - at)
+	return r.streamParts(p.work-at, answers)
 }
 
 // Pick chooses the streams that get a farewell when only n of all do. It returns the indices into
@@ -152,18 +158,22 @@ func (p *Plan) Pick(all []Subject, order Order, n int) []int32 {
 	return picked[:min(max(0, n), len(picked))]
 }
 
-// group returns the group of the rule, nil for the zero Rule, and makes it if there is none yet.
-func (p *Plan) group(of *Rule) *group {
-	var r Rule
-	if of != nil {
-		r = *of
+// rule returns the rule of s.
+func (s *Subject) rule() Rule {
+	if s.Rule == nil {
+		return Rule{}
 	}
+	return *s.Rule
+}
+
+// group returns the group of a rule, and makes it if there is none yet.
+func (p *Plan) group(r Rule) *group {
 	// These don't matter to a drain's moments. A handler may set an age and a farewell for each of
 	// its streams: if each were a group by itself, all would get their farewells at once.
 	r.Kind, r.MaxAge, r.Farewell, r.Ending, r.Admit = Auto, 0, Farewell{}, AutoEnding, false
 	g := p.groups[r]
 	if g == nil {
-		g = &group{rule: r, stream: r.streamParts(p.work), finite: r.finiteParts(p.work), slot: p.random.Uint64()}
+		g = &group{rule: r, finite: r.finiteParts(p.work), slot: p.random.Uint64()}
 		p.groups[r] = g
 	}
 	return g
@@ -192,20 +202,33 @@ func (p *Plan) shuffle(indices []int32) {
 // spread sets the moments of g's streams: each has a place on an even grid over the spread and a
 // random delay of up to half a gap, enough that servers which drain together don't keep the same
 // beat, too little to bunch up. The grid begins after wait; spread returns when it ends.
-func (p *Plan) spread(g *group, wait time.Duration, moments []Moments) (end time.Duration) {
-	parts := g.stream
+func (p *Plan) spread(g *group, wait time.Duration, all []Subject, moments []Moments) (end time.Duration) {
+	rule, work := g.rule, p.work-wait
 	if wait > 0 {
-		parts = g.rule.afterWait(wait).streamParts(p.work - wait)
+		rule = rule.afterWait(wait)
 	}
-	begin := wait + parts.grace
+	// One grid is for all. Those that answer need the longest after it: what is scaled down for them
+	// suits the others.
+	plain, answering := rule.streamParts(work, false), rule.streamParts(work, true)
+	grid := plain
+	if g.answers {
+		grid = answering
+		if rule.Grace != ToTheEnd {
+			plain.grace = answering.grace
+		}
+	}
 	n := time.Duration(len(g.streams))
-	length := min(parts.spread, n*maxGap)
+	length := min(grid.spread, n*maxGap)
 	for k, i := range g.streams {
+		own := plain
+		if all[i].Answers {
+			own = answering
+		}
 		place := ratio(length, time.Duration(k), n)
 		jitter := mulFrac(length/n/2, p.random.Uint64())
-		moments[i] = g.moments(begin+place+jitter, parts)
+		moments[i] = g.moments(wait+own.grace+place+jitter, own)
 	}
-	return min(begin+max(length, AtOnce), p.work)
+	return min(wait+grid.grace+max(length, AtOnce), p.work)
 }
 
 // moments returns those of a stream with its farewell at a time, and the next slot.

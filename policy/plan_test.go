@@ -34,16 +34,16 @@ func TestBeginMoments(t *testing.T) {
 		"finite, in a short work":      {2 * sec, policy.Finite, policy.Rule{}, policy.Moments{0, 1500 * ms, 2 * sec, 0}},
 		"finite, mercy over all":       {2 * sec, policy.Finite, policy.Rule{Mercy: 5 * sec}, policy.Moments{0, 1500 * ms, 2 * sec, 0}},
 		"finite, scaled down":          {2 * sec, policy.Finite, policy.Rule{Grace: 3 * sec, Mercy: 1 * sec}, policy.Moments{0, 1500 * ms, 2 * sec, 0}},
-		"stream":                       {work, policy.Infinite, policy.Rule{}, policy.Moments{0, 3 * sec, 4 * sec, 0}},
+		"stream":                       {work, policy.Infinite, policy.Rule{}, policy.Moments{0, 250 * ms, 1250 * ms, 0}},
 		"stream, grace":                {work, policy.Infinite, policy.Rule{Grace: 5 * sec, Timeout: 2 * sec, Mercy: 3 * sec}, policy.Moments{5 * sec, 7 * sec, 10 * sec, 0}},
 		"stream, at once":              {work, policy.Infinite, policy.Rule{Timeout: policy.AtOnce, Mercy: policy.AtOnce}, policy.Moments{0, 1, 2, 0}},
 		"stream, finite rule":          {work, policy.Infinite, policy.Rule{Kind: policy.Finite, Timeout: 2 * sec}, policy.Moments{0, 2 * sec, 3 * sec, 0}},
-		"stream, defaults yield":       {work, policy.Infinite, policy.Rule{Grace: 18 * sec}, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
+		"stream, defaults yield":       {work, policy.Infinite, policy.Rule{Grace: 19 * sec}, policy.Moments{19 * sec, 19200 * ms, 20 * sec, 0}},
 		"stream, mercy yields":         {work, policy.Infinite, policy.Rule{Grace: 18 * sec, Timeout: 1500 * ms}, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
-		"stream, timeout yields":       {work, policy.Infinite, policy.Rule{Grace: 18 * sec, Mercy: 1500 * ms}, policy.Moments{18 * sec, 18500 * ms, 20 * sec, 0}},
+		"stream, timeout yields":       {work, policy.Infinite, policy.Rule{Grace: 18 * sec, Mercy: 1800 * ms}, policy.Moments{18 * sec, 18200 * ms, 20 * sec, 0}},
 		"stream, fits to the end":      {work, policy.Infinite, policy.Rule{Grace: 20 * sec}, policy.Moments{20 * sec, 20 * sec, 20 * sec, 0}},
 		"stream, scaled down":          {2 * sec, policy.Infinite, policy.Rule{Grace: 12 * sec, Timeout: 6 * sec, Mercy: 2 * sec}, policy.Moments{1200 * ms, 1800 * ms, 2 * sec, 0}},
-		"stream, scaled-down defaults": {2 * sec, policy.Infinite, policy.Rule{Grace: 36 * sec}, policy.Moments{1800 * ms, 1950 * ms, 2 * sec, 0}},
+		"stream, scaled-down defaults": {2 * sec, policy.Infinite, policy.Rule{Grace: 38750 * ms}, policy.Moments{1937500 * time.Microsecond, 1950 * ms, 2 * sec, 0}},
 		"no work":                      {0, policy.Infinite, policy.Rule{Grace: sec}, policy.Moments{}},
 		"less than no work":            {-sec, policy.Finite, policy.Rule{}, policy.Moments{}},
 		"longest rule": {work, policy.Infinite, policy.Rule{Grace: math.MaxInt64 - 1, Timeout: policy.AtOnce, Mercy: policy.AtOnce},
@@ -222,13 +222,13 @@ func TestLate(t *testing.T) {
 		at   time.Duration
 		want policy.Moments // but for Retry
 	}{
-		"stream":                  {policy.Infinite, policy.Rule{}, 5 * sec, policy.Moments{5 * sec, 8 * sec, 9 * sec, 0}},
-		"stream, at once":         {policy.Infinite, policy.Rule{Grace: 9 * sec, Spread: 9 * sec}, 14 * sec, policy.Moments{14 * sec, 17 * sec, 18 * sec, 0}},
-		"stream, little left":     {policy.Infinite, policy.Rule{}, 18 * sec, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
+		"stream":                  {policy.Infinite, policy.Rule{}, 5 * sec, policy.Moments{5 * sec, 5250 * ms, 6250 * ms, 0}},
+		"stream, at once":         {policy.Infinite, policy.Rule{Grace: 9 * sec, Spread: 9 * sec}, 14 * sec, policy.Moments{14 * sec, 14250 * ms, 15250 * ms, 0}},
+		"stream, little left":     {policy.Infinite, policy.Rule{}, 19 * sec, policy.Moments{19 * sec, 19200 * ms, 20 * sec, 0}},
 		"stream, scaled down":     {policy.Infinite, policy.Rule{Timeout: 6 * sec, Mercy: 2 * sec}, 18 * sec, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
 		"stream, at the end":      {policy.Infinite, policy.Rule{}, work, policy.Moments{work, work, work, 0}},
 		"stream, after it":        {policy.Infinite, policy.Rule{}, work + sec, policy.Moments{work, work, work, 0}},
-		"stream, before all":      {policy.Infinite, policy.Rule{}, -sec, policy.Moments{0, 3 * sec, 4 * sec, 0}},
+		"stream, before all":      {policy.Infinite, policy.Rule{}, -sec, policy.Moments{0, 250 * ms, 1250 * ms, 0}},
 		"finite":                  {policy.Finite, policy.Rule{}, 5 * sec, policy.Moments{5 * sec, 19 * sec, 20 * sec, 0}},
 		"auto":                    {policy.Auto, policy.Rule{}, 5 * sec, policy.Moments{5 * sec, 19 * sec, 20 * sec, 0}},
 		"finite, grace":           {policy.Finite, policy.Rule{Grace: 9 * sec}, 5 * sec, policy.Moments{5 * sec, 9 * sec, 10 * sec, 0}},
@@ -255,7 +255,69 @@ func TestReschedule(t *testing.T) {
 		13 * sec: {Farewell: 12 * sec, Cancel: 12 * sec, Cut: 12 * sec},
 	} {
 		want.Retry = planned.Retry
-		assert.Equal(t, want, p.Reschedule(planned, r, at), "%v", at)
+		assert.Equal(t, want, p.Reschedule(planned, policy.Subject{Rule: &r}, at), "%v", at)
+	}
+}
+
+// Where the peer has to answer a farewell, a zero Timeout is longer; all else is the same.
+func TestAnswers(t *testing.T) {
+	const work = 20 * sec
+	toTheEnd := policy.Rule{Grace: policy.ToTheEnd}
+	for name, tt := range map[string]struct {
+		rule policy.Rule
+		kind policy.Kind
+		at   time.Duration
+		want policy.Moments // but for Retry
+	}{
+		"default":              {policy.Rule{}, policy.Infinite, 0, policy.Moments{0, 3 * sec, 4 * sec, 0}},
+		"default, late":        {policy.Rule{}, policy.Infinite, 5 * sec, policy.Moments{5 * sec, 8 * sec, 9 * sec, 0}},
+		"default, little left": {policy.Rule{}, policy.Infinite, 18 * sec, policy.Moments{18 * sec, 19500 * ms, 20 * sec, 0}},
+		"default, to the end":  {toTheEnd, policy.Infinite, 0, policy.Moments{16 * sec, 19 * sec, 20 * sec, 0}},
+		"specified":            {policy.Rule{Timeout: sec}, policy.Infinite, 0, policy.Moments{0, sec, 2 * sec, 0}},
+		"at once":              {policy.Rule{Timeout: policy.AtOnce}, policy.Infinite, 0, policy.Moments{0, 1, sec + 1, 0}},
+		"finite":               {policy.Rule{}, policy.Finite, 0, policy.Moments{0, 19 * sec, 20 * sec, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := policy.Subject{Rule: &tt.rule, Kind: tt.kind, Answers: true}
+			got := []policy.Moments{policy.NewPlan(work, 1).Late(s, tt.at)}
+			if tt.at == 0 {
+				got = append(got, policy.NewPlan(work, 1).Begin([]policy.Subject{s})...)
+			}
+			if tt.kind == policy.Infinite && tt.rule.Grace == 0 {
+				got = append(got, policy.NewPlan(work, 1).Reschedule(policy.Moments{}, s, tt.at))
+			}
+			for _, m := range got {
+				m.Retry = 0
+				assert.Equal(t, tt.want, m)
+			}
+		})
+	}
+}
+
+// Those that answer and those that don't have one grid, one order and one sequence of slots, also
+// under a rule that doesn't fit.
+func TestAnswersAreSpreadWithTheOthers(t *testing.T) {
+	for name, tt := range map[string]struct {
+		work, spread time.Duration // spread as planned
+		timeout      [2]time.Duration
+	}{
+		"fits":        {20 * sec, 10 * sec, [2]time.Duration{250 * ms, 3 * sec}},
+		"doesn't fit": {7 * sec, 5 * sec, [2]time.Duration{155555555, 1500 * ms}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := policy.Rule{Spread: 10 * sec, Order: policy.OldestFirst}
+			all := many(4_000, r, policy.Infinite)
+			for i := range all {
+				all[i].Age, all[i].Answers = time.Duration(-i), i%2 == 1
+			}
+			got := policy.NewPlan(tt.work, 1).Begin(all)
+			for i, m := range got {
+				require.InDelta(t, tt.spread*time.Duration(i)/4_000, m.Farewell, float64(tt.spread/8_000+1))
+				require.InDelta(t, tt.timeout[i%2], m.Cancel-m.Farewell, float64(ms), "%d", i)
+				require.LessOrEqual(t, m.Cut, tt.work)
+			}
+			assert.LessOrEqual(t, peak(retries(got), policy.Window{Min: 1 * sec, Max: 5 * sec}, 100), 1.1)
+		})
 	}
 }
 
@@ -324,7 +386,7 @@ func TestGraceToTheEnd(t *testing.T) {
 	}{
 		"finite":                {policy.Finite, policy.Rule{}, policy.Moments{19 * sec, 19 * sec, 20 * sec, 0}},
 		"finite, mercy":         {policy.Finite, policy.Rule{Mercy: 5 * sec}, policy.Moments{15 * sec, 15 * sec, 20 * sec, 0}},
-		"stream, default end":   {policy.Infinite, policy.Rule{}, policy.Moments{16 * sec, 19 * sec, 20 * sec, 0}},
+		"stream, default end":   {policy.Infinite, policy.Rule{}, policy.Moments{18750 * ms, 19 * sec, 20 * sec, 0}},
 		"stream, specified end": {policy.Infinite, policy.Rule{Timeout: 5 * sec, Mercy: 2 * sec}, policy.Moments{13 * sec, 18 * sec, 20 * sec, 0}},
 		"stream, little left":   {policy.Infinite, policy.Rule{Timeout: 30 * sec, Mercy: 10 * sec}, policy.Moments{0, 15 * sec, 20 * sec, 0}},
 	} {

@@ -14,15 +14,15 @@ type Policy interface {
 	// many goroutines at once, and must not block.
 	//
 	// Streams with equal rules, whatever their Kind, MaxAge, Farewell, Ending and Admit, are spread
-	// together, so a policy should have few different rules and not make one up for each request. Of a rule that
-	// [Rule.Validate] finds fault with, invalid times count as zero, and a Farewell that can't be
-	// sent is replaced by the zero one.
+	// together, so a policy should have few different rules and not make one up for each request.
+	// Of a rule that [Rule.Validate] finds fault with, invalid times count as zero, and a Farewell
+	// that can't be sent is replaced by the zero one.
 	Rule(*http.Request) Rule
 }
 
 // A Rule is how the responses of a route are drained. Under the zero Rule finite responses have as
-// long as the budget lasts, and streams get their farewell at once, are canceled 3 s later and cut
-// 1 s after that.
+// long as the budget lasts, and streams get their farewell at once, are canceled 250 ms later, a
+// WebSocket 3 s later, and cut 1 s after that.
 //
 // A Rule is comparable, and is itself a [Policy] that gives every request the same rule.
 type Rule struct {
@@ -43,11 +43,11 @@ type Rule struct {
 	// last farewell of the higher ones is due, not when those streams have ended, and share the
 	// time that is left then. No rule waits for one whose Grace is [ToTheEnd].
 	Priority int
-	// Timeout is the time from a stream's farewell until it is canceled. Zero: 3 s, or what the
-	// budget has left; [AtOnce]: none. A handler that doesn't listen to stream.Draining goes on
-	// during that time, with its output discarded, and the drain waits: AtOnce suits most event
-	// streams. A WebSocket's peer has Timeout and Mercy to reply to the close frame, over HTTP/2
-	// half of the Mercy. Finite responses ignore it.
+	// Timeout is the time from a stream's farewell until it is canceled. Zero: 3 s for a WebSocket,
+	// whose peer has to answer the close frame, and 250 ms for any other stream, or what the budget
+	// has left; [AtOnce]: none. A handler that doesn't listen to stream.Draining goes on during that
+	// time, with its output discarded, and the drain waits. A WebSocket's peer has Timeout and Mercy
+	// to answer, over HTTP/2 half of the Mercy. Finite responses ignore it.
 	Timeout time.Duration
 	// Mercy is the time from cancel to cut. Zero: 1 s, or what the budget has left; [AtOnce]: none.
 	Mercy time.Duration
@@ -70,9 +70,10 @@ type Rule struct {
 }
 
 const (
-	// defaultTimeout and defaultMercy are what a zero Rule.Timeout and Rule.Mercy stand for where
-	// the budget has room.
-	defaultTimeout = 3 * time.Second
+	// These are what a zero Rule.Timeout and Rule.Mercy stand for where the budget has room. A peer
+	// that has to answer its farewell is given time for that, and so is whoever sits between.
+	defaultTimeout = 250 * time.Millisecond
+	answerTimeout  = 3 * time.Second
 	defaultMercy   = 1 * time.Second
 
 	// AtOnce, as any of a Rule's times, is as good as none, where zero would mean the default or
