@@ -19,8 +19,11 @@ func ExampleEvent_Append() {
 }
 
 func ExampleRefuse() {
+	r := httptest.NewRequest("GET", "/events", nil)
+	r.Header.Set("Accept", "text/event-stream")
+	r.Header.Set("Cache-Control", "no-cache") // an EventSource's two headers
 	w := httptest.NewRecorder()
-	sse.Refuse(w, 4*time.Second)
+	sse.Refuse(w, r, 4*time.Second)
 	fmt.Printf("%d %s %q\n", w.Code, w.Result().Header.Get("Content-Type"), w.Body)
 	// Output: 200 text/event-stream "retry: 4000\n\n"
 }

@@ -28,21 +28,54 @@ func Accepts(r *http.Request) bool {
 	return false
 }
 
-// Refuse answers an EventSource while the server shuts down: with status 200 and an event stream of
-// only a retry field, or if retry is zero or less, of nothing. Nothing may have been written to w
-// before. It ignores write errors, and keeps a Content-Encoding: whoever set it is to encode.
+// FromEventSource reports whether r comes from an EventSource, which comes back when its stream has
+// ended cleanly: a GET with the headers that every EventSource sends, of browsers and of other
+// languages' libraries (Accept: text/event-stream alone, Cache-Control: no-cache), and not with the
+// User-Agent of Go's own client. Other clients of event streams take a clean end for the last word.
+func FromEventSource(r *http.Request) bool {
+	return r.Method == http.MethodGet && r.Header.Get("Accept") == mediaType &&
+		r.Header.Get("Cache-Control") == "no-cache" && !strings.HasPrefix(r.UserAgent(), "Go-http-client/")
+}
+
+// breakGap is how long Refuse waits before it breaks off: browsers drop what arrives right before.
+const breakGap = 200 * time.Millisecond
+
+// Refuse answers a request that [Accepts] an event stream while the server shuts down: with status
+// 200 and an event stream of only a retry field, or if retry is zero or less, of nothing. Then the
+// client comes back. Nothing may have been written to w before. It ignores write errors, and keeps a
+// Content-Encoding: whoever set it is to encode.
+//
+// A request that is not [FromEventSource] is broken off 200 ms later: Refuse panics with
+// [http.ErrAbortHandler], so that net/http closes the HTTP/1 connection or resets the HTTP/2 stream.
+// Most other clients would take a clean end for the last word. Connection: close is left out there,
+// behind which Node's fetch takes a broken body for whole.
 //
 // After another status an EventSource doesn't come back, whatever Retry-After says (WHATWG HTML
 // 9.2.3), nor does one of another origin if Access-Control-Allow-Origin wasn't set before.
-func Refuse(w http.ResponseWriter, retry time.Duration) {
+func Refuse(w http.ResponseWriter, r *http.Request, retry time.Duration) {
+	clean := FromEventSource(r)
 	h := w.Header()
 	h.Del("Content-Length")
 	h.Set("Content-Type", mediaType)
 	h.Set("Cache-Control", "no-store")
+	if !clean {
+		h.Del("Connection")
+	}
 	w.WriteHeader(http.StatusOK)
 	if b := (Event{Retry: retry}).Append(nil); len(b) > 0 {
 		_, _ = w.Write(b)
 	}
+	if clean {
+		return
+	}
+	_ = http.NewResponseController(w).Flush()
+	timer := time.NewTimer(breakGap)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.Context().Done():
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // weighsZero reports whether the parameters of a media range give it a weight of zero.

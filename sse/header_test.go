@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -76,7 +77,7 @@ func TestRefuse(t *testing.T) {
 			w.Header().Set("Content-Encoding", "gzip")
 			w.Header().Set("Content-Length", "999")
 			w.Header().Set("Access-Control-Allow-Origin", "*")
-			sse.Refuse(w, c.retry)
+			sse.Refuse(w, eventSource(), c.retry)
 
 			assert.Equal(t, http.StatusOK, w.Code)
 			assert.Equal(t, c.body, w.Body.String())
@@ -88,4 +89,44 @@ func TestRefuse(t *testing.T) {
 			}, w.Result().Header)
 		})
 	}
+}
+
+func eventSource() *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/events", nil)
+	r.Header = http.Header{"Accept": {"text/event-stream"}, "Cache-Control": {"no-cache"}, "User-Agent": {"Mozilla/5.0"}}
+	return r
+}
+
+func TestFromEventSource(t *testing.T) {
+	assert.True(t, sse.FromEventSource(eventSource()))
+	for name, change := range map[string]func(*http.Request){
+		"a POST":                  func(r *http.Request) { r.Method = http.MethodPost },
+		"more types":              func(r *http.Request) { r.Header.Set("Accept", "text/event-stream, text/html") },
+		"no type":                 func(r *http.Request) { r.Header.Del("Accept") },
+		"without Cache-Control":   func(r *http.Request) { r.Header.Del("Cache-Control") },
+		"Go's own client":         func(r *http.Request) { r.Header.Set("User-Agent", "Go-http-client/1.1") },
+		"Go's own, over HTTP/2":   func(r *http.Request) { r.Header.Set("User-Agent", "Go-http-client/2.0") },
+		"another cache directive": func(r *http.Request) { r.Header.Set("Cache-Control", "no-store") },
+	} {
+		r := eventSource()
+		change(r)
+		assert.False(t, sse.FromEventSource(r), name)
+	}
+}
+
+// Whoever is no EventSource gets the retry field, and 200 ms to read it, and then a break.
+func TestRefuseBreaksOffWhoIsNoEventSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := eventSource()
+		r.Header.Set("Accept", "text/event-stream, text/html, application/json")
+		w := httptest.NewRecorder()
+		w.Header().Set("Connection", "close")
+		began := time.Now()
+		assert.PanicsWithValue(t, http.ErrAbortHandler, func() { sse.Refuse(w, r, time.Second) })
+		assert.Equal(t, 200*time.Millisecond, time.Since(began))
+		assert.Equal(t, http.StatusOK, w.Code)
+		assert.True(t, w.Flushed)
+		assert.Equal(t, "retry: 1000\n\n", w.Body.String())
+		assert.Empty(t, w.Result().Header.Get("Connection"))
+	})
 }

@@ -57,5 +57,5 @@ func Example() {
 	// event: shutdown
 	// data: {"retry":1000}
 	//
-	// <nil>
+	// unexpected EOF
 }

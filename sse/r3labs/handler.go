@@ -47,7 +47,7 @@ type Handler struct {
 // Once Close has been called it calls [sse.Refuse] with a reconnect slot of the request's rule.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.enter() {
-		sse.Refuse(w, h.slot(r))
+		sse.Refuse(w, r, h.slot(r))
 		return
 	}
 	if _, ok := w.(http.Flusher); !ok {

@@ -64,7 +64,7 @@ func TestCloseWaitsForTheContexts(t *testing.T) {
 		var all sync.WaitGroup
 		for range 2 {
 			all.Go(func() {
-				h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/?stream=s", nil))
+				h.ServeHTTP(httptest.NewRecorder(), asEventSource(httptest.NewRequestWithContext(ctx, http.MethodGet, "/?stream=s", nil)))
 			})
 		}
 		synctest.Wait()
@@ -96,7 +96,7 @@ func TestSubscribersBesideClose(t *testing.T) {
 					ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 					defer cancel()
 					w := httptest.NewRecorder()
-					h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/?stream=s", nil))
+					h.ServeHTTP(w, asEventSource(httptest.NewRequestWithContext(ctx, http.MethodGet, "/?stream=s", nil)))
 					assert.Equal(t, http.StatusOK, w.Code)
 					assert.Equal(t, "text/event-stream", w.Header().Get("Content-Type"))
 					assert.Regexp(t, `^(retry: [1-4]\d{3}\n\n)?$`, w.Body.String())
@@ -114,7 +114,7 @@ func TestRefusedAfterClose(t *testing.T) {
 	seen := map[string]bool{}
 	for range 10 {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/?stream=s", nil))
+		h.ServeHTTP(w, asEventSource(httptest.NewRequest(http.MethodGet, "/?stream=s", nil)))
 		assert.Equal(t, http.StatusOK, w.Code)
 		seen[w.Body.String()] = true
 	}
@@ -245,7 +245,7 @@ func TestAnswersThatAreNoStream(t *testing.T) {
 	} {
 		c.w.Header().Set("Access-Control-Allow-Origin", "*")
 		c.w.Header().Set("Content-Length", "7") // which http.Error removes
-		h.ServeHTTP(c.w, httptest.NewRequest(http.MethodGet, c.path, nil))
+		h.ServeHTTP(c.w, asEventSource(httptest.NewRequest(http.MethodGet, c.path, nil)))
 		w, ok := c.w.(*httptest.ResponseRecorder)
 		if !ok {
 			w = c.w.(struct{ http.ResponseWriter }).ResponseWriter.(*httptest.ResponseRecorder)
@@ -270,7 +270,7 @@ func TestHeaderOfOuterMiddlewareSurvives(t *testing.T) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		w.Header().Add("Vary", "Origin")
 		w.Header().Add("Vary", "Accept-Encoding")
-		h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/?stream=s", nil))
+		h.ServeHTTP(w, asEventSource(httptest.NewRequestWithContext(ctx, http.MethodGet, "/?stream=s", nil)))
 		sent := w.Result().Header
 		assert.Equal(t, "text/event-stream", sent.Get("Content-Type"), "the library's own")
 		assert.Equal(t, []string{"*"}, sent.Values("Access-Control-Allow-Origin"))
@@ -288,7 +288,7 @@ func TestPanicOfTheLibrary(t *testing.T) {
 		h.Server.CreateStream("s")
 		time.AfterFunc(time.Second, func() { h.Server.Publish("s", nil) })
 		assert.Panics(t, func() {
-			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/?stream=s", nil))
+			h.ServeHTTP(httptest.NewRecorder(), asEventSource(httptest.NewRequest(http.MethodGet, "/?stream=s", nil)))
 		})
 		synctest.Wait()
 		assert.NoError(t, h.Close(context.Background()))

@@ -81,6 +81,7 @@ func (r *rig) subscribe(header ...string) *subscriber {
 func subscribe(t *testing.T, client *http.Client, header ...string) *subscriber {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, "http://memory/?stream=s", nil)
+	asEventSource(req)
 	require.NoError(t, err)
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
@@ -137,4 +138,12 @@ func (s *subscriber) rest() ([]string, error) {
 		}
 		events = append(events, event)
 	}
+}
+
+// asEventSource sets the header fields that every EventSource sends.
+func asEventSource(r *http.Request) *http.Request {
+	r.Header.Set("Accept", "text/event-stream")
+	r.Header.Set("Cache-Control", "no-cache")
+	r.Header.Set("User-Agent", "EventSource")
+	return r
 }
