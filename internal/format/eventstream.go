@@ -107,8 +107,15 @@ func (s *eventStream) writeNameByte(c byte) {
 	s.afterBOM, s.charLen = true, 0
 }
 
-// AppendFarewell implements [Body]: one event, with the reconnect slot in its retry field.
+// AppendFarewell implements [Body]: one event, with the reconnect slot in its retry field, or that
+// field alone, or nothing, as f.Send says.
 func (s *eventStream) AppendFarewell(b []byte, f policy.Farewell, retry time.Duration) []byte {
+	switch f.Send {
+	case policy.SendNothing:
+		return b
+	case policy.SendRetry:
+		return AppendEvent(b, retry, "", "")
+	}
 	return AppendEvent(b, retry, f.Event, f.Data)
 }
 

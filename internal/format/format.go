@@ -49,10 +49,10 @@ type Body interface {
 }
 
 // Recognize returns a Body for a response with this header, and whether its media type is one of
-// bodies that go on until somebody ends them. The Body is nil if no farewell can be inserted: the
-// media type is none of those, the body has a Content-Encoding, or the header lacks what a Body
-// needs. Of several Content-Types the first counts, as for clients.
-func Recognize(h http.Header) (body Body, infinite bool) {
+// bodies that go on until somebody ends them, if they answer a GET. The Body is nil if no farewell
+// can be inserted: the media type is of no format, the body has a Content-Encoding, or the header
+// lacks what a Body needs. Of several Content-Types the first counts, as for clients.
+func Recognize(h http.Header) (body Body, endless bool) {
 	contentTypes := h["Content-Type"]
 	if len(contentTypes) == 0 {
 		return nil, false
@@ -60,18 +60,18 @@ func Recognize(h http.Header) (body Body, infinite bool) {
 	mediaType, _, _ := strings.Cut(contentTypes[0], ";")
 	switch strings.ToLower(strings.TrimSpace(mediaType)) {
 	case "text/event-stream":
-		body = new(eventStream)
+		body, endless = new(eventStream), true
 	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json":
 		body = new(lines)
 	case "multipart/x-mixed-replace":
-		body = newParts(contentTypes[0])
+		body, endless = newParts(contentTypes[0]), true
 	default:
 		return nil, false
 	}
 	if Encoded(h) {
-		return nil, true
+		body = nil
 	}
-	return body, true
+	return body, endless
 }
 
 // Encoded reports whether h has a Content-Encoding other than identity (RFC 9110, section 8.4).

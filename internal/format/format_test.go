@@ -8,12 +8,12 @@ import (
 )
 
 func TestRecognize(t *testing.T) {
-	const none = "" // infinite, and nothing can be put in
+	const none = "" // nothing can be put in
 	for _, c := range []struct {
-		name     string
-		header   http.Header
-		want     string // the format's name
-		infinite bool
+		name    string
+		header  http.Header
+		want    string // the format's name
+		endless bool
 	}{
 		{"nil", nil, none, false},
 		{"empty", http.Header{}, none, false},
@@ -33,11 +33,11 @@ func TestRecognize(t *testing.T) {
 		{"two in one", http.Header{"Content-Type": {"text/event-stream"}, "Content-Encoding": {"identity, br"}}, none, true},
 		{"two", http.Header{"Content-Type": {"text/event-stream"}, "Content-Encoding": {"identity", "br"}}, none, true},
 
-		{"JSON lines", http.Header{"Content-Type": {"application/x-ndjson"}}, Lines, true},
-		{"JSON lines, by another name", http.Header{"Content-Type": {"application/ndjson"}}, Lines, true},
-		{"JSON lines, by a third name", http.Header{"Content-Type": {"Application/JSONL; charset=utf-8"}}, Lines, true},
-		{"JSON lines, by a fourth name", http.Header{"Content-Type": {"application/stream+json"}}, Lines, true},
-		{"encoded JSON lines", http.Header{"Content-Type": {"application/x-ndjson"}, "Content-Encoding": {"zstd"}}, none, true},
+		{"JSON lines", http.Header{"Content-Type": {"application/x-ndjson"}}, Lines, false},
+		{"JSON lines, by another name", http.Header{"Content-Type": {"application/ndjson"}}, Lines, false},
+		{"JSON lines, by a third name", http.Header{"Content-Type": {"Application/JSONL; charset=utf-8"}}, Lines, false},
+		{"JSON lines, by a fourth name", http.Header{"Content-Type": {"application/stream+json"}}, Lines, false},
+		{"encoded JSON lines", http.Header{"Content-Type": {"application/x-ndjson"}, "Content-Encoding": {"zstd"}}, none, false},
 
 		{"parts", http.Header{"Content-Type": {mixed}}, Parts, true},
 		{"parts without a boundary", http.Header{"Content-Type": {"multipart/x-mixed-replace"}}, none, true},
@@ -46,8 +46,8 @@ func TestRecognize(t *testing.T) {
 		{"encoded parts", http.Header{"Content-Type": {mixed}, "Content-Encoding": {"gzip"}}, none, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			body, infinite := Recognize(c.header)
-			assert.Equal(t, c.infinite, infinite)
+			body, endless := Recognize(c.header)
+			assert.Equal(t, c.endless, endless)
 			if c.want == none {
 				assert.Nil(t, body)
 				return
@@ -63,7 +63,7 @@ func TestRecognize(t *testing.T) {
 func TestRecognizeAllocatesNothingForOthers(t *testing.T) {
 	h := http.Header{"Content-Type": {"application/json; charset=utf-8"}}
 	assert.Zero(t, testing.AllocsPerRun(1000, func() {
-		if _, infinite := Recognize(h); infinite {
+		if _, endless := Recognize(h); endless {
 			panic("recognized")
 		}
 	}))

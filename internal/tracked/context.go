@@ -21,6 +21,7 @@ type cancelContext struct {
 	context.Context
 	cancel  context.CancelCauseFunc
 	drained atomic.Bool // the drain canceled it
+	watched atomic.Bool // somebody waits for the cancel, or has seen it
 }
 
 // Context returns the context for the handler's request.
@@ -28,17 +29,34 @@ func (r *Response) Context() context.Context { return (*responseContext)(r) }
 
 func (c *responseContext) Deadline() (time.Time, bool) { return c.request.Context().Deadline() }
 
-func (c *responseContext) Done() <-chan struct{} { return (*Response)(c).cancelContext().Done() }
+func (c *responseContext) Done() <-chan struct{} {
+	inner := (*Response)(c).cancelContext()
+	inner.watched.Store(true)
+	return inner.Done()
+}
 
-func (c *responseContext) Err() error { return c.current().Err() }
+func (c *responseContext) Err() error {
+	c.seen()
+	return c.current().Err()
+}
 
 // Value asks the context that can be canceled, once there is one: package context looks for the
-// nearest such ancestor that way.
+// nearest such ancestor that way, by a key of type *int, and then for its cause.
 func (c *responseContext) Value(key any) any {
-	if key == (responseKey{}) {
+	switch key.(type) {
+	case responseKey:
 		return (*Response)(c)
+	case *int:
+		c.seen()
 	}
 	return c.current().Value(key)
+}
+
+// seen notes that somebody who asks now sees the drain's cancel, if there was one.
+func (c *responseContext) seen() {
+	if inner := c.inner.Load(); inner != nil && inner.drained.Load() {
+		inner.watched.Store(true)
+	}
 }
 
 func (c *responseContext) current() context.Context {
@@ -75,6 +93,13 @@ func (r *Response) Cancel() {
 func (r *Response) Canceled() bool {
 	inner := r.inner.Load()
 	return inner != nil && inner.drained.Load()
+}
+
+// CancelSeen reports whether the handler can know of the cancel: it has waited on its context, or
+// asked for its error since.
+func (r *Response) CancelSeen() bool {
+	inner := r.inner.Load()
+	return inner != nil && inner.watched.Load()
 }
 
 // ReleaseContext frees what the context holds in its parent. It is called when the handler has

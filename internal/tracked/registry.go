@@ -8,6 +8,7 @@ type Outcome uint8
 const (
 	Completed  Outcome = iota // by itself
 	Told                      // its farewell was written and it ended in order; a WebSocket's peer answered
+	ToldBroken                // its farewell was written, and then its connection broken to have its client come back
 	Unanswered                // its farewell was written, but the WebSocket's peer didn't answer
 	Canceled                  // by its context, without a farewell
 	Cut                       // its connection was closed, or its body broken off, by force
