@@ -258,7 +258,7 @@ func TestAgedResponseWithoutAHeaderGets503(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{Kind: policy.Infinite, MaxAge: time.Minute}}
 		r := serve(t, d, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-		poll := <-r.getAsync("/poll")
+		poll := <-r.getAsyncWith("/poll")
 		require.NoError(t, poll.err)
 		assert.Equal(t, http.StatusServiceUnavailable, poll.StatusCode)
 		assert.NotEmpty(t, poll.Header.Get("Retry-After"))

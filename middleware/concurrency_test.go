@@ -175,6 +175,7 @@ func TestResumeRacesTheFarewells(t *testing.T) {
 		for len(open) < streams {
 			r, err := http.NewRequest(http.MethodGet, "http://test/", nil)
 			require.NoError(t, err)
+			setFields(r, asEventSource)
 			c := &client{make(chan struct{}), httptest.NewRecorder()}
 			open[c] = true
 			all++
@@ -224,6 +225,7 @@ func TestDrainResumeAndShedAtOnce(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				r, _ := http.NewRequest(http.MethodGet, "http://test/", nil)
+				setFields(r, asEventSource)
 				h.ServeHTTP(httptest.NewRecorder(), r)
 			})
 			wg.Go(d.Drain)

@@ -22,10 +22,11 @@ type drain struct {
 	done                    chan struct{} // closed when the drain is over
 
 	// Guarded by Drainer.mu.
-	final   bool // it can't be taken back
-	phase   Phase
-	ended   time.Time
-	aborted []Aborted
+	final                bool // it can't be taken back
+	phase                Phase
+	ended                time.Time
+	aborted              []Aborted
+	streaming, swallowed int // see Report
 
 	// Owned by the scheduler.
 	ticker      *time.Ticker // for a line in the log every second

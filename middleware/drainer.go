@@ -49,9 +49,10 @@ type Drainer struct {
 	serveCalls atomic.Int32  // calls of Run whose serve function has not returned
 	madeFinal  chan struct{} // closed when the drain can't be taken back any more
 
-	mu         sync.Mutex    // guards following, and drain's fields that say so; taken before a registry's locks
-	drainBegan chan struct{} // closed when a drain begins; made anew by Resume
-	current    *drain        // nil: none has begun, or Resume took it back
+	mu         sync.Mutex      // guards following, and drain's fields that say so; taken before a registry's locks
+	drainBegan chan struct{}   // closed when a drain begins; made anew by Resume
+	current    *drain          // nil: none has begun, or Resume took it back
+	hinted     map[string]bool // the routes of which a hint was logged
 }
 
 func (d *Drainer) init() {

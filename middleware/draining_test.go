@@ -44,7 +44,7 @@ func TestDeadlineIsTheMomentOfTheCancel(t *testing.T) {
 			<-r.Context().Done()
 			assert.Equal(t, at, time.Now())
 		}))
-		got := r.getAsync("/")
+		got := r.getAsyncWith("/")
 		r.drain()
 		r.endsAfter(22 * time.Second) // 25 s less 2 s in reserve less 1 s from cancel to cut
 		assert.Equal(t, http.StatusServiceUnavailable, (<-got).StatusCode)

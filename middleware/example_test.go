@@ -21,6 +21,8 @@ func clock(w http.ResponseWriter, r *http.Request) {
 }
 
 // A stream gets its final event and a clean end, and the drain ends with it.
+// Go's client is no EventSource: behind its farewell the stream is broken off, so that whoever reads
+// it comes back.
 func ExampleGraceful() {
 	d := &middleware.Drainer{Policy: policy.Rule{
 		Timeout:  policy.AtOnce,
@@ -43,7 +45,7 @@ func ExampleGraceful() {
 	// event: shutdown
 	// data: come back soon
 	//
-	// <nil>, 1 told
+	// unexpected EOF, 1 told
 }
 
 // Rules per route stand in a table. Those of the innermost Graceful stand above

@@ -32,12 +32,13 @@ type exchange struct {
 
 	lock                 iolock.Lock     // held while writing to w; guards following
 	ended                bool            // the handler has returned
+	readsEnded           bool            // Finish has ended the handler's reads of the request's body; guarded by openMu
 	silent               bool            // the handler wrote nothing and ended by itself
 	answered             bool            // the drain answered in the handler's place
 	committed            bool            // a final status is on its way
 	committedAfterCancel bool            // committed was set after the drain had canceled the context
 	failed               bool            // a write failed
-	farewellWritten      bool            // what the handler writes from now on is swallowed: not sent, and no error
+	farewellWritten      bool            // what the handler writes from now on is swallowed until the cancel: not sent, and no error
 	farewellOutcome      tracked.Outcome // of a response whose farewell was written
 	outerEncodes         bool            // the header had a Content-Encoding before the handler was called
 	status               uint16
@@ -57,17 +58,22 @@ func isNetHTTP1(w http.ResponseWriter) bool {
 func (x *exchange) run(next http.Handler) {
 	returned := false
 	defer func() {
+		var panicked any
+		if !returned && x.mayEndClean() {
+			// A proxy panics with ErrAbortHandler when its back end breaks off, as it does when the
+			// drain cancels the context.
+			panicked = recover()
+			returned = panicked == http.ErrAbortHandler
+		}
 		if abort := x.handlerEnded(returned); abort {
 			panic(http.ErrAbortHandler) // net/http then doesn't write the end of the body
 		}
-		told := x.farewellWritten || x.connect != nil && x.connect.State().FarewellWritten
-		if returned || !told {
-			return
+		if !returned && panicked == nil && x.connect != nil && x.connect.State().FarewellWritten {
+			panicked = recover() // as above: behind its Close frame a WebSocket has ended
+			returned = panicked == http.ErrAbortHandler
 		}
-		// A proxy panics with ErrAbortHandler when its back end breaks off, as it does when the
-		// drain cancels the context. The client has had its farewell, so that this is a clean end.
-		if v := recover(); v != nil && v != http.ErrAbortHandler {
-			panic(v)
+		if panicked != nil && !returned {
+			panic(panicked)
 		}
 	}()
 	next.ServeHTTP(x.writer(), &x.req)

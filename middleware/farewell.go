@@ -11,14 +11,22 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
+// A farewell is what the client of a stream is told, and how its response ends behind that.
 type farewell struct {
 	policy.Farewell
 	retry time.Duration // the client's reconnect slot
+	cut   chan struct{} // closed when the response is cut
+
+	// Guarded by the exchange's lock.
+	broken    bool // the ending is to be a broken one
+	written   time.Time
+	swallowed int64 // bytes that the handler wrote behind it
+	ended     bool  // the handler has returned behind it, before any cut
 }
 
 // Farewell implements [tracked.Carrier].
 func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
-	x.farewell.Store(&farewell{Farewell: f.Expand(retry), retry: retry})
+	x.farewell.Store(&farewell{Farewell: f.Expand(retry), retry: retry, cut: make(chan struct{})})
 	x.pending.Store(true)
 	x.flushPending()
 	if c := x.Carrier(); c != tracked.Carrier(x) { // the connection was hijacked a moment ago
@@ -48,9 +56,11 @@ func (x *exchange) writeFarewellLocked() {
 		return
 	}
 	x.farewellWritten = true
+	x.farewell.Store(f) // in case that it has been asked for again
 	x.ifOpen(x.extendWriteDeadline)
 	var err error
-	if text := x.body.AppendFarewell(nil, f.Farewell, f.retry); len(text) > 0 {
+	text := x.body.AppendFarewell(nil, f.Farewell, f.retry)
+	if len(text) > 0 {
 		var n int
 		if n, err = x.w.Write(text); n > 0 {
 			x.byteMoved()
@@ -59,7 +69,12 @@ func (x *exchange) writeFarewellLocked() {
 	if flushErr := x.controller().Flush(); !errors.Is(flushErr, http.ErrNotSupported) {
 		err = cmp.Or(err, flushErr)
 	}
+	f.written, f.broken = time.Now(), x.endsBroken(f.Code)
 	switch {
+	case err == nil && len(text) == 0:
+		x.farewellOutcome = tracked.Canceled
+	case err == nil && f.broken:
+		x.farewellOutcome = tracked.ToldBroken
 	case err == nil:
 		x.farewellOutcome = tracked.Told
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -74,12 +89,16 @@ func (x *exchange) writeFarewellLocked() {
 func (x *exchange) writeAroundFarewellLocked(p []byte) (int, error) {
 	end := x.body.Boundary(p)
 	if end < 0 {
+		if x.Canceled() && !x.committedAfterCancel && x.Kind() == policy.Infinite {
+			return 0, errCanceled
+		}
 		return x.writeThroughLocked(p)
 	}
 	if n, err := x.writeThroughLocked(p[:end]); err != nil {
 		return n, err
 	}
 	if x.writeFarewellLocked(); x.farewellWritten {
+		x.farewell.Load().swallowed += int64(len(p) - end)
 		return len(p), nil
 	}
 	n, err := x.writeThroughLocked(p[end:])
@@ -87,10 +106,15 @@ func (x *exchange) writeAroundFarewellLocked(p []byte) (int, error) {
 }
 
 // extendWriteDeadline sets the moment of the cut as the write deadline, since one that the handler
-// has set may be past. It must not run at the same time as Cut, whose deadline it would replace.
+// has set may be past, and a second at least, since a drain that is late may be past that as well.
+// It must not run at the same time as Cut, whose deadline it would replace.
 func (x *exchange) extendWriteDeadline() {
 	if !x.wasCut.Load() {
 		m, _ := x.Moments()
-		_ = x.controller().SetWriteDeadline(m.Cut)
+		deadline := time.Now().Add(time.Second)
+		if m.Cut.After(deadline) {
+			deadline = m.Cut
+		}
+		_ = x.controller().SetWriteDeadline(deadline)
 	}
 }

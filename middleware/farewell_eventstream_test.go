@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -32,7 +31,7 @@ func TestEventStreamIsToldThenEnded(t *testing.T) {
 		r := serve(t, d, ticks(s))
 		r.store = s
 		var ended error
-		got := lines(r.get("/").Body, &ended)
+		got := lines(r.open("/").Body, &ended)
 		<-got // so that it is a stream by now
 		<-got
 		r.drain()
@@ -55,7 +54,7 @@ func TestEventStreamIsToldThenEnded(t *testing.T) {
 func TestFarewellOfARuleWithoutTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := serve(t, &middleware.Drainer{Policy: policy.Rule{Timeout: policy.AtOnce}}, ticks(nil))
-		res := r.get("/")
+		res := r.open("/")
 		got := make(chan string)
 		go func() {
 			b, err := io.ReadAll(res.Body)
@@ -95,7 +94,7 @@ func TestFarewellTearsNoEvent(t *testing.T) {
 					}
 					<-r.Context().Done()
 				}))
-				body := r.get("/").Body
+				body := r.open("/").Body
 				got := make(chan string)
 				go func() {
 					b, err := io.ReadAll(body)
@@ -317,38 +316,55 @@ func TestHandlerReturnsWhileTheFarewellIsStuck(t *testing.T) {
 	})
 }
 
-// A handler that goes by nothing but the errors of its writes goes on after its farewell,
-// swallowed, and is freed by its cut.
-func TestHandlerThatSeesOnlyItsWritesFailIsFreedByItsCut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := &middleware.Drainer{Policy: policy.Rule{Timeout: time.Second, Mercy: time.Second}}
-		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "text/event-stream")
-			tick := time.NewTicker(300 * time.Millisecond)
-			defer tick.Stop()
-			for http.NewResponseController(w).Flush() == nil {
-				<-tick.C
-				if _, err := io.WriteString(w, "data: tick\n\n"); err != nil {
-					assert.ErrorIs(t, err, net.ErrClosed)
-					return
-				}
-			}
-		}))
-		var err error
-		events := lines(r.get("/").Body, &err)
-		r.drain()
-		for line := range events {
-			if line == `event: shutdown` {
-				break
-			}
-		}
-		<-events // its data
-		<-events // its end
-		for line := range events {
-			t.Errorf("after the farewell: %q", line)
-		}
-		assert.Error(t, err, "cut")
-		report := r.endsAfter(2100 * time.Millisecond) // with its next tick
-		assert.EqualValues(t, 1, report.Cut, "%+v", report)
-	})
+// A handler that goes by nothing but the errors of its writes, or by CloseNotify as gin's
+// Context.Stream does, goes on after its farewell, swallowed, and is freed by its cancel.
+func TestHandlersThatDontLookAtTheirContextAreFreedByTheCancel(t *testing.T) {
+	for name, wait := range map[string]func(http.ResponseWriter, *time.Ticker) error{
+		"writes until an error": func(w http.ResponseWriter, tick *time.Ticker) error {
+			<-tick.C
+			_, err := io.WriteString(w, "data: tick\n\n")
+			return err
+		},
+		"flushes until an error": func(w http.ResponseWriter, tick *time.Ticker) error {
+			<-tick.C
+			return http.NewResponseController(w).Flush()
+		},
+		"copies until an error": func(w http.ResponseWriter, tick *time.Ticker) error {
+			<-tick.C
+			_, err := io.Copy(w, strings.NewReader("data: tick\n\n"))
+			return err
+		},
+		"waits for CloseNotify": func(w http.ResponseWriter, _ *time.Ticker) error {
+			//lint:ignore SA1019 gin waits for it
+			<-w.(http.CloseNotifier).CloseNotify()
+			return stream.ErrDraining
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{Policy: policy.Rule{Timeout: time.Second, Mercy: time.Second}}
+				r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Type", "text/event-stream")
+					w.(http.Flusher).Flush()
+					tick := time.NewTicker(300 * time.Millisecond)
+					defer tick.Stop()
+					for {
+						if err := wait(w, tick); err != nil {
+							assert.ErrorIs(t, err, stream.ErrDraining)
+							return
+						}
+					}
+				}))
+				got := r.getAsync("/")
+				r.drain()
+				_, err := r.end()
+				assert.NoError(t, err)
+				assert.LessOrEqual(t, r.since(), 1200*time.Millisecond) // its next tick
+				a := <-got
+				assert.NoError(t, a.err)
+				assert.Regexp(t, `^retry: \d+\nevent: shutdown\ndata: .*\n\n$`, a.body)
+				assert.EqualValues(t, 1, d.Report().Told)
+			})
+		})
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+
+	"github.com/lastcall-go/lastcall/internal/tracked"
 )
 
 // The optional interfaces that a writer can have.
@@ -64,6 +66,9 @@ func (w plainWriter) Write(p []byte) (int, error)       { return w.x.write(p) }
 func (w plainWriter) WriteString(s string) (int, error) { return w.x.writeString(s) }
 func (w plainWriter) Unwrap() http.ResponseWriter       { return w.x.unwrapped() }
 
+// carries reports whether the writer's response is r.
+func (w plainWriter) carries(r *tracked.Response) bool { return &w.x.Response == r }
+
 type flushWriter struct{ plainWriter }
 
 func (w flushWriter) Flush()            { _ = w.x.flush() }
@@ -88,7 +93,9 @@ func (p hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return p.x.hij
 func (p readerFrom) ReadFrom(src io.Reader) (int64, error)      { return p.x.readFrom(src) }
 
 //lint:ignore SA1019 handlers still ask for it
-func (p notifier) CloseNotify() <-chan bool { return p.x.w.(http.CloseNotifier).CloseNotify() }
+func (p notifier) CloseNotify() <-chan bool {
+	return p.x.closeNotify(p.x.w.(http.CloseNotifier).CloseNotify())
+}
 func (p pusher) Push(target string, o *http.PushOptions) error {
 	return p.x.w.(http.Pusher).Push(target, o)
 }

@@ -18,6 +18,7 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	if x.connect != nil && x.connect.accepted.Load() {
 		abort = x.connect.handlerEnded(returned)
 	}
+	x.awaitBreak()
 	x.lock.Lock() // a farewell that is being written ends first, at the latest by the cut
 	x.openMu.Lock()
 	x.ended = true
@@ -33,24 +34,27 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	// net/http removes the multipart files of the request that it made, not of x.req, its copy. After
 	// a hijack the handler's goroutines may still use the copy's.
 	in.MultipartForm, in.Form, in.PostForm = x.req.MultipartForm, x.req.Form, x.req.PostForm
-	outcome := x.outcomeLocked()
+	outcome := x.outcomeLocked(returned)
 	switch {
-	case outcome == tracked.Cut && x.committed && !x.completeLocked():
+	case outcome == tracked.Cut && x.committed && !x.completeLocked(),
+		outcome == tracked.ToldBroken,
+		outcome == tracked.Canceled && x.committed && x.Kind() == policy.Infinite && (x.tornLocked() || x.endsBroken(0)):
 		abort = true
 		x.breakOff() // a panic alone may be recovered by an outer handler
 	case outcome == tracked.Told:
 		x.extendWriteDeadline() // again: the handler may have set a deadline with each of its writes
 	case x.committed || !returned: // net/http ends it
 	case outcome == tracked.Canceled:
-		x.answerCanceled() // else net/http would send a 200 with an empty body
+		abort = x.answerCanceled() // else net/http would send a 200 with an empty body
 		x.answered = true
 	case x.d.draining():
 		x.w.Header().Set("Connection", "close")
 	}
-	if (outcome == tracked.Told || outcome == tracked.Canceled) && !x.d.draining() {
+	if (outcome == tracked.Told || outcome == tracked.Canceled) && !abort && !x.d.draining() {
 		x.closeAfterReply()
 	}
 	x.silent = outcome == tracked.Completed && !x.committed
+	x.hintLocked(outcome, returned)
 	x.lock.Unlock()
 	x.ReleaseContext()
 	x.d.end(&x.Response, outcome)
@@ -80,30 +84,6 @@ func (x *exchange) ownConn() net.Conn {
 	return withoutTLS(conn)
 }
 
-// outcomeLocked returns how the response ended. The handler must have returned.
-func (x *exchange) outcomeLocked() tracked.Outcome {
-	switch {
-	case x.wasCut.Load():
-		return tracked.Cut
-	case x.farewellWritten:
-		return x.farewellOutcome
-	case !x.Canceled():
-		return tracked.Completed
-	case x.committed && x.Kind() != policy.Infinite && !x.completeLocked():
-		return tracked.Cut
-	}
-	return tracked.Canceled
-}
-
-// completeLocked reports whether the body is known to be complete: it has its declared length, or is
-// a reply that the handler began after the cancel.
-func (x *exchange) completeLocked() bool {
-	if x.missing == unknownLength {
-		return x.committedAfterCancel && !x.failed
-	}
-	return x.missing <= 0
-}
-
 // outerMayWrite reports whether a write after the handler's return can come from an outer handler,
 // which answers for a handler that wrote nothing: echo, which has kept our writer, does so when a
 // handler returns an error. Once the request's context has ended, only a goroutine that the handler
@@ -115,8 +95,11 @@ func (x *exchange) outerMayWrite() bool {
 // Finish implements [tracked.Carrier]. A handler that waits for the rest of an upload gets an error
 // from its Read, and can still answer the client.
 func (x *exchange) Finish() {
-	if x.Kind() != policy.Infinite {
-		x.ifOpen(func() { _ = x.controller().SetReadDeadline(time.Now()) })
+	if x.Request().ContentLength != 0 { // else nobody reads, and a deadline would end the connection
+		x.ifOpen(func() {
+			x.readsEnded = true
+			_ = x.controller().SetReadDeadline(time.Now())
+		})
 	}
 }
 
@@ -129,7 +112,9 @@ func (x *exchange) Cut() {
 		})
 	}
 	x.ifOpen(func() {
-		x.wasCut.Store(true)
+		if f := x.farewell.Load(); !x.wasCut.Swap(true) && f != nil {
+			close(f.cut)
+		}
 		x.breakOff()
 	})
 	if c := x.Carrier(); c != tracked.Carrier(x) { // the connection was hijacked a moment ago

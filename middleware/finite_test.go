@@ -149,7 +149,7 @@ func TestFiniteResponseCutShortNeverLooksComplete(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := serve(t, &middleware.Drainer{Policy: rule}, c.handler)
-				got := r.getAsync("/")
+				got := r.getAsyncWith("/")
 				r.drain()
 				report := r.endsAfter(2 * time.Second)
 				c.see(t, <-got)

@@ -69,7 +69,7 @@ type graceful struct {
 }
 
 func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if g.refineOuter(r) {
+	if g.refineOuter(w, r) {
 		g.next.ServeHTTP(w, r)
 	} else if x := g.track(w, r); x != nil {
 		x.run(g.next)
@@ -79,9 +79,9 @@ func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // refineOuter reports whether an outer Graceful tracks the response, and lays the rule over its own
 // if so. It and track are not inside ServeHTTP, where their variables would take up room on the
 // stack of every open response.
-func (g *graceful) refineOuter(r *http.Request) bool {
+func (g *graceful) refineOuter(w http.ResponseWriter, r *http.Request) bool {
 	outer := tracked.From(r.Context())
-	if !outer.In(&g.d.registry) {
+	if !outer.In(&g.d.registry) || !writesTo(w, outer) {
 		return false
 	}
 	outer.Refine(g.rule)

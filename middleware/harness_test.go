@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -118,20 +119,43 @@ func (r *rig) get(path string, header ...string) *http.Response {
 	r.t.Helper()
 	req, err := http.NewRequest(http.MethodGet, "http://memory"+path, nil)
 	require.NoError(r.t, err)
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
+	setFields(req, header)
 	res, err := r.client.Do(req)
 	require.NoError(r.t, err)
 	r.t.Cleanup(func() { res.Body.Close() })
 	return res
 }
 
-// getAsync requests path in the background and sends what came of it.
-func (r *rig) getAsync(path string) <-chan answer {
+// setFields sets header fields, given as names and values.
+func setFields(r *http.Request, fields []string) {
+	for i := 0; i+1 < len(fields); i += 2 {
+		r.Header.Set(fields[i], fields[i+1])
+	}
+}
+
+// asEventSource are the fields that every EventSource sends.
+var asEventSource = []string{"Accept", "text/event-stream", "Cache-Control", "no-cache", "User-Agent", "EventSource"}
+
+// open requests path as an EventSource does.
+func (r *rig) open(path string) *http.Response {
+	r.t.Helper()
+	return r.get(path, asEventSource...)
+}
+
+// getAsync requests path in the background, as an EventSource does, and sends what came of it.
+func (r *rig) getAsync(path string) <-chan answer { return r.getAsyncWith(path, asEventSource...) }
+
+// getAsyncWith requests path in the background, with these header fields, and sends what came of it.
+func (r *rig) getAsyncWith(path string, header ...string) <-chan answer {
 	c := make(chan answer, 1)
 	go func() {
-		res, err := r.client.Get("http://memory" + path)
+		req, err := http.NewRequest(http.MethodGet, "http://memory"+path, nil)
+		if err != nil {
+			c <- answer{err: err}
+			return
+		}
+		setFields(req, header)
+		res, err := r.client.Do(req)
 		if err != nil {
 			c <- answer{err: err}
 			return
@@ -181,7 +205,7 @@ func (s transcript) told() bool { return strings.Contains(s.text, "event: shutdo
 // watch opens an event stream, and returns once it is open. The channel receives its transcript.
 func (r *rig) watch(path string, header ...string) <-chan transcript {
 	r.t.Helper()
-	body := r.get(path, header...).Body
+	body := r.get(path, append(slices.Clone(asEventSource), header...)...).Body
 	first := make([]byte, len(hello))
 	_, err := io.ReadFull(body, first)
 	require.NoError(r.t, err)
@@ -242,9 +266,10 @@ func sendRequest(t *testing.T, c net.Conn, br *bufio.Reader, path, protocol stri
 	return res
 }
 
-func canceled(r middleware.Report) uint64 { return r.Canceled }
-func wasCut(r middleware.Report) uint64   { return r.Cut }
-func told(r middleware.Report) uint64     { return r.Told }
+func canceled(r middleware.Report) uint64  { return r.Canceled }
+func completed(r middleware.Report) uint64 { return r.Completed }
+func wasCut(r middleware.Report) uint64    { return r.Cut }
+func told(r middleware.Report) uint64      { return r.Told }
 
 // schedulerRuns reports whether a goroutine is running that package middleware started, other than
 // for Run.

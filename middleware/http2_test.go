@@ -31,14 +31,17 @@ func TestDrainOverHTTP2(t *testing.T) {
 	ts.EnableHTTP2 = true
 	ts.StartTLS()
 	defer ts.Close()
-	get := func(path string) *http.Response {
-		res, err := ts.Client().Get(ts.URL + path)
+	get := func(path string, fields ...string) *http.Response {
+		req, err := http.NewRequest(http.MethodGet, ts.URL+path, nil)
+		require.NoError(t, err)
+		setFields(req, fields)
+		res, err := ts.Client().Do(req)
 		require.NoError(t, err)
 		require.Equal(t, 2, res.ProtoMajor)
 		t.Cleanup(func() { res.Body.Close() })
 		return res
 	}
-	events, finite := get("/stream"), get("/finite")
+	events, finite := get("/stream", asEventSource...), get("/finite")
 	first := make([]byte, 4)
 	_, err := io.ReadFull(events.Body, first)
 	require.NoError(t, err)

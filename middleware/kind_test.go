@@ -29,7 +29,7 @@ func TestTagOutranksRuleAndRuleOutranksHeader(t *testing.T) {
 		{plain, policy.Auto, policy.Auto, policy.Finite},
 		{events, policy.Auto, policy.Auto, policy.Infinite},
 		{"multipart/x-mixed-replace; boundary=b", policy.Auto, policy.Auto, policy.Infinite},
-		{"application/x-ndjson", policy.Auto, policy.Auto, policy.Infinite},
+		{"application/x-ndjson", policy.Auto, policy.Auto, policy.Finite},
 		{events, policy.Auto, policy.Finite, policy.Finite},
 		{plain, policy.Auto, policy.Infinite, policy.Infinite},
 		{events, policy.Finite, policy.Infinite, policy.Finite},
@@ -231,7 +231,7 @@ func TestPendingFarewellThatIsTakenBackWaitsForItsNextSlot(t *testing.T) {
 			synctest.Wait()
 		}
 		var ended error
-		got := lines(r.get("/").Body, &ended)
+		got := lines(r.open("/").Body, &ended)
 		shed := make(chan middleware.ShedResult)
 		go func() {
 			result, err := d.Shed(context.Background(), middleware.ShedOptions{N: 1, Rule: policy.Rule{Farewell: policy.Farewell{Data: "move"}}})

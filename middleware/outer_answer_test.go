@@ -93,7 +93,7 @@ func TestOuterMiddlewareAnswersInADrain(t *testing.T) {
 					}
 					return errors.New("tea")
 				}, &flushed))
-				got := r.getAsync("/")
+				got := r.getAsyncWith("/")
 				r.drain()
 				a := <-got
 				assert.NoError(t, a.err)

@@ -109,6 +109,7 @@ func TestRandomWritesInAllFormats(t *testing.T) {
 			dice := &dice{Rand: rand.New(rand.NewPCG(seed, 3))}
 			d := &middleware.Drainer{
 				Policy: policy.Rule{
+					Kind:  policy.Infinite,
 					Grace: dice.moment() / 2, Spread: dice.moment() / 2, Mercy: time.Second,
 					Timeout:  []time.Duration{policy.AtOnce, time.Second, 3 * time.Second}[dice.of(3)],
 					MaxAge:   time.Duration(dice.of(2)) * 4 * time.Second,
@@ -119,7 +120,7 @@ func TestRandomWritesInAllFormats(t *testing.T) {
 			r := serve(t, d, restlessNumbers(dice))
 			serving, stop := context.WithCancel(context.Background())
 			var mu sync.Mutex
-			var told, broken uint64
+			var told, toldBroken, broken uint64
 			var all sync.WaitGroup
 			for path, f := range numberedFormats {
 				for range 4 {
@@ -136,6 +137,10 @@ func TestRandomWritesInAllFormats(t *testing.T) {
 								upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 							case "/raw":
 								upgrade = "Connection: Upgrade\r\nUpgrade: tcp\r\n"
+							}
+							clean := f.contentType == "" || dice.of(2) == 0
+							if clean && f.contentType != "" { // as an EventSource
+								upgrade += "Accept: text/event-stream\r\nCache-Control: no-cache\r\n"
 							}
 							if _, err = io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: memory\r\n"+upgrade+"\r\n"); err != nil {
 								c.Close()
@@ -181,8 +186,13 @@ func TestRandomWritesInAllFormats(t *testing.T) {
 							mu.Lock()
 							if isFarewell {
 								told++
-								assert.NoError(t, end, "seed %d %s", seed, path)
-							} else if end != nil {
+								if clean {
+									assert.NoError(t, end, "seed %d %s", seed, path)
+								} else {
+									toldBroken++
+									assert.ErrorIs(t, end, io.ErrUnexpectedEOF, "seed %d %s", seed, path)
+								}
+							} else if end != nil && path != "/lines" { // a line that was cut short never looks whole
 								broken++
 							}
 							mu.Unlock()
@@ -217,6 +227,7 @@ func TestRandomWritesInAllFormats(t *testing.T) {
 			report := d.Report()
 			assert.Zero(t, report.Open)
 			assert.EqualValues(t, told, report.Told+report.Unanswered+report.Before.Told+report.Before.Unanswered, "seed %d: %+v", seed, report)
+			assert.EqualValues(t, toldBroken, report.Broken+report.Before.Broken, "seed %d: %+v", seed, report)
 			assert.LessOrEqual(t, broken, report.Cut+report.Before.Cut, "seed %d: %+v", seed, report)
 		})
 		if t.Failed() {

@@ -31,7 +31,7 @@ func TestLateRequestsAreRefused(t *testing.T) {
 		assert.True(t, res.Close, "Connection: close")
 
 		// Any other status and a browser's EventSource gives up for good.
-		res = r.get("/late", "Accept", "text/event-stream")
+		res = r.open("/late")
 		assert.Equal(t, http.StatusOK, res.StatusCode)
 		assert.Equal(t, "text/event-stream", res.Header.Get("Content-Type"))
 		body, err := io.ReadAll(res.Body)

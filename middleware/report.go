@@ -39,28 +39,36 @@ type Report struct {
 	Outcomes          // of responses that were open when the drain began or came after
 
 	Aborted []Aborted // cut by the drain, in the order of their ends
+
+	// These hint at a wrong Kind in a rule. The log names each route once.
+	Streaming int // finite responses that were still streaming when the drain canceled them: are they Infinite?
+	Swallowed int // streams whose handler wrote on after the farewell and ended by itself: are they Finite?
 }
 
 // Outcomes counts responses by how they ended. Each has exactly one outcome. The zero Outcomes
 // counts none.
 type Outcomes struct {
 	Completed  uint64 // by itself
-	Told       uint64 // its farewell, if it had one, was written and it ended cleanly; a WebSocket's peer answered with its Close
+	Told       uint64 // its farewell was written and it ended as its rule's Ending says; a WebSocket's peer answered with its Close
 	Unanswered uint64 // its farewell was written, but the WebSocket's peer didn't answer
 	Canceled   uint64 // by its context, without a farewell
 	Cut        uint64 // its connection was closed, or its body broken off, by force
 	Refused    uint64 // it came too late and was never begun
+
+	// Broken are those of Told whose connection was broken behind the farewell, since their client
+	// would take a clean end for the last word: see [policy.Rule].Ending.
+	Broken uint64
 }
 
-// All returns the sum of the counts.
+// All returns the sum of the counts. Those that are in Broken are in Told already.
 func (o Outcomes) All() uint64 {
 	return o.Completed + o.Told + o.Unanswered + o.Canceled + o.Cut + o.Refused
 }
 
 func outcomesOf(c tracked.Counts) Outcomes {
 	return Outcomes{
-		Completed: c[tracked.Completed], Told: c[tracked.Told], Unanswered: c[tracked.Unanswered],
-		Canceled: c[tracked.Canceled], Cut: c[tracked.Cut], Refused: c[tracked.Refused],
+		Completed: c[tracked.Completed], Told: c[tracked.Told] + c[tracked.ToldBroken], Unanswered: c[tracked.Unanswered],
+		Canceled: c[tracked.Canceled], Cut: c[tracked.Cut], Refused: c[tracked.Refused], Broken: c[tracked.ToldBroken],
 	}
 }
 
@@ -129,6 +137,7 @@ func (d *Drainer) Report() Report {
 	}
 	report.Phase, report.Began, report.Found = dr.phase, dr.began, dr.found
 	report.Aborted = slices.Clone(dr.aborted)
+	report.Streaming, report.Swallowed = dr.streaming, dr.swallowed
 	report.Took = dr.ended.Sub(dr.began)
 	if dr.ended.IsZero() {
 		report.Took = time.Since(dr.began)

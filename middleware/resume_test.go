@@ -164,7 +164,7 @@ func TestResumeAfterTheCancel(t *testing.T) {
 			<-r.Context().Done()
 			time.Sleep(time.Second)
 		}))
-		kind, stubborn := r.getAsync("/kind"), r.getAsync("/stubborn")
+		kind, stubborn := r.getAsyncWith("/kind"), r.getAsync("/stubborn")
 		synctest.Wait()
 		d.Drain()
 		time.Sleep(1500 * time.Millisecond)

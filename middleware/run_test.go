@@ -176,7 +176,10 @@ func TestRunOverTLS(t *testing.T) {
 		TLSClientConfig:   &tls.Config{RootCAs: pool},
 	}}
 	defer client.CloseIdleConnections()
-	res, err := client.Get("https://" + l.Addr().String())
+	req, err := http.NewRequest(http.MethodGet, "https://"+l.Addr().String(), nil)
+	require.NoError(t, err)
+	setFields(req, asEventSource)
+	res, err := client.Do(req)
 	require.NoError(t, err)
 	defer res.Body.Close()
 	assert.Equal(t, 2, res.ProtoMajor)

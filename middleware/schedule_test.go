@@ -51,7 +51,7 @@ func TestLateFarewellsComeBeforeTheCancel(t *testing.T) {
 		}))
 		got := make(chan string, streams)
 		for range streams {
-			body := r.get("/").Body
+			body := r.open("/").Body
 			go func() {
 				b, err := io.ReadAll(body)
 				assert.NoError(t, err)

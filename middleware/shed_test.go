@@ -295,7 +295,7 @@ func TestShedClosesTheConnectionOfItsStreams(t *testing.T) {
 		}
 		from := bufio.NewReader(conn)
 		ask := func(path string) *http.Response {
-			_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: test\r\n\r\n", path)
+			_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\nCache-Control: no-cache\r\n\r\n", path)
 			require.NoError(t, err)
 			res, err := http.ReadResponse(from, nil)
 			require.NoError(t, err)

@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"reflect"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/tracked"
 )
 
 // unwrapped is what a handler's writer unwraps to. [http.ResponseController] looks for a Flush or a
@@ -76,3 +79,16 @@ func (u unwrapped) EnableFullDuplex() error { return u.x.controller().EnableFull
 func (u unwrappedFlusher) FlushError() error { return u.x.flush() }
 
 func (u unwrappedHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return u.x.hijack() }
+
+// writesTo reports whether what is written to w becomes part of the response: w unwraps to its
+// writer, or is an old wrapper around that without an Unwrap, which has the same header. A recorder
+// that a handler gives to another one, with its own request's context, has a header of its own.
+func writesTo(w http.ResponseWriter, r *tracked.Response) bool {
+	for inner := w; inner != nil; inner = unwrap(inner) {
+		if ours, ok := inner.(interface{ carries(*tracked.Response) bool }); ok && ours.carries(r) {
+			return true
+		}
+	}
+	x, ok := r.Carrier().(*exchange)
+	return ok && reflect.ValueOf(w.Header()).Pointer() == reflect.ValueOf(x.w.Header()).Pointer()
+}

@@ -230,12 +230,12 @@ func TestDrainsOwnAnswersBehindACompressor(t *testing.T) {
 		r := serveWrapped(t, d, compress(middleware.Graceful(d)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			<-r.Context().Done()
 		}))))
-		canceled := r.getAsync("/")
+		canceled := r.getAsyncWith("/")
 		r.drain()
 		for accept, want := range map[string]string{
 			"*/*": "the server is shutting down; please retry\n", "text/event-stream": "retry: ",
 		} {
-			body, err := io.ReadAll(r.get("/late", "Accept", accept).Body) // the client decodes it
+			body, err := io.ReadAll(r.get("/late", "Accept", accept, "Cache-Control", "no-cache", "User-Agent", "EventSource").Body) // the client decodes it
 			require.NoError(t, err)
 			assert.Contains(t, string(body), want)
 		}

@@ -12,11 +12,15 @@ import (
 
 	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
 )
 
 // errEnded is for a write after the handler has returned, when net/http may already use its buffers
 // for another request.
 var errEnded = fmt.Errorf("middleware: response used after the handler returned: %w", http.ErrHandlerTimeout)
+
+// errCanceled ends handlers that write until an error and don't look at their context.
+var errCanceled = fmt.Errorf("middleware: write to a stream after its cancel: %w", stream.ErrDraining)
 
 var errCut = fmt.Errorf("middleware: write to a response that the drain has cut: %w", net.ErrClosed)
 
@@ -51,23 +55,22 @@ func (x *exchange) commitLocked(status int) {
 		return
 	}
 	x.committed, x.status, x.committedAfterCancel = true, uint16(status), x.Canceled()
-	head := x.Request().Method == http.MethodHead
+	method := x.Request().Method
+	head := method == http.MethodHead
 	noBody := head || status == http.StatusNoContent || status == http.StatusNotModified
 	h := x.w.Header()
-	if x.d.draining() && status != http.StatusSwitchingProtocols {
-		h.Set("Connection", "close") // RFC 9112, section 9.6; over HTTP/2 net/http sends GOAWAY for it
-	}
 	if length := h["Content-Length"]; len(length) > 0 {
 		if n, err := strconv.ParseInt(length[0], 10, 64); err == nil {
 			x.missing = n
 		}
 	}
 	kind, formatName := policy.Finite, format.HTTP
-	// A body of a known length ends by itself. The handler of a HEAD may run on like that of the
-	// GET, though nobody sees what it writes.
+	// A body of a known length ends by itself, and so does what answers another method than GET: a
+	// language model's answer is an event stream that ends. The handler of a HEAD may run on like
+	// that of the GET, though nobody sees what it writes.
 	if x.missing == unknownLength && (!noBody || head) {
-		body, infinite := format.Recognize(h)
-		if infinite {
+		body, endless := format.Recognize(h)
+		if endless && (head || method == http.MethodGet) {
 			kind = policy.Infinite
 		}
 		if body != nil && !noBody {
@@ -78,6 +81,11 @@ func (x *exchange) commitLocked(status int) {
 		x.missing = 0
 	}
 	x.SetShape(kind, formatName, x.req.Pattern)
+	// RFC 9112, section 9.6; over HTTP/2 net/http sends GOAWAY for it. A stream's connection may be
+	// broken later, and Node's fetch takes a broken body for whole under Connection: close.
+	if x.d.draining() && status != http.StatusSwitchingProtocols && x.Kind() != policy.Infinite {
+		h.Set("Connection", "close")
+	}
 }
 
 func (x *exchange) write(p []byte) (int, error) {
@@ -94,7 +102,10 @@ func (x *exchange) write(p []byte) (int, error) {
 	switch {
 	case x.wasCut.Load():
 		return 0, errCut // an error ends even handlers that don't watch their context
+	case x.mutedLocked():
+		return 0, errCanceled
 	case x.farewellWritten:
+		x.farewell.Load().swallowed += int64(len(p))
 		return len(p), nil
 	case len(p) > 0 && x.hijacked != nil && x.logMisuse("response.Write on hijacked connection"):
 		return 0, http.ErrHijacked
@@ -104,6 +115,18 @@ func (x *exchange) write(p []byte) (int, error) {
 		return x.writeAroundFarewellLocked(p)
 	}
 	return x.writeThroughLocked(p)
+}
+
+// mutedLocked reports whether the response is a stream whose writes fail, since the drain has
+// canceled it. What a farewell waits for may still be written, and so may an answer to the cancel.
+func (x *exchange) mutedLocked() bool {
+	switch {
+	case !x.Canceled() || !x.committed || x.committedAfterCancel:
+		return false
+	case x.farewellWritten:
+		return true
+	}
+	return x.Kind() == policy.Infinite && (x.body == nil || x.farewell.Load() == nil)
 }
 
 // writeAfterEnd returns the result of a write of n bytes after the handler has returned.
@@ -160,7 +183,7 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 		return io.Copy(plain, src)
 	}
 	switch {
-	case x.body != nil || x.farewellWritten || x.wasCut.Load() || x.hijacked != nil:
+	case x.body != nil || x.farewellWritten || x.wasCut.Load() || x.hijacked != nil || x.mutedLocked():
 		x.release()
 		return io.Copy(plain, src)
 	case !x.committed:
@@ -208,6 +231,8 @@ func (x *exchange) flush() error {
 	switch {
 	case x.wasCut.Load():
 		return errCut
+	case x.mutedLocked():
+		return errCanceled
 	case x.farewellWritten:
 		return nil
 	}

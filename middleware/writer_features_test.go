@@ -300,7 +300,7 @@ func TestFlushFoundByUnwrappingIsTracked(t *testing.T) {
 				d := &middleware.Drainer{Policy: policy.Rule{Timeout: 3 * time.Second}} // it makes its channels in this bubble
 				r := serveWrapped(t, d, wrap(d))
 				var ended error
-				got := lines(r.get("/").Body, &ended)
+				got := lines(r.open("/").Body, &ended)
 				r.drain()
 				assert.Regexp(t, `^retry: \d+$`, <-got)
 				assert.Zero(t, r.since(), "at once, and not when the handler returns")

@@ -12,12 +12,12 @@ import (
 // The farewells are the zero policy.Farewell of each protocol, byte for byte.
 var (
 	events = &protocol{
-		request:  get("/events", "Accept: text/event-stream\r\n"),
+		request:  get("/events", "Accept: text/event-stream\r\nCache-Control: no-cache\r\n"),
 		message:  "data: #\n\n",
 		farewell: "retry: #\nevent: shutdown\ndata: {\"retry\":#}\n\n",
 		reader:   readEvents,
 	}
-	stuck = &protocol{stuck: true, request: get("/stuck", "Accept: text/event-stream\r\n"), reader: readEvents}
+	stuck = &protocol{stuck: true, request: get("/stuck", "Accept: text/event-stream\r\nCache-Control: no-cache\r\n"), reader: readEvents}
 
 	// A frame is written as its first byte, for a final text or Close frame, and its payload (RFC
 	// 6455, section 5.2).

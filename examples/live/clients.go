@@ -119,7 +119,9 @@ func chatClient(
 
 func eventStream(ctx context.Context, c *http.Client, name, url string, received func()) (result, error) {
 	s := result{kind: name}
-	res, err := get(ctx, c, url)
+	res, err := get(ctx, c, url, http.Header{
+		"Accept": {"text/event-stream"}, "Cache-Control": {"no-cache"}, "User-Agent": {"live-demo"}, // as an EventSource
+	})
 	if err != nil {
 		return s, fmt.Errorf("%s client: %w", name, err)
 	}
@@ -165,7 +167,7 @@ func eventStream(ctx context.Context, c *http.Client, name, url string, received
 
 func body(ctx context.Context, c *http.Client, url string, received func()) (result, error) {
 	s := result{kind: "download"}
-	res, err := get(ctx, c, url)
+	res, err := get(ctx, c, url, http.Header{})
 	if err != nil {
 		return s, fmt.Errorf("download client: %w", err)
 	}
@@ -194,11 +196,12 @@ func body(ctx context.Context, c *http.Client, url string, received func()) (res
 	}
 }
 
-func get(ctx context.Context, c *http.Client, url string) (*http.Response, error) {
+func get(ctx context.Context, c *http.Client, url string, header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
+	req.Header = header
 	res, err := c.Do(req)
 	if err != nil {
 		return nil, err
