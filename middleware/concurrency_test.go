@@ -129,7 +129,7 @@ func TestConcurrentCallsOfADrainer(t *testing.T) {
 		for range 4 {
 			wg.Go(func() {
 				r, _ := http.NewRequest(http.MethodGet, "http://test/", nil)
-				h.ServeHTTP(&hijackable{header: http.Header{}}, r)
+				abortable(h).ServeHTTP(&hijackable{header: http.Header{}}, r)
 			})
 			wg.Go(d.Start)
 			wg.Go(func() { _ = d.Report() })

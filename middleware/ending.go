@@ -114,7 +114,7 @@ func (x *exchange) completeLocked() bool {
 	if x.missing != unknownLength {
 		return x.missing <= 0
 	}
-	return !x.failed && (x.committedAfterCancel || !x.CancelSeen() && !x.readsEnded)
+	return !x.failed && !x.wasCut.Load() && (x.committedAfterCancel || !x.CancelSeen() && !x.readsEnded)
 }
 
 // closeNotify returns a channel that receives when the client leaves, as inner does, and when the

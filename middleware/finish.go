@@ -36,7 +36,7 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	in.MultipartForm, in.Form, in.PostForm = x.req.MultipartForm, x.req.Form, x.req.PostForm
 	outcome := x.outcomeLocked(returned)
 	switch {
-	case outcome == tracked.Cut && x.committed && !x.completeLocked(),
+	case outcome == tracked.Cut && !(returned && x.committed && x.completeLocked()),
 		outcome == tracked.ToldBroken,
 		outcome == tracked.Canceled && x.committed && x.Kind() == policy.Infinite && (x.tornLocked() || x.endsBroken(0)):
 		abort = true

@@ -279,3 +279,15 @@ func schedulerRuns() bool {
 	all := string(stacks[:runtime.Stack(stacks, true)])
 	return strings.Count(all, library) > strings.Count(all, library+run)
 }
+
+// abortable is h with the panic caught by which net/http is told to break a response off.
+func abortable(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if v := recover(); v != nil && v != http.ErrAbortHandler {
+				panic(v)
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
+}

@@ -25,7 +25,7 @@ func TestFirstSignalEndsTheContextAndTheSecondCuts(t *testing.T) {
 	ctx, stop := middleware.NotifyContext(context.Background(), d)
 	defer stop()
 	var handlers sync.WaitGroup
-	handlers.Go(func() { h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)) })
+	handlers.Go(func() { abortable(h).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)) })
 	<-running // a drain without it would be over before the second signal has come
 
 	self, err := os.FindProcess(os.Getpid())

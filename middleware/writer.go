@@ -119,14 +119,18 @@ func (x *exchange) write(p []byte) (int, error) {
 
 // mutedLocked reports whether the response is a stream whose writes fail, since the drain has
 // canceled it. What a farewell waits for may still be written, and so may an answer to the cancel.
+// Without a farewell, a handler that knows of the cancel may also end its body in order, as a
+// compressor does.
 func (x *exchange) mutedLocked() bool {
 	switch {
 	case !x.Canceled() || !x.committed || x.committedAfterCancel:
 		return false
 	case x.farewellWritten:
 		return true
+	case x.CancelSeen() || x.body != nil && x.farewell.Load() != nil:
+		return false
 	}
-	return x.Kind() == policy.Infinite && (x.body == nil || x.farewell.Load() == nil)
+	return x.Kind() == policy.Infinite
 }
 
 // writeAfterEnd returns the result of a write of n bytes after the handler has returned.
