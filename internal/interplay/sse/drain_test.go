@@ -43,7 +43,7 @@ var routes = []route{
 
 // TestDrain drains each library under each router on each route and protocol, at random moments and
 // under load. The strict client has to see whole events, at most one farewell, as the last event,
-// and a clean end.
+// and a clean end, or if it is no EventSource, a break.
 func TestDrain(t *testing.T) {
 	rounds := harness.Int(t, "LASTCALL_ROUNDS", 2)
 	var all totals
@@ -152,9 +152,15 @@ func drainOnce(t *testing.T, l library, route route, r router, p protocol, seed 
 	}
 	var events, told, refused atomic.Int64
 	var reading sync.WaitGroup
-	for range clients {
+	for client := range clients {
 		reading.Go(func() {
-			res, err := front.get()
+			// Every second client is no EventSource, and is broken off behind its farewell.
+			var header []string
+			broken := client%2 == 1
+			if broken {
+				header = []string{"User-Agent", "Go-http-client/1.1"}
+			}
+			res, err := front.get(header...)
 			if !assert.NoError(t, err) {
 				m.stop()
 				return
@@ -162,7 +168,12 @@ func drainOnce(t *testing.T, l library, route route, r router, p protocol, seed 
 			defer res.Body.Close()
 			m.count(1, 0)
 			e, err := readStream(res.Body, func() { m.count(0, 1) })
-			assert.NoError(t, err, "seed %d", seed)
+			if broken {
+				assert.Error(t, err, "seed %d", seed)
+				assert.True(t, e.told || e.refused, "seed %d: %v", seed, err)
+			} else {
+				assert.NoError(t, err, "seed %d", seed)
+			}
 			events.Add(int64(e.events))
 			if e.told {
 				told.Add(1)
