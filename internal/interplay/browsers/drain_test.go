@@ -41,14 +41,14 @@ func TestChromium(t *testing.T) {
 			assert.Regexp(t, `^{"retry":[1-3]\d\d}$`, told[0].Data)
 			assert.Equal(t, sourceEvent{Type: "error", ReadyState: connecting}, told[1])
 
-			// This is what an EventSource gets now when it reconnects.
+			// This is what a fetch gets now, which would take a clean end for the last word.
 			p.do(`whenEnded.early = () => body("refused", "/events", { Accept: "text/event-stream" })`)
 			p.until(`lastcall.refused?.end`)
 			refused := value[answer](p, `lastcall.refused`)
 			assert.Equal(t, http.StatusOK, refused.Status)
 			assert.Equal(t, "text/event-stream", refused.ContentType)
 			assert.Regexp(t, `^retry: [1-3]\d\d\n\n$`, refused.Text)
-			assert.Equal(t, "whole", refused.End)
+			assert.Equal(t, "network error", refused.End)
 
 			// A refusal by 503, which is what this probe responds with, would close it for good.
 			p.do(`whenEnded.early = () => source("probe", "/readyz")`)

@@ -130,6 +130,16 @@ func TestErrorsAndPanics(t *testing.T) {
 // get sends a request with pairs of header fields, on a connection of its own.
 func get(t *testing.T, url string, header ...string) (*http.Response, string) {
 	t.Helper()
+	res := open(t, url, header...)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	assert.NoError(t, err)
+	return res, string(body)
+}
+
+// open is get, but leaves the body to be read and closed.
+func open(t *testing.T, url string, header ...string) *http.Response {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	require.NoError(t, err)
 	for i := 0; i+1 < len(header); i += 2 {
@@ -138,8 +148,5 @@ func get(t *testing.T, url string, header ...string) (*http.Response, string) {
 	transport := &http.Transport{DisableKeepAlives: true}
 	res, err := transport.RoundTrip(req)
 	require.NoError(t, err)
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	assert.NoError(t, err)
-	return res, string(body)
+	return res
 }
