@@ -23,7 +23,8 @@ const goodFile = `{
 		"/ws/{room}": {
 			"kind": "infinite", "grace": "1s", "spread": "10s", "timeout": "2s", "mercy": "1m", "order": "oldest-first", "priority": 2,
 			"reconnect": {"min": "1s", "max": "20s"},
-			"farewell": {"code": 4000, "reason": "back", "message": "bye", "binary": true, "event": "e", "data": "d"}
+			"farewell": {"code": 4000, "reason": "back", "message": "bye", "binary": true, "event": "e", "data": "d", "send": "nothing"},
+			"ending": "broken", "admit": true
 		}
 	}
 }
@@ -35,7 +36,8 @@ var goodRoutes = map[string]policy.Rule{
 	"/ws/{room}": {
 		Kind: policy.Infinite, Grace: sec, Spread: 10 * sec, Timeout: 2 * sec, Mercy: time.Minute, Order: policy.OldestFirst, Priority: 2,
 		Reconnect: policy.Window{Min: sec, Max: 20 * sec},
-		Farewell:  policy.Farewell{Code: 4000, Reason: "back", Message: "bye", Binary: true, Event: "e", Data: "d"},
+		Farewell:  policy.Farewell{Code: 4000, Reason: "back", Message: "bye", Binary: true, Event: "e", Data: "d", Send: policy.SendNothing},
+		Ending:    policy.BrokenEnding, Admit: true,
 	},
 }
 
@@ -98,7 +100,7 @@ func TestReadReportsEveryFault(t *testing.T) {
 		"GET /c": {"kind": "endless", "kind": "finite", "grace": "-1s"},
 		"GET /d": {"farewell": {"code": "4000", "binary": "yes", "data": {"retry": [1, {"a": 2}]}, "event": null}},
 		"GET /d": {"spread": "1s"},
-		"GET /e": [1, 2], "/f2": {"order": "last", "priority": "1"},
+		"GET /e": [1, 2], "/f2": {"order": "last", "priority": "1", "ending": "torn", "admit": 1, "farewell": {"send": false}},
 		"GET /f": {
 			"reconnect": {"min": "2s", "max": "1s"},
 			"use": "nothing"
@@ -125,6 +127,9 @@ policy: drain.json:10: "GET /d" is given twice, first on line 9; keep one of the
 policy: drain.json:11: the rule is an array; write an object
 policy: drain.json:11: order "last" is unknown; use "random", "oldest-first", "youngest-first" or "idle-first"
 policy: drain.json:11: priority is "1"; write a whole number
+policy: drain.json:11: ending "torn" is unknown; use "auto", "clean" or "broken"
+policy: drain.json:11: admit is 1; write true or false
+policy: drain.json:11: send is false; write "all", "retry" or "nothing"
 policy: drain.json:12: route "GET /f": Reconnect.Min 2s is over Reconnect.Max 1s; set Max to 2s or more
 policy: drain.json:14: no rule has the name "nothing"; use cut-at-once, leave-alone, let-finish, tell-come-back, tell-stay-away
 policy: drain.json:16: use is 7; write the name of a rule

@@ -1,8 +1,8 @@
 // Command quickstart is the smallest program that shuts down well: open http://localhost:8080/clock
 // and press Ctrl-C.
 //
-// With a clock open that takes 3 s, the default from a stream's last event to its cancel. With the
-// Drainer's Policy set to policy.Rule{Timeout: policy.AtOnce} it takes none.
+// With a clock open that takes 250 ms, the default from a stream's last event to its cancel. With
+// the Drainer's Policy set to policy.Rule{Timeout: policy.AtOnce} it takes none.
 package main
 
 import (
