@@ -53,7 +53,7 @@ func Explain(p Policy) Explanation {
 	return explanation(explainedRoute{"(all)", []explainedField{unknown}})
 }
 
-// Explain reports the routes in the order of Handle, and last what no pattern matches. See the
+// Explain reports the routes in the order of HandleIf and Handle, and last what no pattern matches. See the
 // function [Explain].
 func (m *Mux) Explain() Explanation {
 	if m == nil {
@@ -61,9 +61,9 @@ func (m *Mux) Explain() Explanation {
 	}
 	var e Explanation
 	base := layer{m.Default, cmp.Or(m.defaultAt.String(), originAll)}
-	for _, at := range m.routes {
+	for _, at := range m.all() {
 		own := layer{at.rule, cmp.Or(at.at.String(), originPattern)}
-		e.routes = append(e.routes, explainRoute(at.pattern, own, base))
+		e.routes = append(e.routes, explainRoute(at.String(), own, base))
 	}
 	e.routes = append(e.routes, explainRoute("(all others)", base))
 	return e

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// A Policy decides which rule a request has. A [Rule], a [Mux] and a [Swap] are policies.
+// A Policy decides which rule a request has. A [Rule], a [Mux], a [Swap] and a [Func]
+// are policies.
 type Policy interface {
 	// Rule returns the rule of a request. It is called once per request, before the handler, by
 	// many goroutines at once, and must not block.
