@@ -20,12 +20,12 @@ type conditional struct {
 
 // HandleIf sets the rule of the requests that match pattern and for which condition returns true:
 // those with some header, say, or that ws.Requested reports. Such a rule comes before those of
-// Handle, however specific their patterns are, and of several the one that was given first does. The
-// pattern "/" is for all paths.
+// Handle, however specific their patterns are, and of several the one that was given first does.
+// The pattern "/" is for all paths.
 //
-// condition is called for each request, whatever its path, before the handler and by many goroutines
-// at once. It must not block, nor change the request or read its body. HandleIf panics where Handle
-// does, but its patterns conflict with none.
+// condition is called for each request, whatever its path, before the handler and by many
+// goroutines at once. It must not block, nor change the request or read its body. HandleIf panics
+// where Handle does, but its patterns conflict with none.
 func (m *Mux) HandleIf(pattern string, condition func(*http.Request) bool, r Rule) {
 	if condition == nil {
 		panic(fmt.Errorf("policy: route %q has a nil condition; use Handle", pattern))

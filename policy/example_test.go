@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"time"
@@ -29,6 +30,27 @@ func ExampleMux() {
 	// /events infinite 10s service restart; retry=1500
 	// /chat/blue infinite 5s back in 1500 ms
 	// /index.html finite 0s service restart; retry=1500
+}
+
+// One path may have several kinds of answers: who asks for an event stream has another rule.
+func ExampleMux_HandleIf() {
+	wantsEvents := func(r *http.Request) bool {
+		return strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	}
+	var m policy.Mux
+	m.Handle("GET /builds/{id}", policy.LetFinish())
+	m.HandleIf("GET /builds/{id}", wantsEvents, policy.TellComeBack())
+	fmt.Println(policy.Check(&m, policy.Budget{}))
+
+	for _, accept := range []string{"application/json", "text/event-stream"} {
+		req := httptest.NewRequest("GET", "/builds/7", nil)
+		req.Header.Set("Accept", accept)
+		fmt.Println(accept, m.Rule(req).Kind)
+	}
+	// Output:
+	// <nil>
+	// application/json finite
+	// text/event-stream infinite
 }
 
 // The usual cases have names, so that most tables hold no number.

@@ -47,10 +47,10 @@ func (r *route) String() string {
 }
 
 // Handle sets the rule of the requests that match pattern. It panics where [http.ServeMux.Handle]
-// does, on a pattern that can't be parsed or that conflicts with an earlier one, on the wildcards of
-// other routers, such as /rooms/:id, which ServeMux takes for plain text, on a rule that is not
-// valid, and once Rule has been called: to change a table that is in use, replace it as a whole in a
-// [Swap].
+// does, on a pattern that can't be parsed or that conflicts with an earlier one, on the wildcards
+// of other routers, such as /rooms/:id, which ServeMux takes for plain text, on a rule that is not
+// valid, and once Rule has been called: to change a table that is in use, replace it as a whole in
+// a [Swap].
 func (m *Mux) Handle(pattern string, r Rule) {
 	at := &route{pattern: pattern, rule: r}
 	m.mustTake(at)
@@ -102,10 +102,10 @@ func panicOf(f func()) (value any) {
 	return nil
 }
 
-// Rule returns the rule of the first HandleIf that is for req, else that of the pattern that matches
-// req best, put over m.Default, and m.Default alone where no pattern matches or ServeMux would
-// redirect. It doesn't change req, so it may be called before the application's own router sees the
-// request.
+// Rule returns the rule of the first HandleIf that is for req, else that of the pattern that
+// matches req best, put over m.Default, and m.Default alone where no pattern matches or ServeMux
+// would redirect. It doesn't change req, so it may be called before the application's own router
+// sees the request.
 func (m *Mux) Rule(req *http.Request) Rule {
 	if m == nil {
 		return Rule{}
@@ -137,8 +137,8 @@ func (m *Mux) close() {
 }
 
 // Check returns what is wrong with the rules as one error, or nil: what is not valid, and what
-// doesn't fit b. It names the routes in the order of HandleIf and Handle. See [Budget.Fit]; a route's need
-// includes the time that rules with a higher Priority take first.
+// doesn't fit b. It names the routes in the order of HandleIf and Handle. See [Budget.Fit]; a
+// route's need includes the time that rules with a higher Priority take first.
 func (m *Mux) Check(b Budget) error {
 	if m == nil {
 		return nil

@@ -71,10 +71,10 @@ func NewPlan(work time.Duration, seed uint64) *Plan {
 }
 
 // Begin plans all the responses that are open when a drain begins, and returns their moments in the
-// order of all. Streams with equal rules, whatever their Kind, MaxAge, Farewell, Ending and
-// Admit, get their farewells evenly spread over the rule's Spread, in the rule's Order and at 200 a
-// second or more, so that few take less than the Spread. Without a Spread they get them all at once. Those of a
-// lower Priority begin when the last farewell of a higher one is due.
+// order of all. Streams with equal rules, whatever their Kind, MaxAge, Farewell, Ending and Admit,
+// get their farewells evenly spread over the rule's Spread, in the rule's Order and at 200 a second
+// or more, so that few take less than the Spread. Without a Spread they get them all at once. Those
+// of a lower Priority begin when the last farewell of a higher one is due.
 //
 // Begin allocates less than 64 bytes for each response, including the 32 that it returns.
 func (p *Plan) Begin(all []Subject) []Moments {
