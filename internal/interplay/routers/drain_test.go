@@ -50,8 +50,11 @@ func endsWhenCut(w http.ResponseWriter, _ *http.Request) {
 	defer tick.Stop()
 	for {
 		<-tick.C
-		_, _ = io.WriteString(w, ":\n")
-		if err := http.NewResponseController(w).Flush(); err != nil && !errors.Is(err, stream.ErrDraining) {
+		_, err := io.WriteString(w, ":\n")
+		if err == nil {
+			err = http.NewResponseController(w).Flush()
+		}
+		if err != nil && !errors.Is(err, stream.ErrDraining) {
 			return // not by its cancel, at which its writes fail first
 		}
 	}
