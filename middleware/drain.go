@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/format"
@@ -229,9 +228,9 @@ func (s *scheduler) endDrain() {
 // that blocks can hold one up. Workers that start after a Resume have a new wait group.
 func (s *scheduler) waitWorkers(atMost time.Duration) {
 	workers, returned := s.workers, make(chan struct{})
-	s.workers = new(sync.WaitGroup)
+	s.workers = s.newWorkers()
 	go func() {
-		workers.Wait()
+		workers.all.Wait()
 		close(returned)
 	}()
 	timer := time.NewTimer(atMost)

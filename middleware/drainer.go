@@ -57,10 +57,7 @@ type Drainer struct {
 
 func (d *Drainer) init() {
 	d.once.Do(func() {
-		d.scheduler = &scheduler{
-			d: d, wake: make(chan struct{}, 1),
-			picked: make(map[*tracked.Response]*shedCall), workers: new(sync.WaitGroup),
-		}
+		d.scheduler = newScheduler(d)
 		d.drainBegan, d.madeFinal = make(chan struct{}), make(chan struct{})
 		// Replicas must not give their first clients all the same slot, nor their first streams all
 		// the same age.

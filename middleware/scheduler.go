@@ -11,8 +11,10 @@ import (
 // A scheduler takes responses through the stages of their end: all of them in a drain, and while
 // serving those that are shed or have reached their maximum age. It is one goroutine that sleeps
 // until the next response's next stage, and there is none while nothing is scheduled. What may have
-// to wait for a response's peer is done on a goroutine of its own, a worker, which the response's
-// cut frees at the latest.
+// to wait for a response's peer is done by workers, which the response's cut frees at the latest.
+//
+// When many are due at once, or the machine is busy, they wait for their turn in the queue, and the
+// times that follow count from when it came: nobody is cut because the drain was slow.
 type scheduler struct {
 	d    *Drainer
 	wake chan struct{} // holds one value while there are tasks
@@ -26,8 +28,17 @@ type scheduler struct {
 	queue   queue
 	drain   *drain                          // nil: none is under way
 	picked  map[*tracked.Response]*shedCall // the streams that Shed picked, until they end
-	workers *sync.WaitGroup                 // goroutines that may have to wait for a peer
+	workers *workers
 }
+
+// newScheduler returns d's scheduler.
+func newScheduler(d *Drainer) *scheduler {
+	s := &scheduler{d: d, wake: make(chan struct{}, 1), picked: make(map[*tracked.Response]*shedCall)}
+	s.workers = s.newWorkers()
+	return s
+}
+
+func (s *scheduler) newWorkers() *workers { return &workers{wake: s.wakeUp} }
 
 // post has task run on the scheduler's goroutine, which it starts where there is none. It reports
 // false, and task is not run, once the last drain is over.
@@ -38,15 +49,19 @@ func (s *scheduler) post(task func()) bool {
 		return false
 	}
 	s.tasks = append(s.tasks, task)
-	select {
-	case s.wake <- struct{}{}:
-	default: // it has been woken already
-	}
+	s.wakeUp()
 	if !s.running {
 		s.running = true
 		go s.run()
 	}
 	return true
+}
+
+func (s *scheduler) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // it has been woken already
+	}
 }
 
 // refuseTasks makes post refuse tasks from now on. Those that were posted are still run.
@@ -67,11 +82,10 @@ func (s *scheduler) run() {
 		for _, task := range tasks {
 			task()
 		}
-		now := time.Now()
-		for len(s.queue) > 0 && !s.queue[0].At.After(now) {
-			s.runNext(s.queue[0], now)
+		for len(s.queue) > 0 && !s.queue[0].At.After(time.Now()) && s.workers.hasRoom() {
+			s.runNext(s.queue[0])
 		}
-		s.advance(now)
+		s.advance(time.Now())
 		switch {
 		case s.drain != nil || len(s.queue) > 0 || len(s.picked) > 0:
 			s.sleep(timer)
@@ -105,6 +119,9 @@ func (s *scheduler) sleep(timer *time.Timer) {
 		case next.IsZero():
 			next = dr.lastCut.Add(dr.cutWait)
 		}
+	}
+	if look := s.workers.unstick(time.Now()); !look.IsZero() && (next.IsZero() || look.Before(next) || !s.workers.hasRoom()) {
+		next = look // without room, what is due has to wait
 	}
 	timer.Stop()
 	if !next.IsZero() {

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/tracked"
@@ -36,37 +37,68 @@ func irrevocable(e *tracked.Ending) bool {
 }
 
 // runNext does what the response's stage says, and schedules the stage after it.
-func (s *scheduler) runNext(e *tracked.Ending, now time.Time) {
+func (s *scheduler) runNext(e *tracked.Ending) {
 	r := e.Response
 	if _, ended := r.Outcome(); ended {
 		s.unschedule(e)
 		return
 	}
-	switch m := momentsOf(e); e.Stage {
+	switch now := time.Now(); e.Stage {
 	case stageFarewell:
 		if e.Kind == policy.Infinite {
 			s.startFarewell(e, now)
 			return
 		}
 		r.Tell()
-		s.schedule(e, stageCancel, m.Cancel)
+		s.schedule(e, stageCancel, momentsOf(e).Cancel)
 	case stageDropMessage:
 		if !e.Writing { // else farewellDone does it
 			s.dropMessage(e)
 		}
-		s.schedule(e, stageCancel, m.Cancel)
+		s.schedule(e, stageCancel, momentsOf(e).Cancel)
 	case stageCancel:
-		if s.postponeCancel(e, now) {
-			return
+		if !s.postponeCancel(e, now) {
+			s.cancel(e, now)
 		}
-		s.enterPhase(Canceling)
-		r.Tell()
-		r.Cancel()
-		s.workers.Go(r.Carrier().Finish)
-		s.schedule(e, stageCut, m.Cut)
 	case stageCut:
-		s.cut(e, now)
+		if !s.postponeCut(e, now) {
+			s.cut(e, now)
+		}
 	}
+}
+
+// cancel cancels a response's context. Its handler runs before the next one is canceled, so that
+// its time isn't up before it had a turn.
+func (s *scheduler) cancel(e *tracked.Ending, now time.Time) {
+	s.enterPhase(Canceling)
+	r, m := e.Response, momentsOf(e)
+	if late := now.Sub(e.At); late > 0 {
+		m.Cancel, m.Cut = now, s.withinWork(m.Cut.Add(late))
+		r.Publish(m)
+	}
+	r.Tell()
+	r.Cancel()
+	if c := r.Carrier(); isConn(c) {
+		s.workers.apart(c.Finish)
+	} else {
+		s.workers.do(c.Finish)
+	}
+	s.schedule(e, stageCut, m.Cut)
+	runtime.Gosched()
+}
+
+// isConn reports whether a response is carried by a connection, whose Finish waits for the peer.
+func isConn(c tracked.Carrier) bool {
+	_, ok := c.(connCarrier)
+	return ok
+}
+
+// withinWork returns t, or where the drain's work ends before that, its end.
+func (s *scheduler) withinWork(t time.Time) time.Time {
+	if s.hasPlan() {
+		return earlier(t, s.drain.start.Add(s.drain.work))
+	}
+	return t
 }
 
 // startFarewell has a worker tell a stream its farewell.
@@ -82,12 +114,16 @@ func (s *scheduler) startFarewell(e *tracked.Ending, now time.Time) {
 	}
 	e.MessageDropped = false
 	r.AllowFarewell()
-	s.goFarewellWorker(e, func() {
+	s.goFarewellWorker(e, func() (written time.Time) {
 		f, err := r.FarewellFor(m.Retry)
 		if err != nil {
 			s.d.log(slog.LevelWarn, "a farewell can't be sent as it is, so the next best is sent", "route", r.Route(), "error", err)
 		}
 		r.Carrier().Farewell(f, m.Retry)
+		if r.FarewellSent() {
+			written = time.Now()
+		}
+		return written
 	})
 	s.schedule(e, stageDropMessage, m.Farewell.Add(m.Cancel.Sub(m.Farewell)/2))
 }
@@ -95,27 +131,41 @@ func (s *scheduler) startFarewell(e *tracked.Ending, now time.Time) {
 // dropMessage has a worker send the farewell without its message, if it still waits for a boundary.
 func (s *scheduler) dropMessage(e *tracked.Ending) {
 	e.MessageDropped = true
-	s.goFarewellWorker(e, e.Response.Carrier().DropMessage)
+	s.goFarewellWorker(e, func() (written time.Time) {
+		e.Response.Carrier().DropMessage()
+		return written
+	})
 }
 
-func (s *scheduler) goFarewellWorker(e *tracked.Ending, f func()) {
+// goFarewellWorker has a worker call f, which returns when it has written the farewell, zero where
+// that is still to come or has been before.
+func (s *scheduler) goFarewellWorker(e *tracked.Ending, f func() (written time.Time)) {
 	e.Writing = true
 	round := e.Round
-	s.workers.Go(func() {
-		f()
+	s.workers.do(func() {
+		written := f()
 		s.post(func() {
 			if e.Round == round {
-				s.farewellDone(e)
+				s.farewellDone(e, written)
 			}
 		})
 	})
 }
 
 // farewellDone lets a response go on to its next stages, which may have waited for its farewell.
-func (s *scheduler) farewellDone(e *tracked.Ending) {
+func (s *scheduler) farewellDone(e *tracked.Ending, written time.Time) {
 	e.Writing = false
-	e.Response.Tell() // only now, since a handler may return on it and end the body
+	r := e.Response
+	r.Tell() // only now, since a handler may return on it and end the body
 	switch {
+	case e.Stage == stageCut:
+	case !written.IsZero():
+		m := s.shiftIfLate(e, written)
+		r.Publish(m)
+		s.schedule(e, stageCancel, m.Cancel)
+		if !m.Cancel.After(time.Now()) {
+			s.runNext(e) // before other streams are told
+		}
 	case e.Stage != stageCancel:
 	case !e.MessageDropped:
 		s.dropMessage(e)
@@ -125,8 +175,8 @@ func (s *scheduler) farewellDone(e *tracked.Ending) {
 }
 
 // shiftIfLate returns the moments of a stream that is told now. If that is late, since the machine
-// is busy or the drain had many streams to plan, the later moments move as well, as far as there is
-// time.
+// is busy, the drain has many streams to tell or the peer reads slowly, the later moments move as
+// well, as far as there is time.
 func (s *scheduler) shiftIfLate(e *tracked.Ending, now time.Time) tracked.Moments {
 	m := momentsOf(e)
 	if s.hasPlan() {
@@ -155,13 +205,34 @@ func (s *scheduler) postponeCancel(e *tracked.Ending, now time.Time) bool {
 	return true
 }
 
+// behind is how late a cut has to be for a sign that the machine hasn't kept up, and that the
+// handler may not have had its time either.
+const behind = 10 * time.Millisecond
+
+// postponeCut puts a response's cut off that comes late, by as much as it is late and by no more
+// than the time from cancel to cut, while the drain has time. Where it doesn't, a handler that is
+// ready to run has its turn before the cut.
+func (s *scheduler) postponeCut(e *tracked.Ending, now time.Time) bool {
+	m := momentsOf(e)
+	if late := now.Sub(e.At); late > behind {
+		if at := s.withinWork(now.Add(min(late, m.Cut.Sub(m.Cancel)))); at.After(now) {
+			m.Cut = at
+			e.Response.Publish(m)
+			s.schedule(e, stageCut, at)
+			return true
+		}
+	}
+	runtime.Gosched()
+	return false
+}
+
 func (s *scheduler) cut(e *tracked.Ending, now time.Time) {
 	s.enterPhase(Cutting)
 	s.unschedule(e)
 	if s.drain != nil {
 		s.drain.lastCut = now
 	}
-	s.workers.Go(e.Response.Carrier().Cut)
+	s.workers.do(e.Response.Carrier().Cut)
 }
 
 // changed looks again at a response that has ended, may be of another kind than it was planned as,

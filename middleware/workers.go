@@ -1,0 +1,127 @@
+package middleware
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// workers do what may have to wait for a response's peer. Few of them do all of it, since each
+// step is short; only while some are stuck with their peers are there more, so that a peer holds up
+// nobody else for longer than a few times stuckAfter. There are none while there is nothing to do.
+type workers struct {
+	wake func() // called when there is room again
+
+	mu      sync.Mutex // guards following
+	waiting []func()   // what no worker has taken yet, in order
+	working []*worker
+	checked time.Time      // by unstick
+	all     sync.WaitGroup // the workers, and the goroutines of apart
+}
+
+// A worker is a goroutine that takes what waits.
+type worker struct {
+	steps atomic.Uint64 // counts beginnings and ends: odd while it does something
+	seen  uint64        // steps as stuck saw them last; guarded by workers.mu
+}
+
+const (
+	maxWaiting = 64                   // more would wait too long for the moments that they have been given
+	stuckAfter = 2 * time.Millisecond // of one step, which takes some microseconds
+)
+
+// fewest is how many workers there are while none is stuck and enough is waiting.
+func fewest() int { return max(4, runtime.GOMAXPROCS(0)) }
+
+// hasRoom reports whether more may be given to the workers now.
+func (w *workers) hasRoom() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.waiting) < maxWaiting
+}
+
+// do has a worker call f.
+func (w *workers) do(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting = append(w.waiting, f)
+	if len(w.working) < fewest() {
+		w.addLocked()
+	}
+}
+
+// apart calls f, which is known to wait for a peer, on a goroutine of its own.
+func (w *workers) apart(f func()) { w.all.Go(f) }
+
+func (w *workers) addLocked() {
+	one := new(worker)
+	w.working = append(w.working, one)
+	w.all.Go(func() { w.work(one) })
+}
+
+// work takes what waits until nothing does. After each step it lets others run first: what the step
+// woke, a handler or the scheduler, is done with soon then, instead of standing in line behind
+// thousands like it while its time runs out.
+func (w *workers) work(one *worker) {
+	for {
+		f := w.take(one)
+		if f == nil {
+			return
+		}
+		one.steps.Add(1)
+		f()
+		one.steps.Add(1)
+		runtime.Gosched()
+	}
+}
+
+// take returns the next that waits, or nil, and one is none of the workers any more.
+func (w *workers) take(one *worker) (f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.waiting) == 0 {
+		for i, other := range w.working {
+			if other == one {
+				last := len(w.working) - 1
+				w.working[i], w.working[last] = w.working[last], nil
+				w.working = w.working[:last]
+				break
+			}
+		}
+		return nil
+	}
+	f, w.waiting[0] = w.waiting[0], nil
+	if w.waiting = w.waiting[1:]; len(w.waiting) == maxWaiting/2 {
+		w.wake()
+	}
+	return f
+}
+
+// unstick adds workers where those that there are have been at one step since it last looked. It
+// returns when it has to be called again, zero if nothing waits.
+func (w *workers) unstick(now time.Time) (again time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.waiting) == 0 {
+		return time.Time{}
+	}
+	if again = w.checked.Add(stuckAfter); now.Before(again) {
+		return again
+	}
+	stuck := 0
+	for _, one := range w.working {
+		steps := one.steps.Load()
+		if steps%2 == 1 && steps == one.seen {
+			stuck++
+		}
+		one.seen = steps
+	}
+	if free := len(w.working) - stuck; free < fewest() {
+		for range min(len(w.waiting), max(stuck, fewest()-free)) {
+			w.addLocked()
+		}
+	}
+	w.checked = now
+	return now.Add(stuckAfter)
+}
