@@ -48,9 +48,6 @@ func (c *Conn) Close() error {
 		}()
 		return nil
 	}
-	if begun {
-		c.halfClose()
-	}
 	c.sendKeptAtEnd()
 	defer c.release()
 	return c.closeInner()
