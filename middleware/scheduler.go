@@ -29,6 +29,8 @@ type scheduler struct {
 	drain   *drain                          // nil: none is under way
 	picked  map[*tracked.Response]*shedCall // the streams that Shed picked, until they end
 	workers *workers
+	late    time.Duration // how late the last cancel was that was later than behind
+	lateAt  time.Time     // when that was; zero: none was
 }
 
 // newScheduler returns d's scheduler.

@@ -73,6 +73,9 @@ func (s *scheduler) cancel(e *tracked.Ending, now time.Time) {
 	s.enterPhase(Canceling)
 	r, m := e.Response, momentsOf(e)
 	if late := now.Sub(e.At); late > 0 {
+		if late > behind {
+			s.late, s.lateAt = late, now
+		}
 		m.Cancel, m.Cut = now, s.withinWork(m.Cut.Add(late))
 		r.Publish(m)
 	}
@@ -190,12 +193,20 @@ func (s *scheduler) shiftIfLate(e *tracked.Ending, now time.Time) tracked.Moment
 	return tracked.Moments{Farewell: now, Cancel: m.Cancel.Add(late), Cut: m.Cut.Add(late), Retry: m.Retry}
 }
 
+// patience is how long writing a farewell, or the end of a body, has at least, however short the
+// rule's times are: on a busy machine it may take that long where no peer is to blame.
+const patience = 200 * time.Millisecond
+
 // postponeCancel puts a response's cancel off while its farewell is still to be written: with a
 // short Timeout the cancel would come first, and end a stream in the middle of an event, say, whose
 // end the farewell waits for. It does so for half of the time between cancel and cut at most.
 func (s *scheduler) postponeCancel(e *tracked.Ending, now time.Time) bool {
 	m := momentsOf(e)
 	half := m.Cut.Sub(m.Cancel) / 2
+	if short := m.Farewell.Add(patience).Sub(m.Cancel.Add(half)); short > 0 && e.Writing {
+		m.Cancel, m.Cut = s.withinWork(m.Cancel.Add(short)), s.withinWork(m.Cut.Add(short))
+		e.Response.Publish(m)
+	}
 	limit := m.Cancel.Add(half)
 	waits := m.Cancel.Sub(m.Farewell) < half && e.Kind == policy.Infinite && e.Response.AwaitsBoundary()
 	if !now.Before(limit) || !e.Writing && !waits {
@@ -205,18 +216,22 @@ func (s *scheduler) postponeCancel(e *tracked.Ending, now time.Time) bool {
 	return true
 }
 
-// behind is how late a cut has to be for a sign that the machine hasn't kept up, and that the
-// handler may not have had its time either.
+// behind is how late a cancel or a cut has to be for a sign that the machine hasn't kept up.
 const behind = 10 * time.Millisecond
 
-// postponeCut puts a response's cut off that comes late, by as much as it is late and by no more
-// than the time from cancel to cut, while the drain has time. Where it doesn't, a handler that is
-// ready to run has its turn before the cut.
+// postponeCut puts a response's cut off where the machine hasn't kept up, since its handler may not
+// have had its time either: by as much as the cut is late, or once by as much as another cancel
+// was since its own. That is no more than the time from cancel to cut, while the drain has time. In
+// the end a handler that is ready to run has its turn before the cut.
 func (s *scheduler) postponeCut(e *tracked.Ending, now time.Time) bool {
 	m := momentsOf(e)
-	if late := now.Sub(e.At); late > behind {
+	late := now.Sub(e.At)
+	if !e.CutMoved && s.lateAt.After(m.Cancel) {
+		late = max(late, s.late)
+	}
+	if late > behind {
 		if at := s.withinWork(now.Add(min(late, m.Cut.Sub(m.Cancel)))); at.After(now) {
-			m.Cut = at
+			m.Cut, e.CutMoved = at, true
 			e.Response.Publish(m)
 			s.schedule(e, stageCut, at)
 			return true

@@ -48,7 +48,8 @@ type Schedule struct {
 	AgeNumber      uint64      // among the streams that end by their age; zero: it hasn't been given one
 	Writing        bool        // a farewell is being written
 	MessageDropped bool
-	Round          int // counts how often the response was let off: what was begun in an earlier round is out of date
+	CutMoved       bool // the cut was put off because the machine was behind
+	Round          int  // counts how often the response was let off: what was begun in an earlier round is out of date
 }
 
 // Ending returns the response's ending, and makes it at the first call.
