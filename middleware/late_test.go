@@ -174,7 +174,7 @@ func (r *rig) reads(path string) (net.Conn, io.Reader) {
 	r.t.Helper()
 	c, err := r.net.Dial(context.Background(), "", "")
 	require.NoError(r.t, err)
-	res := sendRequest(r.t, c, bufio.NewReader(c), path, "HTTP/1.1")
+	res := sendRequest(r.t, c, bufio.NewReader(c), path, "HTTP/1.1", "Accept: text/event-stream", "Cache-Control: no-cache")
 	_, err = io.ReadFull(res.Body, make([]byte, len(hello)))
 	require.NoError(r.t, err)
 	return c, res.Body
