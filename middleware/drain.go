@@ -111,7 +111,8 @@ func (s *scheduler) planAll(now time.Time) {
 	dr.end = workEnd.Add(dr.reserve)
 	s.enterPhase(Draining)
 	var open []*tracked.Response
-	open, dr.empty = s.d.registry.Close()
+	plan := dr.plan
+	open, dr.empty = s.d.registry.Close(func(rule policy.Rule) bool { return plan.Admits(rule, time.Since(now)) })
 
 	var endings []*tracked.Ending
 	var subjects []policy.Subject
@@ -167,6 +168,18 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
+// planLate plans a response that was admitted since planAll. It reports false if r is none.
+func (s *scheduler) planLate(r *tracked.Response) bool {
+	e := r.Ending()
+	if e.Queued > 0 || r.Canceled() {
+		return false
+	}
+	workEnd := s.drain.start.Add(s.drain.work)
+	r.Publish(tracked.Moments{Cancel: workEnd, Cut: workEnd}) // before its kind is read, as in planAll
+	s.replan(e, r.Kind())
+	return true
+}
+
 // replan plans a response anew whose kind has changed.
 func (s *scheduler) replan(e *tracked.Ending, kind policy.Kind) {
 	if kind == policy.Infinite {
@@ -184,6 +197,9 @@ func (s *scheduler) cutAll() {
 	if s.drain.plan == nil {
 		s.planAll(now)
 	}
+	for _, r := range s.d.registry.AdmitNone() {
+		s.planLate(r)
+	}
 	for len(s.queue) > 0 {
 		e := s.queue[0]
 		e.Response.Tell()
@@ -192,10 +208,17 @@ func (s *scheduler) cutAll() {
 	}
 }
 
-// endDrain gives up the responses that are still running, and ends the drain.
+// endDrain gives up the responses that are still running, and ends the drain. If one was admitted a
+// moment ago, it plans that and lets the drain go on.
 func (s *scheduler) endDrain() {
 	d, dr := s.d, s.drain
-	running := d.registry.Open()
+	running, late := d.registry.AdmitNone(), false
+	for _, r := range running {
+		late = s.planLate(r) || late
+	}
+	if late {
+		return
+	}
 	for _, r := range running {
 		a := newAborted(r)
 		a.Running = true

@@ -251,7 +251,7 @@ func (s *scheduler) cut(e *tracked.Ending, now time.Time) {
 }
 
 // changed looks again at a response that has ended, may be of another kind than it was planned as,
-// or whose farewell goes out.
+// whose farewell goes out, or that was admitted late.
 func (s *scheduler) changed(r *tracked.Response) {
 	e, kind := r.Ending(), r.Kind()
 	queued := e.Queued > 0
@@ -266,8 +266,10 @@ func (s *scheduler) changed(r *tracked.Response) {
 		s.schedule(e, stageCancel, momentsOf(e).Cancel) // it may have waited for its farewell
 	}
 	switch {
+	case s.hasPlan() && !queued:
+		s.planLate(r)
 	case s.hasPlan():
-		if queued && e.Kind != kind && e.Stage <= stageCancel && !(irrevocable(e) && r.FarewellSent()) {
+		if e.Kind != kind && e.Stage <= stageCancel && !(irrevocable(e) && r.FarewellSent()) {
 			s.replan(e, kind)
 		}
 	case !queued || !irrevocable(e):

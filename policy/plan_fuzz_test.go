@@ -85,6 +85,9 @@ func checkPlan(t *testing.T, work time.Duration, seed uint64, all, late []policy
 		m := p.Late(s, when)
 		require.Equal(t, m, twin.Late(s, when))
 		checkMoments(t, m, s, work)
+		if when = max(0, when); s.Kind != policy.Infinite {
+			require.Equal(t, m.Cancel > min(when, work), p.Admits(*s.Rule, when), "%v, at %v", m, when)
+		}
 		if s.Rule.Grace != policy.ToTheEnd {
 			require.Equal(t, min(max(0, when), work), m.Farewell, "at once")
 		}

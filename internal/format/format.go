@@ -22,6 +22,7 @@ const (
 	Parts     = "parts"
 	WebSocket = "websocket"
 	Hijacked  = "hijacked" // a connection whose protocol is unknown
+	Task      = "task"     // no response, but work that a handler left behind
 )
 
 // A Body follows the bytes of one response body as they are sent. It is not safe for concurrent

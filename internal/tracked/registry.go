@@ -1,6 +1,10 @@
 package tracked
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/lastcall-go/lastcall/policy"
+)
 
 // An Outcome is how a response ended. Each response has exactly one.
 type Outcome uint8
@@ -24,27 +28,29 @@ type Counts [outcomes]uint64
 type Registry struct {
 	// OnChange is called, on the goroutine that made the change, with a response that the drain has
 	// to look at again: one whose kind changed after its plan was published, whose farewell goes
-	// out, that has a maximum age, or that is watched and has ended. It must not block. Set it
-	// before the first response.
+	// out, that has a maximum age, that came after Close, or that is watched and has ended. It must
+	// not block. Set it before the first response.
 	OnChange func(*Response)
 
 	mu       sync.Mutex // guards following, and Response's fields that say so; taken before a Response's lock
 	first    *Response
 	open     int
-	closed   bool          // no more are admitted
-	empty    chan struct{} // what the last Close returned
-	counting bool          // a drain has begun
-	before   Counts        // responses that ended before the drain began
-	since    Counts        // those that ended since
+	closed   bool                   // no more are admitted, but for late ones
+	admit    func(policy.Rule) bool // whether a late one is admitted while others are open; nil: none is
+	empty    chan struct{}          // what the last Close returned
+	counting bool                   // a drain has begun
+	before   Counts                 // responses that ended before the drain began
+	since    Counts                 // those that ended since
 }
 
-// add admits the response, or counts it as refused and reports false.
-func (g *Registry) add(r *Response) bool {
+// add admits the response, or counts it as refused. Once the registry is closed it admits only one
+// that may be late, and reports that it was.
+func (g *Registry) add(r *Response, mayBeLate bool) (admitted, late bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed {
+	if g.closed && !(mayBeLate && g.open > 0 && g.admit != nil && g.admit(*r.rule)) {
 		g.since[Refused]++
-		return false
+		return false, false
 	}
 	r.next = g.first
 	if r.next != nil {
@@ -52,7 +58,7 @@ func (g *Registry) add(r *Response) bool {
 	}
 	g.first = r
 	g.open++
-	return true
+	return true, g.closed
 }
 
 // remove takes the response out, and reports whether its end is to be reported. Only the first call
@@ -97,17 +103,29 @@ func (g *Registry) BeginCount() {
 	g.counting = true
 }
 
-// Close ends admission. It returns the responses that are open, in no order, and a channel that is
-// closed once the last of them has ended. A response whose Begin is under way meanwhile is either
-// among them or refused. It must be called once, or again after Reopen.
-func (g *Registry) Close() (open []*Response, empty <-chan struct{}) {
+// Close ends admission, but for responses that may be late: while others are open, those are
+// admitted for whose rule admit reports true, and reported to OnChange. admit must be quick, and
+// may be nil for none.
+//
+// Close returns the responses that are open, in no order, and a channel that is closed once none
+// is. A response whose Begin is under way meanwhile is among them, or late, or refused. Close must
+// be called once, or again after Reopen.
+func (g *Registry) Close(admit func(policy.Rule) bool) (open []*Response, empty <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.closed, g.counting, g.empty = true, true, make(chan struct{})
+	g.closed, g.counting, g.admit, g.empty = true, true, admit, make(chan struct{})
 	if g.open == 0 {
 		close(g.empty)
 	}
 	return g.openLocked(), g.empty
+}
+
+// AdmitNone ends the admission of late responses too, and returns those that are open, in no order.
+func (g *Registry) AdmitNone() []*Response {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.admit = nil
+	return g.openLocked()
 }
 
 // Reopen takes back BeginCount and Close: responses are admitted, and what ended since BeginCount

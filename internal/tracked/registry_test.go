@@ -41,7 +41,7 @@ func TestRegistryCounts(t *testing.T) {
 	all[8].End(tracked.Completed)
 	late, ok := begin(&g)
 	assert.True(t, ok, "still admitting")
-	open, empty := g.Close()
+	open, empty := g.Close(nil)
 	assert.ElementsMatch(t, append(all[:8:8], late), open)
 	_, ok = begin(&g)
 	assert.False(t, ok)
@@ -64,7 +64,7 @@ func TestRegistryCounts(t *testing.T) {
 
 func TestEmptyRegistryIsEmptyOnceClosed(t *testing.T) {
 	var g tracked.Registry
-	open, empty := g.Close()
+	open, empty := g.Close(nil)
 	assert.Empty(t, open)
 	<-empty
 }
@@ -75,7 +75,7 @@ func TestReopen(t *testing.T) {
 	goes, _ := begin(&g)
 	for round := range uint64(3) {
 		g.BeginCount()
-		_, empty := g.Close()
+		_, empty := g.Close(nil)
 		_, ok := begin(&g)
 		require.False(t, ok)
 		goes.End(tracked.Told)
@@ -95,7 +95,7 @@ func TestReopen(t *testing.T) {
 		}
 	}
 	stays.End(tracked.Completed)
-	_, empty := g.Close()
+	_, empty := g.Close(nil)
 	goes.End(tracked.Completed)
 	<-empty
 	before, _, _ := g.Counts()
@@ -128,7 +128,7 @@ func TestCloseRacesWithBegin(t *testing.T) {
 				}
 			})
 		}
-		closed, empty := g.Close()
+		closed, empty := g.Close(nil)
 		wg.Wait()
 		require.EqualValues(t, workers*each, admitted.Load()+refused.Load())
 		_, since, _ := g.Counts()
@@ -145,4 +145,52 @@ func TestCloseRacesWithBegin(t *testing.T) {
 		before, since, _ := g.Counts()
 		require.EqualValues(t, admitted.Load(), before[tracked.Completed]+since[tracked.Completed]+since[tracked.Told])
 	}
+}
+
+func TestRegistryAdmitsLateOnesWhileOthersAreOpen(t *testing.T) {
+	var changed []*tracked.Response
+	g := tracked.Registry{OnChange: func(r *tracked.Response) { changed = append(changed, r) }}
+	admitted := func(rule policy.Rule) *tracked.Response {
+		r := new(tracked.Response)
+		if !r.Begin(&g, request(context.Background()), &rule, nil) {
+			return nil
+		}
+		return r
+	}
+	first := admitted(policy.Rule{})
+	_, empty := g.Close(func(rule policy.Rule) bool { return rule.Grace == 0 })
+	assert.Nil(t, admitted(policy.Rule{}))
+	late := admitted(policy.Rule{Admit: true})
+	require.NotNil(t, late)
+	assert.Nil(t, admitted(policy.Rule{Admit: true, Grace: 1}), "its rule leaves it no time")
+	assert.Equal(t, []*tracked.Response{late}, changed)
+
+	task := new(tracked.Response)
+	begin := func(ctx context.Context) bool {
+		task = new(tracked.Response)
+		return task.BeginTask(&g, ctx, "of a test", new(policy.Rule), nil)
+	}
+	assert.False(t, begin(context.Background()))
+	assert.True(t, begin(late.Context()))
+	assert.Equal(t, "task of a test", task.Route())
+	assert.Equal(t, format.Task, task.Format())
+	assert.Same(t, task, tracked.From(task.Context()))
+	assert.Equal(t, []*tracked.Response{late, task}, changed)
+	late.End(tracked.Completed)
+	last := task
+	assert.False(t, begin(late.Context()), "its response has ended")
+	assert.True(t, begin(last.Context()))
+	task.End(tracked.Completed)
+
+	assert.ElementsMatch(t, []*tracked.Response{first, last}, g.AdmitNone())
+	assert.Nil(t, admitted(policy.Rule{Admit: true}))
+	first.End(tracked.Completed)
+	last.End(tracked.Completed)
+	<-empty
+	g.Reopen()
+	_, empty = g.Close(func(policy.Rule) bool { return true })
+	<-empty
+	assert.Nil(t, admitted(policy.Rule{Admit: true}), "none is open")
+	_, since, _ := g.Counts()
+	assert.Equal(t, tracked.Counts{tracked.Refused: 1}, since)
 }

@@ -8,6 +8,7 @@ package tracked
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,7 +37,7 @@ type Carrier interface {
 	LastByte() time.Time
 }
 
-// A Response is one tracked exchange. Embed it in what carries the response, so that both cost one
+// A Response is one tracked exchange, or a task that one has left behind. Embed it in what carries the response, so that both cost one
 // allocation, and call Begin. Its methods may be called concurrently, and those that package stream
 // shows also after it has ended.
 type Response struct {
@@ -69,16 +70,27 @@ type Response struct {
 //
 // r is the request as it came; it is kept. rule may be shared and must not be changed any more.
 func (r *Response) Begin(g *Registry, req *http.Request, rule *policy.Rule, c Carrier) bool {
+	r.format = format.HTTP
+	return r.begin(g, req, rule, c, rule.Admit)
+}
+
+// BeginTask is Begin for a task, which reports name by name. ctx is the context in which it was
+// handed over: while that belongs to a response that is open, the task may be late.
+func (r *Response) BeginTask(g *Registry, ctx context.Context, name string, rule *policy.Rule, c Carrier) bool {
+	r.format = format.Task
+	req := &http.Request{Method: "task", URL: &url.URL{Path: name}}
+	return r.begin(g, req.WithContext(ctx), rule, c, From(ctx).openIn(g))
+}
+
+func (r *Response) begin(g *Registry, req *http.Request, rule *policy.Rule, c Carrier, mayBeLate bool) bool {
 	r.registry, r.request, r.began = g, req, time.Since(epoch)
-	r.carrier, r.rule, r.format = c, rule, format.HTTP
+	r.carrier, r.rule = c, rule
 	r.route = req.URL.Path // copied now, since handlers may change the URL that they share
-	if !g.add(r) {
-		return false
-	}
-	if rule.Kind == policy.Infinite && rule.MaxAge > 0 {
+	admitted, late := g.add(r, mayBeLate)
+	if admitted && (late || rule.Kind == policy.Infinite && rule.MaxAge > 0) {
 		g.changed(r) // nothing later may change its kind and report it
 	}
-	return true
+	return admitted
 }
 
 type responseKey struct{}
@@ -91,6 +103,15 @@ func From(ctx context.Context) *Response {
 
 // In reports whether the response, which may be nil, was entered into g.
 func (r *Response) In(g *Registry) bool { return r != nil && r.registry == g }
+
+// openIn reports whether the response, which may be nil, is one of g's and has not ended.
+func (r *Response) openIn(g *Registry) bool {
+	if !r.In(g) {
+		return false
+	}
+	_, ended := r.Outcome()
+	return !ended
+}
 
 // Request returns the request as it came.
 func (r *Response) Request() *http.Request { return r.request }
