@@ -16,7 +16,7 @@
 // A WebSocket here is a connection that was hijacked for Upgrade: websocket (RFC 6455), or an
 // HTTP/2 CONNECT with :protocol websocket (RFC 8441) that was answered with a status of 2xx.
 //
-// The package does not see connections that never pass through an http.Handler, does not wait for
-// goroutines that a handler has started once their connection is closed, and ends no process. Only
+// The package does not see connections that never pass through an http.Handler, waits for work that
+// a handler leaves behind only where that is handed to [Drainer.Go], and ends no process. Only
 // [NotifyContext] handles signals.
 package middleware

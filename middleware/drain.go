@@ -65,8 +65,7 @@ func (s *scheduler) beginDrain(dr *drain) {
 	}
 	total := dr.announce + dr.work + dr.reserve
 	s.d.log(slog.LevelInfo, "drain begins",
-		"finite", dr.found.Finite, "sse", dr.found.SSE, "websocket", dr.found.WebSocket, "other", dr.found.Other,
-		"announce", dr.announce, "budget", total)
+		append(dr.found.attrs(), "announce", dr.announce, "budget", total)...)
 	s.drain = dr
 	dr.announceEnd, dr.end = dr.began.Add(dr.announce), dr.began.Add(total)
 	dr.ticker = time.NewTicker(time.Second)

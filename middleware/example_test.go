@@ -10,6 +10,7 @@ import (
 
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
 )
 
 // clock is an event stream that never ends by itself.
@@ -131,4 +132,32 @@ func ExampleDrainer_Run() {
 	err := d.Run(ctx, srv, srv.ListenAndServe)
 	fmt.Println(err, d.Report().Phase)
 	// Output: <nil> done
+}
+
+// A handler answers, and leaves work behind that the drain waits for.
+func ExampleDrainer_Go() {
+	d := &middleware.Drainer{}
+	srv := httptest.NewServer(middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := d.Go(r.Context(), func(ctx context.Context) {
+			<-stream.Draining(ctx) // work in steps would look at it after each of them
+			fmt.Println("stopped in order")
+		})
+		if err != nil {
+			http.Error(w, "please retry", http.StatusServiceUnavailable)
+			return
+		}
+		w.WriteHeader(http.StatusAccepted)
+	})))
+	defer srv.Close()
+	res, err := http.Get(srv.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	res.Body.Close()
+
+	fmt.Println(res.Status, d.Shutdown(context.Background()), d.Report().Found.Tasks)
+	// Output:
+	// stopped in order
+	// 202 Accepted <nil> 1
 }

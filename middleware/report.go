@@ -26,8 +26,9 @@ const (
 
 var phases = []Phase{Serving, Announcing, Draining, Canceling, Cutting, Done}
 
-// A Report says what became of the responses. Each is counted in exactly one of Before, Open and
-// the six outcomes. In JSON, durations are nanoseconds, and a kind is a word.
+// A Report says what became of the responses, and of the tasks that were handed to [Drainer.Go],
+// which count as responses here. Each is counted in exactly one of Before, Open and the six
+// outcomes. In JSON, durations are nanoseconds, and a kind is a word.
 type Report struct {
 	Phase Phase
 	Began time.Time     // zero while serving
@@ -78,14 +79,26 @@ type Tally struct {
 	SSE       int // streams that speak SSE
 	WebSocket int // streams that speak WebSocket
 	Other     int // all other streams
+	Tasks     int // no responses, but tasks that were handed to Drainer.Go
 }
 
 // All returns the sum of the counts.
-func (t Tally) All() int { return t.Finite + t.SSE + t.WebSocket + t.Other }
+func (t Tally) All() int { return t.Finite + t.SSE + t.WebSocket + t.Other + t.Tasks }
+
+// attrs returns the counts for a line in the log, that of the tasks where there are any.
+func (t Tally) attrs() []any {
+	attrs := []any{"finite", t.Finite, "sse", t.SSE, "websocket", t.WebSocket, "other", t.Other}
+	if t.Tasks > 0 {
+		attrs = append(attrs, "tasks", t.Tasks)
+	}
+	return attrs
+}
 
 func tally(open []*tracked.Response) (t Tally) {
 	for _, r := range open {
 		switch format := stream.Format(r.Format()); {
+		case format == stream.Task:
+			t.Tasks++
 		case r.Kind() != policy.Infinite:
 			t.Finite++
 		case format == stream.SSE:
@@ -208,10 +221,7 @@ func (d *Drainer) logAborted(msg string, a Aborted) {
 }
 
 func (d *Drainer) logProgress(left time.Duration) {
-	open := tally(d.registry.Open())
-	d.log(slog.LevelInfo, "draining",
-		"finite", open.Finite, "sse", open.SSE, "websocket", open.WebSocket, "other", open.Other,
-		"left", left.Round(time.Millisecond))
+	d.log(slog.LevelInfo, "draining", append(tally(d.registry.Open()).attrs(), "left", left.Round(time.Millisecond))...)
 }
 
 func (d *Drainer) logOutcomes() {

@@ -14,7 +14,9 @@ import (
 // nil they return what their doc says, or the zero value.
 type Response tracked.Response
 
-// From returns the response that a request's context belongs to, nil where nothing is tracked.
+// From returns the response that a request's context belongs to, or the task of a context that
+// middleware.Drainer.Go gave, which is drained as a finite response is. It returns nil where nothing
+// is tracked.
 func From(ctx context.Context) *Response { return (*Response)(tracked.From(ctx)) }
 
 func (r *Response) tracked() *tracked.Response { return (*tracked.Response)(r) }
@@ -93,5 +95,6 @@ const (
 	WebSocket Format = format.WebSocket // a connection hijacked for Upgrade: websocket, or over HTTP/2 a CONNECT's bodies
 	Hijacked  Format = format.Hijacked  // any other hijacked connection: never written into
 	Lines     Format = format.Lines     // lines, of JSON say, that another can be written after
+	Task      Format = format.Task      // no response, but a task that was handed to middleware.Drainer.Go
 	Parts     Format = format.Parts     // a multipart/x-mixed-replace that another part can be written after
 )
