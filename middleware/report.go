@@ -114,7 +114,7 @@ func tally(open []*tracked.Response) (t Tally) {
 
 // Aborted is what is known of a response that had to be cut.
 type Aborted struct {
-	Route   string // the ServeMux pattern if one matched, else method and path
+	Route   string // method, path and pattern, see [stream.Response.Route]
 	Kind    policy.Kind
 	Format  stream.Format
 	Age     time.Duration // since it began

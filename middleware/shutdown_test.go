@@ -143,8 +143,8 @@ func TestErrorNamesTheHandlersThatStillRun(t *testing.T) {
 		var incomplete *middleware.IncompleteError
 		require.True(t, errors.As(err, &incomplete))
 		require.Len(t, incomplete.Running, 1)
-		assert.Equal(t, "GET /deaf/{id}", incomplete.Running[0].Route)
-		assert.ErrorContains(t, err, "1 still running, which must return when their context is canceled: GET /deaf/{id} (finite http, 3s old")
+		assert.Equal(t, "GET /deaf/7 (pattern GET /deaf/{id})", incomplete.Running[0].Route)
+		assert.ErrorContains(t, err, "1 still running, which must return when their context is canceled: GET /deaf/7 (pattern GET /deaf/{id}) (finite http, 3s old")
 		assert.EqualValues(t, 1, d.Report().Cut)
 		close(release)
 		synctest.Wait()

@@ -233,7 +233,7 @@ func TestWebSocketWhosePeerDoesNotRead(t *testing.T) {
 		assert.EqualValues(t, 1, report.Told)
 		assert.EqualValues(t, 1, report.Cut)
 		require.Len(t, report.Aborted, 1)
-		assert.Equal(t, "/flood", report.Aborted[0].Route)
+		assert.Equal(t, "GET /flood", report.Aborted[0].Route)
 		assert.Equal(t, stream.WebSocket, report.Aborted[0].Format)
 		assert.Equal(t, 3*time.Second, report.Aborted[0].Idle, "since its last byte, not since its last whole frame")
 	})

@@ -39,8 +39,10 @@ func (r *Response) Format() Format {
 	return Format(r.tracked().Format())
 }
 
-// Route returns the response's name in reports: the pattern that an http.ServeMux matched, where
-// that is known, else its method and path.
+// Route returns the response's name in reports: the method and the path that its client asked for,
+// and behind them the pattern that an http.ServeMux matched, where that is known and says anything
+// else, as in "GET /rooms/7 (pattern GET /rooms/{id})". What is not printable ASCII is
+// percent-encoded, and each of the two has 100 bytes at most. It is the empty string on nil.
 func (r *Response) Route() string {
 	if r == nil {
 		return ""

@@ -51,7 +51,7 @@ type Response struct {
 	mu      sync.Mutex // guards following; never held over I/O, a callback or a wait
 	carrier Carrier
 	rule    *policy.Rule // responses may share it: it is replaced, never changed
-	route   string       // the pattern that found the handler; the path while matched is false
+	route   string       // the pattern that found the handler; while matched is false, the URL's path as it came
 	format  string
 	ending  *Ending     // nil until somebody says something about the end
 	tag     policy.Kind // what the handler said
@@ -148,17 +148,6 @@ func (r *Response) Format() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.format
-}
-
-// Route names the response in reports: the pattern that a [http.ServeMux] matched, where that is
-// known, else its method and path.
-func (r *Response) Route() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.matched {
-		return r.route
-	}
-	return r.request.Method + " " + r.route
 }
 
 // Rule returns the rule that the response has now.

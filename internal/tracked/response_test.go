@@ -62,7 +62,7 @@ func TestKindIsTheStrongestWord(t *testing.T) {
 	assert.Equal(t, policy.Finite, r.Kind(), "taken back")
 	r.Tag(policy.Infinite + 1)
 	assert.Equal(t, policy.Finite, r.Kind(), "it is no kind")
-	assert.Equal(t, "GET /events", r.Route())
+	assert.Equal(t, "GET /path (pattern GET /events)", r.Route())
 	assert.Equal(t, format.SSE, r.Format())
 }
 

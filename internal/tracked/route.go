@@ -1,0 +1,78 @@
+package tracked
+
+import (
+	"cmp"
+	"net/http"
+	"strings"
+)
+
+// maxRoute is how many bytes of method and path a route has at most, and how many of a pattern.
+const maxRoute = 100
+
+// Route names the response in reports: the method and the path that its client asked for, and the
+// pattern that a [http.ServeMux] matched, if that is known and says anything else:
+//
+//	GET /rooms/7 (pattern GET /rooms/{id})
+//
+// Clients choose the path. What is not printable ASCII in it is percent-encoded, and it is
+// shortened, so that it can't forge a line of a log or reach a terminal as an escape sequence.
+func (r *Response) Route() string {
+	r.mu.Lock()
+	path, pattern := r.route, ""
+	if r.matched {
+		path, pattern = "", r.route
+	}
+	r.mu.Unlock()
+	if target := r.request.RequestURI; target != "" {
+		path = pathOf(target)
+	}
+	pattern = printable(pattern)
+	if path == "" && pattern != "" { // a request that was made without a RequestURI
+		return pattern
+	}
+	path = printable(cmp.Or(r.request.Method, http.MethodGet) + " " + path)
+	if _, rest, _ := strings.Cut(path, " "); pattern == "" || pattern == path || pattern == rest {
+		return path
+	}
+	return path + " (pattern " + pattern + ")"
+}
+
+// pathOf returns the path of a request's target: without the query, which may hold secrets, and
+// without what a proxy's client puts in front.
+func pathOf(target string) string {
+	target, _, _ = strings.Cut(target, "?")
+	if scheme, rest, ok := strings.Cut(target, "://"); ok && !strings.Contains(scheme, "/") {
+		if i := strings.IndexByte(rest, '/'); i >= 0 {
+			return rest[i:]
+		}
+		return "/"
+	}
+	return target
+}
+
+// printable returns text with everything percent-encoded but printable ASCII, and shortened to
+// maxRoute bytes. Only the first space is kept, which stands between a method and a path: no path
+// then looks like what Route puts behind it.
+func printable(text string) string {
+	const hex = "0123456789ABCDEF"
+	out := make([]byte, 0, min(len(text), maxRoute)+3)
+	short, spaceSeen := 0, false
+	for i := 0; i < len(text); i++ {
+		if len(out) <= maxRoute-len("...") {
+			short = len(out)
+		}
+		switch c := text[i]; {
+		case c == ' ' && !spaceSeen:
+			spaceSeen = true
+			out = append(out, c)
+		case c <= ' ' || c > '~':
+			out = append(out, '%', hex[c>>4], hex[c&15])
+		default:
+			out = append(out, c)
+		}
+		if len(out) > maxRoute {
+			return string(out[:short]) + "..."
+		}
+	}
+	return string(out)
+}
