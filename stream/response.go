@@ -50,6 +50,15 @@ func (r *Response) Route() string {
 	return r.tracked().Route()
 }
 
+// Pattern returns the pattern that an http.ServeMux matched, known once the response has begun. It
+// is empty where it is not known, and on nil.
+func (r *Response) Pattern() string {
+	if r == nil {
+		return ""
+	}
+	return r.tracked().Pattern()
+}
+
 // Age returns the time since the response began.
 func (r *Response) Age() time.Duration {
 	if r == nil {

@@ -23,6 +23,7 @@ func TestUntracked(t *testing.T) {
 	assert.Equal(t, policy.Auto, r.Kind())
 	assert.Equal(t, stream.HTTP, r.Format())
 	assert.Empty(t, r.Route())
+	assert.Empty(t, r.Pattern())
 	assert.Zero(t, r.Age())
 	assert.Zero(t, r.Idle())
 	r.Refine(policy.Rule{Kind: policy.Finite})

@@ -37,6 +37,16 @@ func (r *Response) Route() string {
 	return path + " (pattern " + pattern + ")"
 }
 
+// Pattern returns the pattern that a [http.ServeMux] matched, empty where that is not known.
+func (r *Response) Pattern() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.matched {
+		return ""
+	}
+	return r.route
+}
+
 // pathOf returns the path of a request's target: without the query, which may hold secrets, and
 // without what a proxy's client puts in front.
 func pathOf(target string) string {

@@ -43,6 +43,7 @@ func TestRoute(t *testing.T) {
 			require.True(t, r.Begin(new(tracked.Registry), req, new(policy.Rule), nil))
 			r.SetShape(policy.Auto, "http", c.pattern)
 			assert.Equal(t, c.want, r.Route())
+			assert.Equal(t, c.pattern, r.Pattern())
 		})
 	}
 }
