@@ -15,6 +15,7 @@ import (
 type drain struct {
 	// Immutable.
 	began                   time.Time
+	cause                   string
 	found                   Tally         // the responses that were open when it began
 	announce, work, reserve time.Duration // how its time is divided
 	cutWait                 time.Duration // how long after the last cut handlers have to return
@@ -30,6 +31,8 @@ type drain struct {
 	// Owned by the scheduler.
 	ticker      *time.Ticker // for a line in the log every second
 	announceEnd time.Time
+	closedAt    time.Time       // when the listeners were closed; zero: they have not been
+	settledAt   time.Time       // when the last connection has sent its first request since
 	end         time.Time       // when all is over, at the latest
 	plan        *policy.Plan    // nil until the announcement is over; what follows is set then
 	start       time.Time       // what the plan's moments count from
@@ -39,14 +42,14 @@ type drain struct {
 
 // newDrain divides the Drainer's budget. If limit is sooner and not zero, announce, work and
 // reserve are shortened by the same factor.
-func newDrain(d *Drainer, limit time.Time) *drain {
+func newDrain(d *Drainer, limit time.Time, cause string) *drain {
 	b, factor := d.Budget.WithDefaults(), 1.0
 	if left := time.Until(limit); !limit.IsZero() && left < b.Total {
 		factor = max(0, float64(left)/float64(b.Total))
 	}
 	shorten := func(t time.Duration) time.Duration { return time.Duration(factor * float64(t)) }
 	return &drain{
-		began: time.Now(), found: tally(d.registry.Open()), phase: Announcing, done: make(chan struct{}), cutWait: b.Reserve / 2,
+		began: time.Now(), cause: cause, found: tally(d.registry.Open()), phase: Announcing, done: make(chan struct{}), cutWait: b.Reserve / 2,
 		announce: shorten(b.Announce), work: shorten(b.Total - b.Announce - b.Reserve), reserve: shorten(b.Reserve),
 	}
 }
@@ -65,7 +68,7 @@ func (s *scheduler) beginDrain(dr *drain) {
 	}
 	total := dr.announce + dr.work + dr.reserve
 	s.d.log(slog.LevelInfo, "drain begins",
-		append(dr.found.attrs(), "announce", dr.announce, "budget", total)...)
+		append(dr.found.attrs(), "announce", dr.announce, "budget", total, "cause", dr.cause)...)
 	s.drain = dr
 	dr.announceEnd, dr.end = dr.began.Add(dr.announce), dr.began.Add(total)
 	dr.ticker = time.NewTicker(time.Second)
@@ -78,7 +81,7 @@ func (s *scheduler) advance(now time.Time) {
 	switch {
 	case dr == nil:
 	case dr.plan == nil:
-		if !now.Before(dr.announceEnd) {
+		if !now.Before(dr.announceEnd) && s.listenersClosed(now) {
 			s.planAll(now)
 		}
 	case isClosed(dr.empty), len(s.queue) == 0 && !now.Before(dr.lastCut.Add(dr.cutWait)):
@@ -97,7 +100,7 @@ func isClosed(c <-chan struct{}) bool {
 
 // endAnnounce ends the announcement now.
 func (s *scheduler) endAnnounce() {
-	if s.drain != nil && s.drain.plan == nil {
+	if s.drain != nil && s.drain.plan == nil && s.drain.closedAt.IsZero() {
 		s.drain.announceEnd = time.Now()
 	}
 }
@@ -105,6 +108,12 @@ func (s *scheduler) endAnnounce() {
 // planAll ends admission and plans the responses that are open.
 func (s *scheduler) planAll(now time.Time) {
 	dr := s.drain
+	switch {
+	case !dr.closedAt.IsZero():
+		dr.work -= min(dr.work, now.Sub(dr.closedAt))
+	case s.closesListeners(): // cutAll doesn't wait for the end of the announcement
+		s.closeListeners(now)
+	}
 	workEnd := now.Add(dr.work)
 	dr.plan, dr.start, dr.lastCut = policy.NewPlan(dr.work, rand.Uint64()), now, now
 	dr.end = workEnd.Add(dr.reserve)

@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -27,6 +28,16 @@ type Drainer struct {
 	// Budget is the whole time that the drain may take. Zero means 25 s in all, of which 2 s are in
 	// reserve, and no announcement.
 	Budget policy.Budget
+	// CloseListeners has Run close the listeners as soon as the announcement is over. It is for
+	// sockets on which another process accepts, inherited or with SO_REUSEPORT: all newcomers then
+	// go there, and none is refused here. Connections that were accepted just before have up to a
+	// second for their first request, which is served. Idle ones are closed at that moment, as by
+	// http.Server.Shutdown, and the others behind their response.
+	//
+	// serve gets an error that is [net.ErrClosed] from http.Server.Serve and the like; for Run that
+	// is none. Where nobody else accepts, probes find the port closed. A drain that
+	// [Drainer.Drain] began closes the listeners when it becomes final.
+	CloseListeners bool
 	// Refusal answers the requests that come after the drain has stopped admitting. Their responses
 	// have Connection: close already, count as refused, and aren't waited for. Nil means 503 with
 	// Retry-After, and [sse.Refuse] for an EventSource.
@@ -34,7 +45,7 @@ type Drainer struct {
 	// Logger gets a line when the drain begins, one a second while it goes on, one for each response
 	// that is cut, and one when it ends or is taken back. Cuts and likely mistakes of the program
 	// are warnings. Its handler must not block, which would hold up the drain, and must not call
-	// the Drainer's methods. Nil means silent.
+	// the Drainer's methods. If it panics, its line is lost. Nil means silent.
 	Logger *slog.Logger
 
 	registry       tracked.Registry
@@ -45,6 +56,8 @@ type Drainer struct {
 	once       sync.Once
 	wrapped    atomic.Bool // Graceful was called
 	warnNoConn sync.Once
+	badLogger  sync.Once              // for the word on a Logger that panics
+	signal     atomic.Pointer[string] // that NotifyContext has received
 	isDraining atomic.Bool
 	serveCalls atomic.Int32  // calls of Run whose serve function has not returned
 	madeFinal  chan struct{} // closed when the drain can't be taken back any more
@@ -53,6 +66,8 @@ type Drainer struct {
 	drainBegan chan struct{}   // closed when a drain begins; made anew by Resume
 	current    *drain          // nil: none has begun, or Resume took it back
 	hinted     map[string]bool // the routes of which a hint was logged
+	running    []*running      // the servers that RunAll serves
+	failure    error           // of the first of them that failed
 }
 
 func (d *Drainer) init() {
@@ -84,7 +99,7 @@ func (d *Drainer) Check() error { return policy.Check(d.Policy, d.Budget) }
 //
 // http.Server.Shutdown closes the listener before it calls Start: nobody can connect any more, and
 // an announcement is only a delay. [Drainer.Run] keeps the listener open.
-func (d *Drainer) Start() { d.begin(time.Time{}, true) }
+func (d *Drainer) Start() { d.begin(time.Time{}, true, "Start was called") }
 
 // ErrFinal is what [Drainer.Resume] returns when the drain can't be taken back.
 var ErrFinal = errors.New("middleware: the drain is final, since Start, Shutdown, Run or Close was called; " +
@@ -93,7 +108,7 @@ var ErrFinal = errors.New("middleware: the drain is final, since Start, Shutdown
 // Drain is Start for a drain that [Drainer.Resume] can take back. When nothing is left, the server
 // goes on refusing requests until Resume or Shutdown. A drain that has begun is left as it is.
 // Start, Shutdown, Run or Close make it final; its budget still counts from the call of Drain.
-func (d *Drainer) Drain() { d.begin(time.Time{}, false) }
+func (d *Drainer) Drain() { d.begin(time.Time{}, false, "Drain was called") }
 
 // Resume takes back a drain that Drain began: the server is ready again when Resume returns. It
 // returns nil when the server serves, also when there was nothing to take back, and [ErrFinal] when
@@ -128,8 +143,13 @@ func (d *Drainer) Shutdown(ctx context.Context) error {
 		d.log(slog.LevelWarn, "shutdown was given a context that is already over, so everything is cut at once; "+
 			"give it a new one with a deadline")
 	}
+	return d.shutdown(ctx, "Shutdown was called")
+}
+
+// shutdown is Shutdown with the cause of the drain, if it begins one.
+func (d *Drainer) shutdown(ctx context.Context, why string) error {
 	limit, _ := ctx.Deadline()
-	dr := d.begin(limit, true)
+	dr := d.begin(limit, true, why)
 	var cause error
 	if !isClosed(dr.done) { // else it is no error that ctx has ended
 		select {
@@ -147,7 +167,7 @@ func (d *Drainer) Shutdown(ctx context.Context) error {
 // reserve at most (1 s, unless Budget.Reserve is set). Shutdown and Run that are under way return
 // too. The error is nil or an [*IncompleteError] that names the handlers that still ran.
 func (d *Drainer) Close() error {
-	dr := d.begin(time.Time{}, true)
+	dr := d.begin(time.Time{}, true, "Close was called")
 	d.scheduler.post(d.scheduler.cutAll)
 	<-dr.done
 	return d.errorOf(dr, nil)
@@ -189,15 +209,19 @@ func (d *Drainer) ConnContext(ctx context.Context, c net.Conn) context.Context {
 func (d *Drainer) draining() bool { return d.isDraining.Load() }
 
 // begin begins a drain, unless there is one, and returns the current one. A limit shortens the one
-// that it begins, a zero limit doesn't. final makes it one that can't be taken back.
-func (d *Drainer) begin(limit time.Time, final bool) *drain {
+// that it begins, a zero limit doesn't. final makes it one that can't be taken back. cause is that
+// of the drain that it begins, beside a signal that has come.
+func (d *Drainer) begin(limit time.Time, final bool, cause string) *drain {
 	d.init()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	dr := d.current
 	if dr == nil {
 		d.registry.BeginCount()
-		dr = newDrain(d, limit)
+		if s := d.signal.Load(); s != nil && *s != cause {
+			cause = fmt.Sprintf("%s (%s)", cause, *s)
+		}
+		dr = newDrain(d, limit, cause)
 		d.current = dr
 		d.isDraining.Store(true)
 		close(d.drainBegan)
@@ -206,6 +230,9 @@ func (d *Drainer) begin(limit time.Time, final bool) *drain {
 	if final && !dr.final {
 		dr.final = true
 		close(d.madeFinal)
+		if d.CloseListeners {
+			d.scheduler.post(d.scheduler.closeListenersIfDue)
+		}
 	}
 	if dr.final && dr.phase == Done {
 		d.scheduler.refuseTasks()
@@ -231,11 +258,5 @@ func (d *Drainer) endCut(r *tracked.Response, a Aborted) {
 	defer d.mu.Unlock()
 	if r.End(tracked.Cut) && d.current != nil {
 		d.current.aborted = append(d.current.aborted, a)
-	}
-}
-
-func (d *Drainer) log(level slog.Level, msg string, args ...any) {
-	if d.Logger != nil {
-		d.Logger.Log(context.Background(), level, msg, args...)
 	}
 }

@@ -58,17 +58,10 @@ func (x *exchange) writeFarewellLocked() {
 	x.farewellWritten = true
 	x.farewell.Store(f) // in case that it has been asked for again
 	x.ifOpen(x.extendWriteDeadline)
-	var err error
 	text := x.body.AppendFarewell(nil, f.Farewell, f.retry)
-	if len(text) > 0 {
-		var n int
-		if n, err = x.w.Write(text); n > 0 {
-			x.byteMoved()
-		}
-	}
-	if flushErr := x.controller().Flush(); !errors.Is(flushErr, http.ErrNotSupported) {
-		err = cmp.Or(err, flushErr)
-	}
+	err := errPanicked
+	// A writer of the program's may panic, and x.lock must be given back all the same.
+	x.d.guard("writing a farewell", func() { err = x.sendFarewellLocked(text) })
 	f.written, f.broken = time.Now(), x.endsBroken(f.Code)
 	switch {
 	case err == nil && len(text) == 0:
@@ -82,6 +75,21 @@ func (x *exchange) writeFarewellLocked() {
 	default:
 		x.farewellOutcome = tracked.Completed // the client has left
 	}
+}
+
+var errPanicked = errors.New("middleware: the wrapped ResponseWriter panicked")
+
+func (x *exchange) sendFarewellLocked(text []byte) (err error) {
+	if len(text) > 0 {
+		var n int
+		if n, err = x.w.Write(text); n > 0 {
+			x.byteMoved()
+		}
+	}
+	if flushErr := x.controller().Flush(); !errors.Is(flushErr, http.ErrNotSupported) {
+		err = cmp.Or(err, flushErr)
+	}
+	return err
 }
 
 // writeAroundFarewellLocked writes p, with the farewell at the first boundary in it. What comes

@@ -274,7 +274,7 @@ func told(r middleware.Report) uint64      { return r.Told }
 // schedulerRuns reports whether a goroutine is running that package middleware started, other than
 // for Run.
 func schedulerRuns() bool {
-	const library, run = "\ncreated by github.com/lastcall-go/lastcall/middleware.", "(*Drainer).Run in"
+	const library, run = "\ncreated by github.com/lastcall-go/lastcall/middleware.", "(*Drainer).RunAll in"
 	stacks := make([]byte, 1<<20)
 	all := string(stacks[:runtime.Stack(stacks, true)])
 	return strings.Count(all, library) > strings.Count(all, library+run)

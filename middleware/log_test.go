@@ -33,7 +33,7 @@ func TestLogLines(t *testing.T) {
 		r.drain()
 		r.endsAfter(2500 * time.Millisecond)
 		<-healthy
-		assert.Equal(t, `level=INFO msg="drain begins" finite=0 sse=2 websocket=0 other=0 announce=0s budget=25s
+		assert.Equal(t, `level=INFO msg="drain begins" finite=0 sse=2 websocket=0 other=0 announce=0s budget=25s cause="the context given to Run ended: context canceled"
 level=INFO msg=draining finite=0 sse=2 websocket=0 other=0 left=24s
 level=INFO msg=draining finite=0 sse=1 websocket=0 other=0 left=23s
 level=WARN msg=cut route="GET /stream" kind=infinite format=sse age=2.5s idle=2.5s

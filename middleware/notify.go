@@ -2,10 +2,13 @@ package middleware
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"time"
 )
 
 // NotifyContext returns a context that ends at the first SIGINT or SIGTERM, with the signal's name
@@ -14,6 +17,8 @@ import (
 //
 // main calls it, and calls stop when Run has returned. stop ends the handling of signals and waits
 // for NotifyContext's goroutine.
+//
+// If a second after the first signal nothing has begun d's drain, it logs a warning.
 //
 //	ctx, stop := middleware.NotifyContext(context.Background(), d)
 //	defer stop()
@@ -28,15 +33,28 @@ func NotifyContext(parent context.Context, d *Drainer) (ctx context.Context, sto
 		defer close(ended)
 		select {
 		case s := <-signals:
-			cancel(fmt.Errorf("middleware: received signal: %v", s))
+			received := "received signal: " + s.String()
+			d.signal.Store(&received)
+			cancel(errors.New(causePrefix + received))
 		case <-quitting.Done():
 			return
 		}
-		select {
-		case <-signals:
-			signal.Stop(signals)
-			_ = d.Close() // Run and Shutdown return the same error
-		case <-quitting.Done():
+		late := time.NewTimer(time.Second)
+		defer late.Stop()
+		for {
+			select {
+			case <-signals:
+				signal.Stop(signals)
+				_ = d.Close() // Run and Shutdown return the same error
+				return
+			case <-late.C:
+				d.warnIfNotDraining()
+			case <-quitting.Done():
+				if late.Stop() {
+					d.warnIfNotDraining()
+				}
+				return
+			}
 		}
 	}()
 	return ctx, func() {
@@ -44,5 +62,25 @@ func NotifyContext(parent context.Context, d *Drainer) (ctx context.Context, sto
 		quit()
 		cancel(nil)
 		<-ended
+	}
+}
+
+// causePrefix is what the error of a signal begins with. The drain's cause goes without it.
+const causePrefix = "middleware: "
+
+// causeOf returns why ctx has ended, as the cause of a drain.
+func causeOf(ctx context.Context) string {
+	why := context.Cause(ctx)
+	if why == ctx.Err() {
+		return "the context given to Run ended: " + why.Error()
+	}
+	return strings.TrimPrefix(why.Error(), causePrefix)
+}
+
+// warnIfNotDraining logs a warning after a signal if nothing has begun the drain.
+func (d *Drainer) warnIfNotDraining() {
+	if d.wrapped.Load() && !d.draining() {
+		d.log(slog.LevelWarn, "a signal has come, but nothing begins the drain, so no stream is told and no WebSocket waited for; "+
+			"give NotifyContext's context to Run, or call Start (srv.RegisterOnShutdown(d.Start)) and Shutdown")
 	}
 }

@@ -31,6 +31,7 @@ var phases = []Phase{Serving, Announcing, Draining, Canceling, Cutting, Done}
 // outcomes. In JSON, durations are nanoseconds, and a kind is a word.
 type Report struct {
 	Phase Phase
+	Cause string        // what began the drain: a signal, a call, or which server failed, and with what
 	Began time.Time     // zero while serving
 	Took  time.Duration // since Began, up to the drain's end; zero while serving
 
@@ -148,7 +149,7 @@ func (d *Drainer) Report() Report {
 	if dr == nil {
 		return report
 	}
-	report.Phase, report.Began, report.Found = dr.phase, dr.began, dr.found
+	report.Phase, report.Cause, report.Began, report.Found = dr.phase, dr.cause, dr.began, dr.found
 	report.Aborted = slices.Clone(dr.aborted)
 	report.Streaming, report.Swallowed = dr.streaming, dr.swallowed
 	report.Took = dr.ended.Sub(dr.began)

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,84 +18,169 @@ import (
 //	err := d.Run(ctx, srv, srv.ListenAndServe)
 //	err := d.Run(ctx, srv, func() error { return srv.ServeTLS(l, "", "") })
 //
-// The listener stays open until the drain is over, so that late requests get the Drainer's Refusal.
-// Then Run closes connections on which no request ever came. Those that are still busy, with
-// handlers outside of [Graceful] or for HTTP/2 clients that ignore GOAWAY, are closed within the
-// budget's reserve (2 s, unless Budget.Reserve is set). serve must return when srv is shut down:
-// Run waits for that a second longer, then returns an error.
+// The listener stays open until the drain is over, so that late requests get the Drainer's Refusal;
+// [Drainer.CloseListeners] has it closed at the drain's beginning. Then Run closes connections on
+// which no request ever came. Those that are still busy, with handlers outside of [Graceful] or for
+// HTTP/2 clients that ignore GOAWAY, are closed within the budget's reserve (2 s, unless
+// Budget.Reserve is set). serve must return when srv is shut down: Run waits for that a second
+// longer, then returns an error.
 //
 // Run returns nil when no handler under d is running and serve has returned: what the handlers used
 // can be closed. Otherwise the error is that of serve, or an [*IncompleteError], or both. An error
 // of [Drainer.Check] is returned before serve is called, as is one of a missing srv or serve, or of
-// a Drainer whose drain is final.
+// a Drainer whose drain is final. A panic of serve is an error.
 //
-// Several servers may share a Drainer, with a Run for each, and all of them end when one fails. The
-// announcement ends at once when the last of them has.
+// Several servers may share a Drainer, with a Run for each or one [Drainer.RunAll], and all of them
+// end when one fails: the Run of the one that failed returns its error, and so does a Run that is
+// called after that. The announcement ends at once when the last of them has.
 //
 // Run sets srv.ConnContext and srv.ConnState, and calls the functions that were there before. It
 // installs no signal handler, see [NotifyContext].
 func (d *Drainer) Run(ctx context.Context, srv *http.Server, serve func() error) error {
-	if srv == nil || serve == nil {
-		return errors.New("middleware: Run was given no server, or nothing that serves it; give it srv and srv.ListenAndServe, say")
+	return d.RunAll(ctx, Server{HTTP: srv, Serve: serve})
+}
+
+// A Server is one of those that [Drainer.RunAll] serves. Both fields must be set.
+type Server struct {
+	HTTP  *http.Server
+	Serve func() error // HTTP.ListenAndServe, say; it must return when HTTP is shut down
+}
+
+// RunAll is Run for several servers, which all end when ctx does, or when one of them fails:
+//
+//	err := d.RunAll(ctx,
+//		middleware.Server{HTTP: public, Serve: public.ListenAndServe},
+//		middleware.Server{HTTP: admin, Serve: admin.ListenAndServe})
+//
+// If several servers fail, the error has those of all of them, with that of the first in front. An
+// http.Server with several listeners may be given once for each.
+func (d *Drainer) RunAll(ctx context.Context, servers ...Server) error {
+	if err := d.checkRun(ctx, servers); err != nil {
+		return err
+	}
+	all, returned := make([]*running, len(servers)), make(chan error, len(servers))
+	for i, s := range servers {
+		all[i] = newRunning(d, s)
+	}
+	d.addRunning(all)
+	defer d.removeRunning(all)
+	for _, r := range all {
+		go func() { returned <- d.serve(ctx, r) }()
+	}
+
+	var errs []error
+	serving := len(all)
+	cause := "another server ended" // which has begun the drain, with its own cause
+	select {
+	case err := <-returned:
+		serving--
+		errs = append(errs, err)
+	case <-ctx.Done():
+		cause = causeOf(ctx)
+	case <-d.madeFinal:
+	}
+	err := d.shutdown(context.WithoutCancel(ctx), cause)
+	d.closeAll(all, err == nil)
+
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	for late := false; serving > 0 && !late; {
+		select {
+		case err := <-returned:
+			serving--
+			errs = append(errs, err)
+		case <-timer.C:
+			late = true
+			errs = append(errs, errors.New("serving: serve has not returned a second after srv was shut down; it must serve srv, and nothing else"))
+		}
+	}
+	if failed := errors.Join(errs...); failed != nil {
+		err = errors.Join(fmt.Errorf("middleware: %w", failed), err)
+	}
+	return err
+}
+
+// checkRun returns an error if servers can't be run.
+func (d *Drainer) checkRun(ctx context.Context, servers []Server) error {
+	if len(servers) == 0 {
+		return errors.New("middleware: RunAll was given no server")
+	}
+	for _, s := range servers {
+		if s.HTTP == nil || s.Serve == nil {
+			return errors.New("middleware: Run was given no server, or nothing that serves it; give it srv and srv.ListenAndServe, say")
+		}
 	}
 	if err := d.Check(); err != nil {
 		return err
 	}
 	d.init()
 	if isClosed(d.madeFinal) && ctx.Err() == nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.failure != nil {
+			return fmt.Errorf("middleware: Run was called when another server of this Drainer had failed: %w", d.failure)
+		}
 		return errors.New("middleware: Run was called on a Drainer whose drain is final, and would refuse every request; give Run and Graceful a new Drainer")
 	}
 	if !d.wrapped.Load() {
 		d.log(slog.LevelWarn, "nothing is wrapped by Graceful with this Drainer, so Run will drain nothing")
 	}
-	unused, served := d.watchConns(srv), make(chan error, 1)
-	d.serveCalls.Add(1)
-	go func() { served <- serve() }()
+	return nil
+}
 
-	var serveErr error
-	serving := true
-	select {
-	case serveErr = <-served:
-		serving = false
-		if serveErr == nil && ctx.Err() == nil && !isClosed(d.madeFinal) {
+// serve calls r's Serve function. When that returns it begins the drain, if none has begun, and
+// returns its error if it is a failure.
+func (d *Drainer) serve(ctx context.Context, r *running) error {
+	err := r.callServe()
+	cause := r.name("serving") + " ended"
+	switch {
+	case err != nil && !errors.Is(err, http.ErrServerClosed):
+		err = fmt.Errorf("%s: %w", r.name("serving"), err)
+		cause = err.Error()
+		d.mu.Lock()
+		if d.failure == nil {
+			d.failure = err
+		}
+		d.mu.Unlock()
+	case ctx.Err() != nil:
+		err, cause = nil, causeOf(ctx)
+	default:
+		if err == nil && !isClosed(d.madeFinal) {
 			d.log(slog.LevelWarn, "serve returned without an error and without a signal, so Run ends; it must go on until srv is shut down")
 		}
-		if d.serveCalls.Add(-1) == 0 {
-			d.begin(time.Time{}, true)
-			d.scheduler.post(d.scheduler.endAnnounce)
-		}
-	case <-ctx.Done():
-	case <-d.madeFinal:
+		err = nil
 	}
-	err := d.Shutdown(context.WithoutCancel(ctx))
-
-	unused.Range(func(c, _ any) bool {
-		closeHard(c.(net.Conn))
-		return true
-	})
-	closing, cancel := context.WithDeadline(context.Background(), d.closeDeadline())
-	defer cancel()
-	if err != nil {
-		cancel() // the drain has used up the time for what is still open
-	}
-	if srv.Shutdown(closing) != nil && err == nil {
-		d.log(slog.LevelWarn, "closing connections that are still open after the drain: of handlers outside of Graceful, of peers that don't read the end of a response, or of HTTP/2 clients that ignore GOAWAY")
-	}
-	_ = srv.Close() // what Shutdown left; its error is that of a listener closed twice
-	if serving {
-		timer := time.NewTimer(time.Second)
-		defer timer.Stop()
-		select {
-		case serveErr = <-served:
-			d.serveCalls.Add(-1)
-		case <-timer.C:
-			serveErr = errors.New("serve has not returned a second after srv was shut down; it must serve srv, and nothing else")
-		}
-	}
-	if serveErr != nil && !errors.Is(serveErr, http.ErrServerClosed) {
-		err = errors.Join(fmt.Errorf("middleware: serving: %w", serveErr), err)
+	d.begin(time.Time{}, true, cause)
+	if d.serveCalls.Add(-1) == 0 {
+		d.scheduler.post(d.scheduler.endAnnounce)
 	}
 	return err
+}
+
+// closeAll shuts the servers down after the drain. If that was not whole, it has used up the time
+// for what is still open.
+func (d *Drainer) closeAll(all []*running, whole bool) {
+	closing, cancel := context.WithDeadline(context.Background(), d.closeDeadline())
+	defer cancel()
+	if !whole {
+		cancel()
+	}
+	var closed sync.WaitGroup
+	var busy atomic.Bool
+	for i, r := range all {
+		if slices.ContainsFunc(all[:i], func(other *running) bool { return other.HTTP == r.HTTP }) {
+			continue // it serves two listeners, and is shut down once
+		}
+		closed.Go(func() {
+			if !r.close(closing) {
+				busy.Store(true)
+			}
+		})
+	}
+	closed.Wait()
+	if busy.Load() && whole {
+		d.log(slog.LevelWarn, "closing connections that are still open after the drain: of handlers outside of Graceful, of peers that don't read the end of a response, or of HTTP/2 clients that ignore GOAWAY")
+	}
 }
 
 // closeDeadline returns until when connections may stay open after the drain: for the reserve from
@@ -104,29 +190,4 @@ func (d *Drainer) closeDeadline() time.Time {
 	defer d.mu.Unlock()
 	b := d.Budget.WithDefaults()
 	return earlier(time.Now().Add(b.Reserve), d.current.began.Add(b.Total))
-}
-
-// watchConns sets srv.ConnContext and srv.ConnState. It returns the set of connections on which no
-// byte has come: a browser's spare ones, a load balancer's probes. http.Server.Shutdown would wait
-// more than five seconds for each.
-func (d *Drainer) watchConns(srv *http.Server) (unused *sync.Map) {
-	connContext, connState := srv.ConnContext, srv.ConnState
-	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		if connContext != nil {
-			ctx = connContext(ctx, c)
-		}
-		return d.ConnContext(ctx, c)
-	}
-	unused = new(sync.Map)
-	srv.ConnState = func(c net.Conn, state http.ConnState) {
-		if connState != nil {
-			connState(c, state)
-		}
-		if state == http.StateNew {
-			unused.Store(c, nil)
-		} else {
-			unused.Delete(c)
-		}
-	}
-	return unused
 }

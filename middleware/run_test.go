@@ -27,8 +27,9 @@ import (
 func TestRunWhenServingFails(t *testing.T) {
 	d := &middleware.Drainer{}
 	err := d.Run(context.Background(), &http.Server{Addr: "256.0.0.1:x"}, func() error { return errors.New("no such port") })
-	assert.EqualError(t, err, "middleware: serving: no such port")
+	assert.EqualError(t, err, "middleware: serving 256.0.0.1:x: no such port")
 	assert.Equal(t, middleware.Done, d.Report().Phase)
+	assert.Equal(t, "serving 256.0.0.1:x: no such port", d.Report().Cause)
 }
 
 // When no server is left that serves, there is nobody to announce a drain to.

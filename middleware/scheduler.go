@@ -40,7 +40,9 @@ func newScheduler(d *Drainer) *scheduler {
 	return s
 }
 
-func (s *scheduler) newWorkers() *workers { return &workers{wake: s.wakeUp} }
+func (s *scheduler) newWorkers() *workers {
+	return &workers{wake: s.wakeUp, guard: func(f func()) { s.d.guard("what a response needs to end", f) }}
+}
 
 // post has task run on the scheduler's goroutine, which it starts where there is none. It reports
 // false, and task is not run, once the last drain is over.

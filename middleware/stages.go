@@ -146,7 +146,8 @@ func (s *scheduler) goFarewellWorker(e *tracked.Ending, f func() (written time.T
 	e.Writing = true
 	round := e.Round
 	s.workers.do(func() {
-		written := f()
+		var written time.Time
+		s.d.guard("a farewell", func() { written = f() })
 		s.post(func() {
 			if e.Round == round {
 				s.farewellDone(e, written)

@@ -11,7 +11,8 @@ import (
 // step is short; only while some are stuck with their peers are there more, so that a peer holds up
 // nobody else for longer than a few times stuckAfter. There are none while there is nothing to do.
 type workers struct {
-	wake func() // called when there is room again
+	wake  func()         // called when there is room again
+	guard func(f func()) // calls f, and catches its panic
 
 	mu      sync.Mutex // guards following
 	waiting []func()   // what no worker has taken yet, in order
@@ -52,7 +53,7 @@ func (w *workers) do(f func()) {
 }
 
 // apart calls f, which is known to wait for a peer, on a goroutine of its own.
-func (w *workers) apart(f func()) { w.all.Go(f) }
+func (w *workers) apart(f func()) { w.all.Go(func() { w.guard(f) }) }
 
 func (w *workers) addLocked() {
 	one := new(worker)
@@ -70,7 +71,7 @@ func (w *workers) work(one *worker) {
 			return
 		}
 		one.steps.Add(1)
-		f()
+		w.guard(f)
 		one.steps.Add(1)
 		runtime.Gosched()
 	}
