@@ -38,6 +38,10 @@ type drain struct {
 	start       time.Time       // what the plan's moments count from
 	empty       <-chan struct{} // closed when no response is left
 	lastCut     time.Time       // start, until a response is cut
+
+	waitersNamed bool                // the responses that the drain waits for were named
+	looks        int                 // how often stacks were taken of late handlers
+	located      []*tracked.Response // that logLate was called with
 }
 
 // newDrain divides the Drainer's budget. If limit is sooner and not zero, announce, work and
@@ -227,10 +231,20 @@ func (s *scheduler) endDrain() {
 	if late {
 		return
 	}
-	for _, r := range running {
+	var stacks []byte
+	if len(running) > 0 && d.Logger != nil {
+		stacks = takeStacks()
+	}
+	for i, r := range running {
 		a := newAborted(r)
 		a.Running = true
-		d.logAborted("still running; given up", a)
+		var where []any
+		if i < maxLocated {
+			if state, line := handlerLine(stacks, r); line != "" {
+				where = []any{"state", state, "at", line}
+			}
+		}
+		d.logAborted("still running; given up", a, where...)
 		d.endCut(r, a)
 	}
 	if len(running) == 0 {
@@ -243,7 +257,7 @@ func (s *scheduler) endDrain() {
 	for len(s.queue) > 0 {
 		s.unschedule(s.queue[0])
 	}
-	s.drain = nil
+	s.drain, dr.located = nil, nil
 	dr.ticker.Stop()
 	d.mu.Lock()
 	dr.phase, dr.ended = Done, time.Now()

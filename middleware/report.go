@@ -185,13 +185,15 @@ func (e *IncompleteError) Error() string {
 // Unwrap returns the Cause.
 func (e *IncompleteError) Unwrap() error { return e.Cause }
 
+// mostNamed is how many responses are named together; the others are counted.
+const mostNamed = 4
+
 func summary(all []Aborted) string {
-	const most = 4
 	var names []string
-	for _, a := range all[:min(most, len(all))] {
+	for _, a := range all[:min(mostNamed, len(all))] {
 		names = append(names, a.String())
 	}
-	if n := len(all) - most; n > 0 {
+	if n := len(all) - mostNamed; n > 0 {
 		names = append(names, fmt.Sprintf("and %d more", n))
 	}
 	return strings.Join(names, ", ")
@@ -216,9 +218,9 @@ func (d *Drainer) errorOf(dr *drain, cause error) error {
 	return nil
 }
 
-func (d *Drainer) logAborted(msg string, a Aborted) {
-	d.log(slog.LevelWarn, msg, "route", a.Route, "kind", a.Kind.String(), "format", string(a.Format),
-		"age", a.Age, "idle", a.Idle)
+func (d *Drainer) logAborted(msg string, a Aborted, more ...any) {
+	d.log(slog.LevelWarn, msg, append([]any{"route", a.Route, "kind", a.Kind.String(), "format", string(a.Format),
+		"age", a.Age, "idle", a.Idle}, more...)...)
 }
 
 func (d *Drainer) logProgress(left time.Duration) {

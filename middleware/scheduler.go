@@ -135,7 +135,7 @@ func (s *scheduler) sleep(timer *time.Timer) {
 	case <-s.wake:
 	case <-empty:
 	case <-tick:
-		s.d.logProgress(time.Until(s.drain.end))
+		s.tick(time.Now())
 	case <-timer.C:
 	}
 }
