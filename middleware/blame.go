@@ -52,7 +52,7 @@ func (s *scheduler) tick(now time.Time) {
 		dr.looks++
 		late = late[:min(len(late), mostNamed)]
 		dr.located = append(dr.located, late...)
-		s.goWorker("looking for late handlers", func() { s.d.logLate(late) })
+		s.workers.apart(func() { s.d.logLate(late) })
 	}
 }
 

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"cmp"
 	"log/slog"
 
 	"github.com/lastcall-go/lastcall/internal/tracked"
@@ -19,12 +20,12 @@ func (x *exchange) hintLocked(outcome tracked.Outcome, returned bool) {
 	case x.farewellWritten:
 		f := x.farewell.Load()
 		if f.swallowed > 0 && returned && !x.Canceled() {
-			x.d.hint(x.Route(), func(dr *drain) { dr.swallowed++ },
+			x.d.hint(cmp.Or(x.Pattern(), x.Route()), func(dr *drain) { dr.swallowed++ },
 				"a stream's handler wrote on after its farewell and then returned by itself; if it ends by itself, give it Kind: Finite",
 				"swallowed", f.swallowed)
 		}
 	case x.Canceled() && x.committed && !x.committedAfterCancel && x.missing == unknownLength && x.Kind() != policy.Infinite:
-		x.d.hint(x.Route(), func(dr *drain) { dr.streaming++ },
+		x.d.hint(cmp.Or(x.Pattern(), x.Route()), func(dr *drain) { dr.streaming++ },
 			"a finite response was still streaming when the drain had to cancel it; if it never ends by itself, give it Kind: Infinite")
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"net/http"
 	"strings"
+
+	"github.com/lastcall-go/lastcall/internal/format"
 )
 
 // maxRoute is how many bytes of method and path a route has at most, and how many of a pattern.
@@ -22,7 +24,11 @@ func (r *Response) Route() string {
 	if r.matched {
 		path, pattern = "", r.route
 	}
+	task := r.format == format.Task
 	r.mu.Unlock()
+	if task {
+		return "task " + path // its name is the program's own
+	}
 	if target := r.request.RequestURI; target != "" {
 		path = pathOf(target)
 	}
