@@ -148,7 +148,7 @@ func TestClosingListenersKeepsWithinTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{CloseListeners: true, Budget: policy.Budget{Total: 10 * time.Second, Announce: time.Second}}
 		r := serve(t, d, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }))
-		got := r.getAsync("/")
+		got := r.getAsyncWith("/")
 		synctest.Wait()
 		r.drain()
 		spare, err := r.net.Dial(context.Background(), "", "")
@@ -213,7 +213,7 @@ func TestListenersStayOpenWhileTheDrainMayBeTakenBack(t *testing.T) {
 		got := r.getAsync("/")
 		synctest.Wait()
 		d.Drain()
-		assert.Equal(t, 503, (<-r.getAsync("/late")).StatusCode)
+		assert.Equal(t, 503, (<-r.getAsyncWith("/late")).StatusCode)
 		d.Start()
 		synctest.Wait()
 		assert.ErrorIs(t, (<-r.getAsync("/later")).err, net.ErrClosed)
