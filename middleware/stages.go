@@ -160,7 +160,7 @@ func (s *scheduler) farewellDone(e *tracked.Ending, written time.Time) {
 	r := e.Response
 	r.Tell() // only now, since a handler may return on it and end the body
 	switch {
-	case e.Stage == stageCut:
+	case e.Stage != stageDropMessage && e.Stage != stageCancel:
 	case !written.IsZero():
 		m := s.shiftIfLate(e, written)
 		r.Publish(m)
@@ -172,8 +172,18 @@ func (s *scheduler) farewellDone(e *tracked.Ending, written time.Time) {
 	case !e.MessageDropped:
 		s.dropMessage(e)
 	default:
-		s.schedule(e, stageCancel, momentsOf(e).Cancel)
+		s.stopWaiting(e)
 	}
+}
+
+// stopWaiting schedules the cancel of a response that may have waited for its farewell. That was no
+// lateness of ours.
+func (s *scheduler) stopWaiting(e *tracked.Ending) {
+	at := momentsOf(e).Cancel
+	if now := time.Now(); at.Before(now) {
+		at = now
+	}
+	s.schedule(e, stageCancel, at)
 }
 
 // shiftIfLate returns the moments of a stream that is told now. If that is late, since the machine
@@ -204,6 +214,7 @@ func (s *scheduler) postponeCancel(e *tracked.Ending, now time.Time) bool {
 	half := m.Cut.Sub(m.Cancel) / 2
 	if short := m.Farewell.Add(patience).Sub(m.Cancel.Add(half)); short > 0 && e.Writing {
 		m.Cancel, m.Cut = s.withinWork(m.Cancel.Add(short)), s.withinWork(m.Cut.Add(short))
+		half = m.Cut.Sub(m.Cancel) / 2
 		e.Response.Publish(m)
 	}
 	limit := m.Cancel.Add(half)
@@ -262,7 +273,7 @@ func (s *scheduler) changed(r *tracked.Response) {
 		return
 	}
 	if queued && e.Kind == kind && e.Stage == stageCancel {
-		s.schedule(e, stageCancel, momentsOf(e).Cancel) // it may have waited for its farewell
+		s.stopWaiting(e)
 	}
 	switch {
 	case s.hasPlan() && !queued:

@@ -48,15 +48,15 @@ func (w *workers) do(f func()) {
 	defer w.mu.Unlock()
 	w.waiting = append(w.waiting, f)
 	if len(w.working) < fewest() {
-		w.addLocked()
+		w.addLocked(0)
 	}
 }
 
 // apart calls f, which is known to wait for a peer, on a goroutine of its own.
 func (w *workers) apart(f func()) { w.all.Go(func() { w.guard(f) }) }
 
-func (w *workers) addLocked() {
-	one := new(worker)
+func (w *workers) addLocked(seen uint64) {
+	one := &worker{seen: seen}
 	w.working = append(w.working, one)
 	w.all.Go(func() { w.work(one) })
 }
@@ -120,7 +120,7 @@ func (w *workers) unstick(now time.Time) (again time.Time) {
 	}
 	if free := len(w.working) - stuck; free < fewest() {
 		for range min(len(w.waiting), max(stuck, fewest()-free)) {
-			w.addLocked()
+			w.addLocked(1) // stuck, if it is still at its first step next time
 		}
 	}
 	w.checked = now

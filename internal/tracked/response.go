@@ -18,9 +18,9 @@ import (
 )
 
 // A Carrier is what carries a response to its client: a response writer, or the connection that was
-// hijacked from it. The drain calls the methods in the order below, each on a goroutine of its own,
-// so that a stuck peer holds up only itself. A later method may be called before an earlier one has
-// returned.
+// hijacked from it. The drain calls the methods in the order below, on goroutines of its own that a
+// stuck peer may hold up, since there are more of them then. A later method may be called before an
+// earlier one has returned.
 type Carrier interface {
 	// Farewell tells the client goodbye in the format of the response, as soon as that can be done
 	// without tearing what is on its way. What the handler writes afterwards is swallowed. Where
