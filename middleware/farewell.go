@@ -62,7 +62,10 @@ func (x *exchange) writeFarewellLocked() {
 	err := errPanicked
 	// A writer of the program's may panic, and x.lock must be given back all the same.
 	x.d.guard("writing a farewell", func() { err = x.sendFarewellLocked(text) })
-	f.written, f.broken = time.Now(), x.endsBroken(f.Code)
+	f.written = time.Now()
+	if f.broken = x.endsBroken(f.Code); len(text) == 0 {
+		f.broken = x.endsBroken(0)
+	}
 	switch {
 	case err == nil && len(text) == 0:
 		x.farewellOutcome = tracked.Canceled
