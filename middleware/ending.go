@@ -10,9 +10,8 @@ import (
 )
 
 // breakGap is how long after its farewell a connection is broken at the soonest, unless its cut
-// comes before. Chromium drops
-// what arrives right before a break: on a loaded machine a gap of 50 ms lost a third of the
-// farewells, one of 200 ms none.
+// comes before. Chromium drops what arrives right before a break: on a loaded machine a gap of 50 ms
+// lost a third of the farewells, one of 200 ms none.
 const breakGap = 200 * time.Millisecond
 
 // endsBroken reports whether the response is to end as a broken one, after a farewell with this

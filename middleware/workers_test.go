@@ -19,7 +19,7 @@ func working(w *workers) int {
 func TestWorkersAreFew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var done, woken atomic.Int32
-		w := &workers{wake: func() { woken.Add(1) }}
+		w := &workers{wake: func() { woken.Add(1) }, guard: func(f func()) { f() }}
 		for range 1000 {
 			w.do(func() {
 				done.Add(1)
@@ -39,7 +39,7 @@ func TestWorkersAreFew(t *testing.T) {
 func TestStuckWorkersGetHelp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const stuck = 500
-		w := &workers{wake: func() {}}
+		w := &workers{wake: func() {}, guard: func(f func()) { f() }}
 		release, done := make(chan struct{}), make(chan struct{})
 		for range stuck {
 			w.do(func() { <-release })
