@@ -6,7 +6,7 @@ import "time"
 type halfCloser struct{ *Conn }
 
 // CloseWrite is inner's, and no farewell is written any more. Once a farewell has begun, inner is
-// half-closed after its Close frame.
+// half-closed when the peer has answered it.
 func (h halfCloser) CloseWrite() error {
 	c := h.Conn
 	c.awaitTimer()
@@ -89,7 +89,6 @@ func (c *Conn) endReads() {
 // closes the connection. To close it with bytes unread would send a TCP reset, which can destroy
 // our Close frame before the peer reads it. endReads must have been called.
 func (c *Conn) linger() {
-	c.halfClose()
 	c.lingering.Lock()                       // a second call waits for the first
 	c.reading.Lock()                         // waits for the handler's last Read
 	_ = c.inner.SetReadDeadline(time.Time{}) // set by endReads; an error shows in the read
@@ -107,12 +106,13 @@ func (c *Conn) linger() {
 	_ = c.closeInner()
 }
 
-// halfClose half-closes inner, once, if a Close frame was sent and the handler writes or reads no
-// more. Whatever may have made that true calls it.
+// halfClose half-closes inner, once, if both Close frames have been sent and the handler writes or
+// reads no more. Whatever may have made that true calls it. A peer that has not answered yet would
+// take the end for a lost connection: Firefox doesn't answer any more, and reports wasClean false.
 func (c *Conn) halfClose() {
 	c.mu.Lock()
 	over := c.writesEnded || c.readsEnded || c.state.HandlerClosed
-	first := over && (c.state.FarewellWritten || c.state.HandlerSentClose) && !c.halfClosed
+	first := over && c.state.PeerSentClose && (c.state.FarewellWritten || c.state.HandlerSentClose) && !c.halfClosed
 	c.halfClosed = c.halfClosed || first
 	c.mu.Unlock()
 	if first && c.closeWriter != nil {

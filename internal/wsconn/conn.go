@@ -71,7 +71,7 @@ type Conn struct {
 	lingering iolock.Lock   // held while linger reads from inner, after readsEnded
 	in        format.Frames // received from the peer; guarded by reading, in linger by lingering
 
-	pending  atomic.Bool  // tryFarewell must be called: farewell or dropMessage was set
+	pending  atomic.Bool  // tryFarewell must be called: farewell was set
 	flushing atomic.Int32 // goroutines in flushPending
 
 	// ending is true once one of farewell, readsEnded and state.HandlerClosed was set. Until then
@@ -83,7 +83,6 @@ type Conn struct {
 
 	state         State
 	farewell      *policy.Farewell // expanded, and never changed, only replaced; nil: none to write
-	dropMessage   bool             // farewells are written without their message
 	farewellBegun bool             // the handler's writes and write deadlines are ignored
 	writesEnded   bool             // the handler has called CloseWrite: no farewell begins any more
 	readsEnded    bool             // the handler's Reads return io.EOF
@@ -215,6 +214,7 @@ func (c *Conn) received(p []byte) {
 	wasClosed := c.in.Closed
 	if _, _ = c.in.Write(p); c.in.Closed && !wasClosed {
 		c.update(func(s *State) { s.PeerSentClose = true })
+		c.halfClose()
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // Farewell has f written, expanded for a client whose reconnect slot is retry. A later call
-// replaces f, if its write hasn't begun.
+// replaces f, if its write hasn't begun, and takes an earlier DropMessage back.
 //
 // The boundary for f is the end of a message if f has a message, otherwise of any frame, or the end
 // of the response head. If what was sent ends at one and no Write is under way, Farewell writes f
@@ -18,7 +18,7 @@ import (
 func (c *Conn) Farewell(f policy.Farewell, retry time.Duration) {
 	f = f.Expand(retry)
 	c.mu.Lock()
-	if c.dropMessage {
+	if c.readsEnded { // after Finish the message would come too late
 		f.Message = ""
 	}
 	c.farewell = &f
@@ -28,11 +28,10 @@ func (c *Conn) Farewell(f policy.Farewell, retry time.Duration) {
 	c.flushPending()
 }
 
-// DropMessage removes the message from the farewell, and from later ones, so that a Close frame
-// alone is written at the end of the next frame. It may block as Farewell does.
+// DropMessage removes the message from the farewell, so that a Close frame alone is written at the
+// end of the next frame. It may block as Farewell does.
 func (c *Conn) DropMessage() {
 	c.mu.Lock()
-	c.dropMessage = true
 	if c.farewell != nil && c.farewell.Message != "" {
 		short := *c.farewell
 		short.Message = ""
@@ -96,7 +95,7 @@ func (c *Conn) writeFarewell(f *policy.Farewell) (begun bool) {
 	allowed := c.beforeFarewell == nil || c.beforeFarewell()
 	c.mu.Lock()
 	if !allowed && c.farewell == f { // otherwise it was replaced meanwhile
-		c.farewell, c.dropMessage = nil, false
+		c.farewell = nil
 	}
 	if !allowed || c.farewellBegun || c.writesEnded || c.state.HandlerClosed || c.innerClosing {
 		c.mu.Unlock()

@@ -170,6 +170,16 @@ func TestMessageWaitsForItsBoundary(t *testing.T) {
 		c.Finish() // nobody has insisted
 		assert.Equal(t, join(first, byeClose), inner.out)
 	})
+	t.Run("and is not left out of a later one", func(t *testing.T) {
+		inner := &tape{}
+		c := New(inner, Options{Upgraded: true})
+		_, _ = c.Write(first[:2])
+		c.Farewell(bye, 0)
+		c.DropMessage()
+		c.Farewell(bye, 0) // the first was let off before it met a boundary
+		_, _ = c.Write(join(first[2:], last))
+		assert.Equal(t, join(first, last, byeText, byeClose), inner.out)
+	})
 	t.Run("and is left out by the Write that was under way", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, p *pair) {
 			wrote := p.writing(first)
