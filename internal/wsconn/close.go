@@ -22,6 +22,16 @@ func (h halfCloser) CloseWrite() error {
 	return c.closeWriter.CloseWrite()
 }
 
+// A readCloser is a halfCloser whose inner connection can be closed for reading, too.
+type readCloser struct{ halfCloser }
+
+// CloseRead has Reads return io.EOF, a blocked one too. Inner is not closed for reading: the peer's
+// Close frame may still have to come through it.
+func (r readCloser) CloseRead() error {
+	r.endReads()
+	return nil
+}
+
 // Close closes the connection. If a farewell has begun and the handshake isn't complete, it returns
 // nil, and a goroutine of the Conn's closes the connection as Finish does.
 func (c *Conn) Close() error {
@@ -58,6 +68,9 @@ func (c *Conn) Close() error {
 // until the peer's Close frame, the end of what the peer sends, or Cut, and closes the connection:
 // call it on a goroutine of its own. Otherwise only the handler's Close or Cut closes it.
 func (c *Conn) Finish() {
+	c.mu.Lock()
+	c.finished = true
+	c.mu.Unlock()
 	c.DropMessage() // also writes a farewell that a Write left pending because it failed
 	if c.flushing.Load() > 0 {
 		// Wait for a Farewell or a DropMessage, which the handler, whose Reads end next, could

@@ -577,10 +577,10 @@ func TestHalfCloseInOrder(t *testing.T) {
 func TestNoEndBeforeThePeersClose(t *testing.T) {
 	endings := map[string]func(c *Conn, handle net.Conn){
 		"the handler closes":      func(_ *Conn, handle net.Conn) { _ = handle.Close() },
-		"the handler half-closes": func(_ *Conn, handle net.Conn) { _ = handle.(halfCloser).CloseWrite() },
+		"the handler half-closes": func(_ *Conn, handle net.Conn) { _ = handle.(interface{ CloseWrite() error }).CloseWrite() },
 		"the handler is over":     func(c *Conn, _ net.Conn) { go c.Finish() },
 		"all of it": func(c *Conn, handle net.Conn) {
-			_ = handle.(halfCloser).CloseWrite()
+			_ = handle.(interface{ CloseWrite() error }).CloseWrite()
 			go c.Finish()
 			_ = handle.Close()
 		},
@@ -639,6 +639,28 @@ func TestHalfCloseBehindTheFarewell(t *testing.T) {
 	assert.Equal(t, join(byeText, byeClose), inner.out)
 }
 
+// A handler that closes the connection for reading still has its farewell answered.
+func TestCloseRead(t *testing.T) {
+	inner, peer := loopback(t)
+	c := New(inner, Options{Upgraded: true})
+	handle := c.Handle()
+	read := make(chan error)
+	go func() {
+		_, err := handle.Read(make([]byte, 1))
+		read <- err
+	}()
+	require.NoError(t, handle.(interface{ CloseRead() error }).CloseRead())
+	assert.ErrorIs(t, <-read, errEOF)
+	c.Farewell(bye, 0)
+	require.NoError(t, handle.Close())
+	_, err := peer.Write(peerClose(1012))
+	require.NoError(t, err)
+	got, err := io.ReadAll(peer)
+	require.NoError(t, err)
+	assert.Equal(t, join(byeText, byeClose), got)
+	assert.True(t, c.State().PeerSentClose)
+}
+
 func TestHandle(t *testing.T) {
 	pipe, other := net.Pipe()
 	defer other.Close()
@@ -650,6 +672,10 @@ func TestHandle(t *testing.T) {
 
 	tcp := New(new(net.TCPConn), Options{}).Handle()
 	assert.Implements(t, (*interface{ CloseWrite() error })(nil), tcp)
+	assert.Implements(t, (*interface{ CloseRead() error })(nil), tcp)
+	secured := New(new(tls.Conn), Options{}).Handle()
+	assert.Implements(t, (*interface{ CloseWrite() error })(nil), secured)
+	assert.NotImplements(t, (*interface{ CloseRead() error })(nil), secured)
 	for _, past := range []any{(*io.ReaderFrom)(nil), (*io.WriterTo)(nil), (*syscall.Conn)(nil), (*http.Hijacker)(nil)} {
 		assert.NotImplements(t, past, tcp, "that would go past us")
 	}

@@ -86,6 +86,7 @@ type Conn struct {
 	farewellBegun bool             // the handler's writes and write deadlines are ignored
 	writesEnded   bool             // the handler has called CloseWrite: no farewell begins any more
 	readsEnded    bool             // the handler's Reads return io.EOF
+	finished      bool             // Finish was called
 	halfClosed    bool             // by halfClose
 	innerClosing  bool             // inner is being closed, or was
 	innerClosed   bool
@@ -133,13 +134,17 @@ func New(inner net.Conn, o Options) *Conn {
 	return c
 }
 
-// Handle returns what the handler gets: the Conn, with a method CloseWrite if inner has one, since
-// proxies look for it to pass a half-close on. It has no other methods of inner's.
+// Handle returns what the handler gets: the Conn, with methods CloseWrite and CloseRead if inner has
+// them, since proxies look for those to pass a half-close on. It has no other methods of inner's, in
+// particular none of ReadFrom, WriteTo and SyscallConn, whose bytes nobody could follow.
 func (c *Conn) Handle() net.Conn {
-	if c.closeWriter != nil {
-		return halfCloser{c}
+	if c.closeWriter == nil {
+		return c
 	}
-	return c
+	if _, ok := c.inner.(interface{ CloseRead() error }); ok {
+		return readCloser{halfCloser{c}}
+	}
+	return halfCloser{c}
 }
 
 // NetConn returns the inner connection, as tls.Conn's does, for its addresses, TLS state and socket

@@ -18,7 +18,7 @@ import (
 func (c *Conn) Farewell(f policy.Farewell, retry time.Duration) {
 	f = f.Expand(retry)
 	c.mu.Lock()
-	if c.readsEnded { // after Finish the message would come too late
+	if c.finished { // the message would come too late
 		f.Message = ""
 	}
 	c.farewell = &f
