@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -14,25 +15,10 @@ import (
 type rawConn struct {
 	net.Conn
 	hijacked *hijacked
-	closed   atomic.Bool // by the handler
+	copying  atomic.Int32 // copies that are left to the kernel
+	closed   atomic.Bool  // by the handler
 	wasCut   atomic.Bool
 }
-
-// handle returns what the handler gets, with CloseWrite where the connection has it: proxies ask
-// for that to pass a half-close on.
-func (c *rawConn) handle() net.Conn {
-	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return halfCloseConn{c, w.CloseWrite}
-	}
-	return c
-}
-
-type halfCloseConn struct {
-	*rawConn
-	closeWrite func() error
-}
-
-func (c halfCloseConn) CloseWrite() error { return c.closeWrite() }
 
 func (c *rawConn) Read(p []byte) (int, error)  { return c.moved(c.Conn.Read(p)) }
 func (c *rawConn) Write(p []byte) (int, error) { return c.moved(c.Conn.Write(p)) }
@@ -53,6 +39,39 @@ func (c *rawConn) Close() error {
 	return err
 }
 
+// A copier is the part of a handle that has the kernel copy. How far that is, only the kernel knows:
+// see LastByte.
+type copier struct {
+	c    *rawConn
+	from io.ReaderFrom // c's connection
+	to   io.WriterTo   // the same
+}
+
+func (k copier) ReadFrom(src io.Reader) (int64, error) {
+	if _, known := lastMoved(k.c.Conn); !known {
+		return io.Copy(struct{ io.Writer }{k.c}, src)
+	}
+	k.c.copying.Add(1)
+	return k.c.copied(k.from.ReadFrom(src))
+}
+
+func (k copier) WriteTo(dst io.Writer) (int64, error) {
+	if _, known := lastMoved(k.c.Conn); !known {
+		return io.Copy(dst, struct{ io.Reader }{k.c})
+	}
+	k.c.copying.Add(1)
+	return k.c.copied(k.to.WriteTo(dst))
+}
+
+// copied returns what a copy returned that is over now.
+func (c *rawConn) copied(n int64, err error) (int64, error) {
+	if n > 0 {
+		c.hijacked.x.byteMoved()
+	}
+	c.copying.Add(-1)
+	return n, err
+}
+
 // NetConn returns the connection inside. The drain doesn't see what is read from it or written to
 // it.
 func (c *rawConn) NetConn() net.Conn { return c.Conn }
@@ -62,7 +81,16 @@ func (c *rawConn) NetConn() net.Conn { return c.Conn }
 func (c *rawConn) Farewell(policy.Farewell, time.Duration) {}
 func (c *rawConn) DropMessage()                            {}
 func (c *rawConn) Finish()                                 {}
-func (c *rawConn) LastByte() time.Time                     { return c.hijacked.x.LastByte() }
+
+func (c *rawConn) LastByte() time.Time {
+	last := c.hijacked.x.LastByte()
+	if c.copying.Load() > 0 {
+		if moved, known := lastMoved(c.Conn); known && moved.After(last) {
+			return moved
+		}
+	}
+	return last
+}
 
 func (c *rawConn) Cut() {
 	if !c.closed.Load() {
