@@ -262,7 +262,7 @@ func TestAgedResponseWithoutAHeaderGets503(t *testing.T) {
 		require.NoError(t, poll.err)
 		assert.Equal(t, http.StatusServiceUnavailable, poll.StatusCode)
 		assert.NotEmpty(t, poll.Header.Get("Retry-After"))
-		assert.Equal(t, "this has taken as long as it may; please retry\n", poll.body)
+		assert.Equal(t, "this connection is closing; please retry\n", poll.body)
 		r.drain()
 		r.endsAfter(0)
 	})

@@ -59,6 +59,7 @@ type Drainer struct {
 	badLogger  sync.Once              // for the word on a Logger that panics
 	signal     atomic.Pointer[string] // that NotifyContext has received
 	isDraining atomic.Bool
+	spentConns atomic.Bool   // there was one: see servedConn
 	serveCalls atomic.Int32  // calls of Run whose serve function has not returned
 	madeFinal  chan struct{} // closed when the drain can't be taken back any more
 
@@ -197,13 +198,11 @@ func (d *Drainer) Readiness() http.Handler {
 	})
 }
 
-type connKey struct{} // of the net.Conn in a request's context
-
 // ConnContext fits http.Server.ConnContext, and [Drainer.Run] sets it. With it a cut can close an
 // HTTP/1 connection under a handler that neither reads nor writes. Without it such a client learns
 // nothing until the handler returns or the server is closed.
 func (d *Drainer) ConnContext(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, c)
+	return context.WithValue(ctx, connKey{}, &servedConn{Conn: c})
 }
 
 func (d *Drainer) draining() bool { return d.isDraining.Load() }

@@ -33,6 +33,8 @@ type exchange struct {
 	lock                 iolock.Lock     // held while writing to w; guards following
 	ended                bool            // the handler has returned
 	readsEnded           bool            // Finish has ended the handler's reads of the request's body; guarded by openMu
+	bodyRead             bool            // the request's body to its end; guarded by openMu
+	overLimit            bool            // the request's body went over that of an http.MaxBytesReader; guarded by openMu
 	silent               bool            // the handler wrote nothing and ended by itself
 	answered             bool            // the drain answered in the handler's place
 	committed            bool            // a final status is on its way
@@ -42,7 +44,7 @@ type exchange struct {
 	farewellOutcome      tracked.Outcome // of a response whose farewell was written
 	outerEncodes         bool            // the header had a Content-Encoding before the handler was called
 	status               uint16
-	unflushed            int32       // how many bytes of written net/http may still hold back
+	unflushed            uint16      // how many bytes of written net/http may still hold back
 	missing              int64       // bytes of the body that the handler has still to write; unknownLength: it has declared no length
 	body                 format.Body // follows the body; nil: no farewell can be put into it
 	hijacked             *hijacked   // nil: a connCarrier doesn't carry the response

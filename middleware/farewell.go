@@ -35,7 +35,11 @@ func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
 }
 
 // DropMessage implements [tracked.Carrier]: a farewell in a body always has its message.
-func (x *exchange) DropMessage() {}
+func (x *exchange) DropMessage() {
+	if c := x.Carrier(); c != tracked.Carrier(x) { // the connection was hijacked a moment ago
+		c.DropMessage()
+	}
+}
 
 // writeFarewellIfDueLocked writes the farewell if the body is at a boundary.
 func (x *exchange) writeFarewellIfDueLocked() {

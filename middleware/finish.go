@@ -23,6 +23,7 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	x.openMu.Lock()
 	x.ended = true
 	x.openMu.Unlock()
+	x.closeConnIfSpoiled()
 	in := x.Request()
 	in.Pattern = x.req.Pattern // an outer handler logs it
 	if x.hijacked != nil {
@@ -50,7 +51,8 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	case x.d.draining():
 		x.w.Header().Set("Connection", "close")
 	}
-	if (outcome == tracked.Told || outcome == tracked.Canceled) && !abort && !x.d.draining() {
+	ended := outcome == tracked.Told || outcome == tracked.Canceled && x.Kind() == policy.Infinite
+	if ended && !abort && !x.d.draining() {
 		x.closeAfterReply()
 	}
 	x.silent = outcome == tracked.Completed && !x.committed
@@ -66,6 +68,7 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 // Connection: close, since a stream's header was sent long before.
 func (x *exchange) closeAfterReply() {
 	if r, ok := x.ownConn().(interface{ CloseRead() error }); ok {
+		x.spend()         // a request may have come already
 		_ = r.CloseRead() // to net/http's next read it looks as if the client had closed it
 	}
 }
@@ -80,8 +83,10 @@ func (x *exchange) ownConn() net.Conn {
 	if x.Request().ProtoMajor != 1 || timedOut {
 		return nil
 	}
-	conn, _ := ctx.Value(connKey{}).(net.Conn)
-	return withoutTLS(conn)
+	if c := connOf(ctx); c != nil {
+		return withoutTLS(c.Conn)
+	}
+	return nil
 }
 
 // outerMayWrite reports whether a write after the handler's return can come from an outer handler,
@@ -95,11 +100,15 @@ func (x *exchange) outerMayWrite() bool {
 // Finish implements [tracked.Carrier]. A handler that waits for the rest of an upload gets an error
 // from its Read, and can still answer the client.
 func (x *exchange) Finish() {
-	if x.Request().ContentLength != 0 { // else nobody reads, and a deadline would end the connection
-		x.ifOpen(func() {
-			x.readsEnded = true
-			_ = x.controller().SetReadDeadline(time.Now())
-		})
+	x.ifOpen(func() {
+		if x.Request().ContentLength == 0 || x.bodyRead {
+			return // the deadline would meet nothing but net/http's look for the next request
+		}
+		x.readsEnded = true
+		_ = x.controller().SetReadDeadline(time.Now())
+	})
+	if c := x.Carrier(); c != tracked.Carrier(x) { // the connection was hijacked a moment ago
+		c.Finish()
 	}
 }
 

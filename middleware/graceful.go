@@ -92,10 +92,16 @@ func (g *graceful) refineOuter(w http.ResponseWriter, r *http.Request) bool {
 func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{d: g.d, w: w, outerEncodes: format.Encoded(w.Header()), missing: unknownLength}
 	x.req = *r.WithContext(x.Context())
+	x.req.Body = x.bodyFor(r)
 	if r.Method == http.MethodConnect && format.WebSocketConnect(r) {
 		x.connect = newH2WebSocket(x)
 	}
 	rule := g.ruleFor(r)
+	if g.d.isSpent(r) {
+		g.d.registry.Refuse()
+		g.d.refuse(w, r, *rule)
+		return nil
+	}
 	if !x.Begin(&g.d.registry, r, rule, x) {
 		g.d.refuse(w, r, *rule)
 		return nil

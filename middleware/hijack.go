@@ -47,6 +47,9 @@ func (x *exchange) switchCarrier(c connCarrier, h *hijacked, formatName string) 
 	} else if f := x.farewell.Load(); f != nil {
 		c.Farewell(f.Farewell, f.retry)
 	}
+	if x.Canceled() {
+		x.d.scheduler.post(func() { x.d.scheduler.workers.Go(c.Finish) }) // which may have come too early
+	}
 }
 
 func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {

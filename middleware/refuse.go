@@ -33,7 +33,7 @@ func (d *Drainer) replyUnavailable(w http.ResponseWriter, rule policy.Rule) {
 	w.Header().Set("Retry-After", strconv.FormatInt(int64((d.slot(rule)+time.Second-1)/time.Second), 10))
 	why := "the server is shutting down"
 	if !d.draining() { // the response's MaxAge, or a Shed, has ended it
-		why = "this has taken as long as it may"
+		why = "this connection is closing"
 	}
 	http.Error(w, why+"; please retry", http.StatusServiceUnavailable)
 }

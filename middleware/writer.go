@@ -54,6 +54,7 @@ func (x *exchange) commitLocked(status int) {
 	if x.committed || x.hijacked != nil {
 		return
 	}
+	x.closeConnIfSpoiled()
 	x.committed, x.status, x.committedAfterCancel = true, uint16(status), x.Canceled()
 	method := x.Request().Method
 	head := method == http.MethodHead
@@ -170,7 +171,7 @@ func (x *exchange) wroteLocked(n int64, err error) {
 		x.unflushed = 0
 		x.byteMoved()
 	} else {
-		x.unflushed += int32(n)
+		x.unflushed += uint16(n)
 	}
 }
 

@@ -61,6 +61,17 @@ func (g *Registry) add(r *Response, mayBeLate bool) (admitted, late bool) {
 	return true, g.closed
 }
 
+// Refuse counts a response as refused that was not entered.
+func (g *Registry) Refuse() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.counting {
+		g.since[Refused]++
+	} else {
+		g.before[Refused]++
+	}
+}
+
 // remove takes the response out, and reports whether its end is to be reported. Only the first call
 // counts, and returns ok.
 func (g *Registry) remove(r *Response, o Outcome) (watched, ok bool) {
