@@ -48,7 +48,7 @@ func (x *exchange) switchCarrier(c connCarrier, h *hijacked, formatName string) 
 		c.Farewell(f.Farewell, f.retry)
 	}
 	if x.Canceled() {
-		x.d.scheduler.post(func() { x.d.scheduler.workers.Go(c.Finish) }) // which may have come too early
+		x.d.scheduler.post(func() { x.d.scheduler.workers.apart(c.Finish) }) // which may have come too early
 	}
 }
 
