@@ -1,0 +1,365 @@
+package endings
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/format"
+	"github.com/lastcall-go/lastcall/internal/tracked"
+	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
+)
+
+const idHeader = "X-Exchange"
+
+// inFront is the handler in front of Graceful.
+func (ro *round) inFront(graceful http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := ro.find(r)
+		x.mu.Lock()
+		x.seen++
+		x.mu.Unlock()
+		ro.seen.Add(1)
+		switch x.middleOut {
+		case "flush":
+			w = flushOnly{w, w.(http.Flusher)}
+		case "unwrap":
+			w = unwrapOnly{w}
+		case "buffer":
+			b := &buffering{ResponseWriter: w}
+			graceful.ServeHTTP(b, r)
+			_ = b.FlushError()
+			return
+		}
+		graceful.ServeHTTP(w, r)
+	})
+}
+
+// flushOnly loses the errors of Flush, as many a middleware does.
+type flushOnly struct {
+	http.ResponseWriter
+	http.Flusher
+}
+
+type unwrapOnly struct{ w http.ResponseWriter }
+
+func (u unwrapOnly) Header() http.Header         { return u.w.Header() }
+func (u unwrapOnly) WriteHeader(code int)        { u.w.WriteHeader(code) }
+func (u unwrapOnly) Write(p []byte) (int, error) { return u.w.Write(p) }
+func (u unwrapOnly) Unwrap() http.ResponseWriter { return u.w }
+
+// buffering holds back what it is given until a Flush, as a compressor does.
+type buffering struct {
+	http.ResponseWriter
+	held []byte
+}
+
+func (b *buffering) Write(p []byte) (int, error) {
+	b.held = append(b.held, p...)
+	return len(p), nil
+}
+
+func (b *buffering) FlushError() error {
+	_, err := b.ResponseWriter.Write(b.held)
+	b.held = nil
+	return errors.Join(err, http.NewResponseController(b.ResponseWriter).Flush())
+}
+
+func (b *buffering) Flush()                      { _ = b.FlushError() }
+func (b *buffering) Unwrap() http.ResponseWriter { return b.ResponseWriter }
+
+// handle is the handler inside of Graceful.
+func (ro *round) handle(w http.ResponseWriter, r *http.Request) {
+	x := ro.find(r)
+	x.mu.Lock()
+	x.runs++
+	x.response = tracked.From(r.Context())
+	x.mu.Unlock()
+	x.look(r.Context(), "the beginning")
+	normal := false
+	defer func() {
+		if x.detached {
+			return
+		}
+		x.look(r.Context(), "the end")
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.returned, x.panicked = normal, !normal
+	}()
+	if x.tag != policy.Auto {
+		stream.Tag(r.Context(), x.tag)
+	}
+	stream.From(r.Context()).Refine(x.refine)
+	if x.middleIn == "flush" {
+		if f, ok := w.(http.Flusher); ok {
+			w = struct {
+				http.ResponseWriter
+				http.Flusher
+			}{w, f}
+		}
+	}
+	switch {
+	case x.upgrade != "":
+		ro.takeOver(x, w, r)
+	case x.upload > 0:
+		n, err := io.Copy(io.Discard, r.Body)
+		if err == nil && int(n) == x.upload {
+			x.say(r.Context(), w)
+		}
+	default:
+		x.say(r.Context(), w)
+	}
+	normal = true
+}
+
+// look notes whether the context has ended, and whether that wasn't the drain.
+func (x *exchange) look(ctx context.Context, where string) (over bool) {
+	if ctx.Err() == nil {
+		return false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.canceled = true
+	if cause := context.Cause(ctx); !errors.Is(cause, stream.ErrDraining) && x.deadAt == "" {
+		x.deadAt = fmt.Sprintf("%s: %v", where, cause)
+	}
+	return true
+}
+
+// A word is one thing that the handler writes.
+type word struct {
+	text string
+	last bool
+}
+
+// write writes one word, and notes it.
+func (x *exchange) write(w io.Writer, s word) error {
+	x.mu.Lock()
+	x.began = true
+	x.mu.Unlock()
+	pieces := []string{s.text}
+	if x.split && len(s.text) > 2 {
+		cut := 1 + (x.id+x.wrote)%(len(s.text)-1)
+		pieces = []string{s.text[:cut], s.text[cut:]}
+	}
+	var err error
+	for _, p := range pieces {
+		if x.readFrom {
+			_, err = io.Copy(w, strings.NewReader(p))
+		} else {
+			_, err = io.WriteString(w, p)
+		}
+		if err != nil {
+			break
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case err != nil:
+		x.writeErr = cmp.Or(x.writeErr, err)
+	case s.last:
+		x.wroteLast = true
+	case x.writeErr == nil:
+		x.wrote++
+	}
+	return err
+}
+
+// wait waits for a moment. It returns false when the handler shall end.
+func (x *exchange) wait(ctx context.Context, d time.Duration, where string) bool {
+	if d == 0 && x.manner == ignores {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	var draining, done <-chan struct{}
+	if x.listens {
+		draining = stream.Draining(ctx)
+	}
+	if x.manner != ignores && x.manner != untilErr {
+		done = ctx.Done()
+	}
+	select {
+	case <-timer.C:
+		return true
+	case <-draining:
+		return false
+	case <-done:
+		x.look(ctx, where)
+		return false
+	}
+}
+
+func (x *exchange) declare(h http.Header) {
+	s := speeches[x.speaks]
+	h.Set("Content-Type", s.contentType)
+	h.Set(idHeader, strconv.Itoa(x.id))
+	if x.length {
+		n := len(s.last)
+		for i := range x.units {
+			n += len(s.unit(i, x.size))
+		}
+		h.Set("Content-Length", strconv.Itoa(n))
+	}
+}
+
+// say answers.
+func (x *exchange) say(ctx context.Context, w http.ResponseWriter) {
+	s := speeches[x.speaks]
+	if x.manner == answers {
+		<-ctx.Done()
+		x.look(ctx, "waiting for its end")
+	} else if !x.wait(ctx, x.begins, "before the first byte") && x.manner == returns {
+		return
+	}
+	if x.panicsAt == 0 {
+		panic(http.ErrAbortHandler)
+	}
+	x.declare(w.Header())
+	if x.status != 0 {
+		x.mu.Lock()
+		x.began = true
+		x.mu.Unlock()
+		w.WriteHeader(x.status)
+	}
+	for i := range x.units {
+		if i > 0 && i == x.panicsAt {
+			panic(http.ErrAbortHandler)
+		}
+		err := x.write(w, word{text: s.unit(i, x.size)})
+		if x.flush > 0 && i%x.flush == 0 {
+			err = errors.Join(err, http.NewResponseController(w).Flush())
+		}
+		if err != nil && x.manner != ignores {
+			return
+		}
+		if x.manner == answers || x.wait(ctx, x.pause, "between two units") {
+			continue
+		}
+		switch x.manner {
+		case panics:
+			panic(http.ErrAbortHandler)
+		case lingers:
+			time.Sleep(x.pause)
+			if x.length { // it says all that it has declared
+				for i++; i < x.units; i++ {
+					_ = x.write(w, word{text: s.unit(i, x.size)})
+				}
+			}
+			_ = x.write(w, word{s.last, true})
+			return
+		}
+		if x.listens && ctx.Err() == nil && !x.length { // it ends in order
+			_ = x.write(w, word{s.last, true})
+		}
+		return
+	}
+	_ = x.write(w, word{s.last, true})
+}
+
+// takeOver hijacks the connection.
+func (ro *round) takeOver(x *exchange, w http.ResponseWriter, r *http.Request) {
+	conn, brw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		x.mu.Lock()
+		x.writeErr = err
+		x.mu.Unlock()
+		panic(err)
+	}
+	ctx := r.Context()
+	talk := func() {
+		defer conn.Close()
+		head := "HTTP/1.1 101 Switching Protocols\r\n" + idHeader + ": " + strconv.Itoa(x.id) +
+			"\r\nConnection: Upgrade\r\nUpgrade: " + x.upgrade + "\r\n\r\n"
+		if _, err := io.WriteString(conn, head); err == nil {
+			x.talk(ctx, conn, brw.Reader)
+		}
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.returned = true
+	}
+	if x.detached {
+		ctx = context.Background() // which net/http cancels as the handler returns
+		go talk()
+		return
+	}
+	talk()
+}
+
+// talk is what goes on over a hijacked connection.
+func (x *exchange) talk(ctx context.Context, conn net.Conn, br *bufio.Reader) {
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		if x.upgrade != "websocket" {
+			_, _ = io.Copy(io.Discard, br)
+			return
+		}
+		frames := format.Frames{FromClient: true, Upgraded: true}
+		buf := make([]byte, 256)
+		for !frames.Closed {
+			n, err := br.Read(buf)
+			_, _ = frames.Write(buf[:n])
+			if err != nil {
+				return
+			}
+		}
+	}()
+	defer func() { // no byte may be read once the connection is closed
+		_ = conn.SetReadDeadline(time.Now())
+		_ = conn.Close()
+		<-heard
+	}()
+	frame := func(text string) string {
+		if x.upgrade != "websocket" {
+			return text
+		}
+		return serverFrame(0x81, text)
+	}
+	s := speeches["plain"]
+	for i := range x.units {
+		if err := x.write(conn, word{text: frame(s.unit(i, x.size))}); err != nil {
+			return
+		}
+		timer := time.NewTimer(x.pause)
+		over := false
+		select {
+		case <-timer.C:
+		case <-heard:
+			over = true
+		case <-ctx.Done():
+			over = x.look(ctx, "on a hijacked connection") && x.manner != ignores
+		}
+		timer.Stop()
+		if over {
+			break
+		}
+	}
+	if x.upgrade == "websocket" && x.closesSelf {
+		_ = x.write(conn, word{serverFrame(0x88, "\x03\xe9"), true})
+		timer := time.NewTimer(x.begins)
+		defer timer.Stop()
+		select {
+		case <-heard:
+		case <-timer.C:
+		}
+	}
+}
+
+// serverFrame is a whole frame as a server sends it.
+func serverFrame(first byte, text string) string {
+	if len(text) < 126 {
+		return string([]byte{first, byte(len(text))}) + text
+	}
+	return string([]byte{first, 126, byte(len(text) >> 8), byte(len(text))}) + text
+}

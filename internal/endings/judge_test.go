@@ -1,0 +1,169 @@
+package endings
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/lastcall-go/lastcall/internal/tracked"
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// right says for each outcome what is wrong with what the client saw, "" if it is what that outcome
+// promises. It is asked of clients that stayed to the end. This is the only place that knows what
+// an outcome means.
+var right = map[tracked.Outcome]func(x *exchange, v *view) string{
+	tracked.Completed: func(x *exchange, v *view) string {
+		switch {
+		case v.text.farewell:
+			return "completed, with a farewell"
+		case x.upgrade != "" && v.status == http.StatusSwitchingProtocols:
+			// What answers a Close may reach a connection that is closed, and is answered by a reset.
+			return must((v.end == clean || v.code != 0) && v.text.units == x.wrote, "completed, but not all of it came")
+		case x.panicked:
+			return must(v.end != clean || x.length && x.wroteLast || x.proto == "1.0", "the handler panicked, and the end is clean")
+		case x.length && !x.wroteLast && x.began:
+			return must(v.end != clean, "shorter than declared, and the end is clean")
+		}
+		return x.whole(v)
+	},
+	tracked.Told: func(x *exchange, v *view) string {
+		switch {
+		case v.end != clean:
+			return "told, and its end isn't clean"
+		case x.upgrade == "websocket":
+			return must(v.text.farewell && v.answered, "told, but no farewell was answered")
+		}
+		return must(v.text.farewell || speeches[x.speaks].silentEnd, "told, but without a farewell")
+	},
+	tracked.Unanswered: func(x *exchange, v *view) string {
+		switch {
+		case x.upgrade != "websocket":
+			return "unanswered, and is no WebSocket"
+		case x.reads.slow():
+			return "" // the farewell may still be on its way to it when the connection is closed
+		}
+		return must(v.text.farewell && !(v.answered && x.reads.answers == 0), "unanswered, but the client was not told, or has answered at once")
+	},
+	tracked.Canceled: func(x *exchange, v *view) string {
+		switch {
+		case v.text.farewell && !x.began:
+			return x.sentAway(v)
+		case v.text.farewell:
+			return "canceled, with a farewell"
+		case x.upgrade != "" && v.status == http.StatusSwitchingProtocols:
+			return ""
+		case !x.began && !x.panicked:
+			return x.sentAway(v)
+		case x.panicked:
+			return must(v.end != clean || x.length && x.wroteLast, "the handler panicked, and the end is clean")
+		case x.length && !x.wroteLast:
+			return must(v.end != clean, "shorter than declared, and the end is clean")
+		}
+		return x.whole(v)
+	},
+	tracked.Cut: func(x *exchange, v *view) string {
+		switch {
+		case x.upgrade != "":
+			return ""
+		}
+		return must(v.end != clean || x.length && x.wroteLast || x.proto == "1.0" && x.noConn, "cut, and the end is clean")
+	},
+}
+
+func must(ok bool, fault string) string {
+	if ok {
+		return ""
+	}
+	return fault
+}
+
+// whole says what is missing of a response that its handler has ended in order.
+func (x *exchange) whole(v *view) string {
+	switch {
+	case v.end != clean && x.middleOut == "buffer":
+		return "" // a middleware outside of Graceful had it when the handler's part was over
+	case v.end != clean:
+		return "its end is " + v.end.String()
+	case v.text.units != x.wrote || v.text.last != x.wroteLast:
+		return "not all that the handler wrote came"
+	case x.began && v.status != max(x.status, http.StatusOK):
+		return "another status than the handler's"
+	}
+	return ""
+}
+
+var retryAlone = regexp.MustCompile(`^retry: \d+\n\n$`)
+
+// sentAway says what is wrong with the drain's own answer, which asks the client to come back.
+func (x *exchange) sentAway(v *view) string {
+	closes := x.proto == "2" || v.header.Get("Connection") == "close"
+	switch {
+	case v.left, x.runs == 0 && v.end != clean && (x.abrupt || x.reads.slow()): // nobody waits for a refusal
+		return ""
+	case x.method == http.MethodGet && x.accept != "":
+		return must(v.status == http.StatusOK && v.header.Get("Content-Type") == "text/event-stream" &&
+			retryAlone.MatchString(v.body) && closes, "sent away, not as event streams are")
+	}
+	return must(v.status == http.StatusServiceUnavailable && v.header.Get("Retry-After") != "" &&
+		v.end == clean && closes, "sent away, without a 503 that says when to come back")
+}
+
+// judge compares what both sides say of an exchange. It returns what contradicts, or "".
+func (x *exchange) judge() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	v := &x.view
+	switch {
+	case !v.done:
+		return "the client still waits"
+	case v.fault != "":
+		return "strict parser: " + v.fault
+	case errors.Is(v.err, errStrict):
+		return v.err.Error()
+	case x.seen == 0:
+		return must(v.end == nothing, "a response to a request that the server hasn't seen")
+	case x.seen > 1 || x.runs > 1:
+		return fmt.Sprintf("seen %d times, ran %d times", x.seen, x.runs)
+	case x.deadAt != "" && !x.leaves:
+		return "a context that nobody but net/http ended, at " + x.deadAt
+	case x.runs == 0:
+		return x.sentAway(v)
+	}
+	outcome, ended := x.response.Outcome()
+	if !ended {
+		return "no outcome"
+	}
+	if fault := x.falseEnding(v); fault != "" {
+		return fmt.Sprintf("outcome %d: %s", outcome, fault)
+	}
+	if v.left {
+		return ""
+	}
+	if fault := right[outcome](x, v); fault != "" {
+		return fmt.Sprintf("outcome %d: %s", outcome, fault)
+	}
+	return ""
+}
+
+// falseEnding says what no client may see, whatever the outcome.
+func (x *exchange) falseEnding(v *view) string {
+	s := speeches[x.speaks]
+	switch {
+	case !x.began || v.status >= 300 && v.status != x.status:
+		return "" // it is the drain's answer
+	case x.proto == "1.0" && (x.noConn || x.panicked && x.response.Kind() == policy.Infinite):
+		return "" // without the connection nothing can be done for a client that takes any end for a clean one
+	case v.text.rest != "" && x.upgrade == "" && v.end == clean:
+		return "a clean end behind a torn unit, or something strange in the body"
+	case v.text.rest != "" && x.upgrade == "" && !s.torn(v.text, x.size) && !strings.HasPrefix("retry: ", v.text.rest[:min(7, len(v.text.rest))]) && !strings.HasPrefix("--b", v.text.rest[:min(3, len(v.text.rest))]):
+		return "something strange in the body"
+	case v.text.units > x.wrote+1:
+		return "more than the handler wrote"
+	case v.end == clean && x.upgrade == "" && x.response.Kind() != policy.Infinite && !x.wroteLast && x.canceled && !v.text.farewell:
+		return "a body that was cut short looks complete"
+	}
+	return ""
+}

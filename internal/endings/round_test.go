@@ -1,0 +1,484 @@
+// Package endings compares the two sides of random responses: what the drain says became of each,
+// and what its client saw, with clients that take nothing for granted. Servers drain, take that
+// back, shed, and shut down, while peers are stuck, slow, gone or ahead of the server, and handlers
+// do what handlers do.
+//
+//	go test ./internal/endings -endings.rounds=2000 -endings.seed=7
+package endings
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/lastcall-go/lastcall/internal/tracked"
+	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+var (
+	rounds = flag.Int("endings.rounds", 60, "how many servers are ended, with some hundred responses each")
+	seed   = flag.Uint64("endings.seed", 0, "of the first round; the one behind it has the next. 0: a random one")
+	only   = flag.String("endings.only", "", "protocol: 1, tls, 2, h2c; empty: all")
+	trace  = flag.Bool("endings.v", false, "prints all exchanges of a round that fails")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	goleak.VerifyTestMain(m)
+}
+
+var serverTLS, clientTLS = func() (server, client *tls.Config) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	// A bubble's clock begins in the year 2000.
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"memory"},
+		NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<33, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
+		&tls.Config{InsecureSkipVerify: true}
+}()
+
+// A round is one server with its clients, from its start to its end.
+type round struct {
+	t       *testing.T
+	seed    uint64
+	network *network
+	tls     bool // HTTP/1.1 or HTTP/2 over it
+	two     bool // HTTP/2
+	abrupt  bool // the server is closed as soon as the drain is over, without Run
+	noConn  bool // Drainer.ConnContext isn't set
+	rules   []policy.Rule
+	d       *middleware.Drainer
+	over    chan struct{} // closed when clients shall not begin anything any more
+
+	handlers sync.WaitGroup
+	seen     atomic.Uint64
+
+	mu        sync.Mutex
+	dice      *mathrand.Rand
+	conns     int
+	exchanges []*exchange
+}
+
+func (ro *round) of(n int) int {
+	ro.mu.Lock()
+	defer ro.mu.Unlock()
+	return ro.dice.IntN(n)
+}
+
+func (ro *round) chance(percent int) bool { return ro.of(100) < percent }
+
+// ms is a random duration. One in three is a multiple of 50 ms, so that much happens at the same
+// instant.
+func (ro *round) ms(most int) time.Duration {
+	if ro.chance(33) {
+		return time.Duration(ro.of(most/50+1)*50) * time.Millisecond
+	}
+	return time.Duration(ro.of(most*1000)) * time.Microsecond
+}
+
+func one[T any](ro *round, of ...T) T { return of[ro.of(len(of))] }
+
+func (ro *round) dial() (net.Conn, error) { return ro.network.dial() }
+
+func (ro *round) newConn() int {
+	ro.mu.Lock()
+	defer ro.mu.Unlock()
+	ro.conns++
+	return ro.conns
+}
+
+func (ro *round) find(r *http.Request) *exchange {
+	id, _ := strconv.Atoi(r.Header.Get(idHeader))
+	ro.mu.Lock()
+	defer ro.mu.Unlock()
+	return ro.exchanges[id]
+}
+
+// Rule implements [policy.Policy].
+func (ro *round) Rule(r *http.Request) policy.Rule { return ro.rules[ro.find(r).id%len(ro.rules)] }
+
+func (ro *round) newRule() policy.Rule {
+	return policy.Rule{
+		Kind:     one(ro, policy.Auto, policy.Auto, policy.Auto, policy.Auto, policy.Finite, policy.Infinite),
+		Grace:    one(ro, 0, 0, policy.AtOnce, ro.ms(800), policy.ToTheEnd),
+		Spread:   one(ro, 0, 0, ro.ms(500)),
+		Timeout:  one(ro, 0, policy.AtOnce, ro.ms(100), ro.ms(800)),
+		Mercy:    one(ro, 0, policy.AtOnce, ro.ms(100), ro.ms(800)),
+		MaxAge:   one(ro, 0, 0, 0, 500*time.Millisecond+ro.ms(2000)),
+		Farewell: farewellOf(ro.chance(50)),
+	}
+}
+
+// newExchange makes a random one.
+func (ro *round) newExchange(conn int, proto string) *exchange {
+	x := &exchange{
+		conn: conn, abrupt: ro.abrupt, noConn: ro.noConn, proto: proto, method: http.MethodGet, speaks: one(ro, "plain", "plain", "plain", "events", "events", "events", "lines", "parts"),
+		begins: ro.ms(300), units: 1 + ro.of(20), size: one(ro, 0, 10, 100, 3000), pause: ro.ms(100),
+		flush: one(ro, 0, 1, 1, 2), split: ro.chance(30), manner: manner(ro.of(int(manners))), panicsAt: -1,
+		listens: ro.chance(15), readFrom: ro.chance(20), status: one(ro, 0, 0, 0, 200, 201),
+		middleOut: one(ro, "", "", "", "", "flush", "unwrap", "buffer"), middleIn: one(ro, "", "", "flush"),
+	}
+	switch {
+	case x.speaks != "plain":
+		if ro.chance(70) {
+			x.units = 200
+		}
+		x.accept = one(ro, "", "eventsource", "fetch", "go")
+		if ro.chance(20) {
+			x.method = http.MethodPost
+		}
+		x.tag = one(ro, policy.Auto, policy.Auto, policy.Auto, policy.Finite, policy.Infinite)
+	case proto == "1.1" && ro.chance(25):
+		x.upgrade = one(ro, "websocket", "websocket", "tcp")
+		x.units, x.closesSelf, x.detached, x.split = one(ro, 3, 200), ro.chance(50), ro.chance(30), ro.chance(50)
+		x.middleOut, x.middleIn, x.readFrom = "", "", false
+		if x.size == 3000 {
+			x.size = 200
+		}
+	case ro.chance(20):
+		x.method, x.upload, x.slowly = http.MethodPost, 1+ro.of(20000), ro.chance(50)
+	default:
+		x.length = ro.chance(30)
+	}
+	if ro.chance(10) {
+		x.panicsAt = ro.of(4)
+	}
+	if ro.chance(10) {
+		x.refine = policy.Rule{MaxAge: ro.ms(2000), Timeout: one(ro, 0, policy.AtOnce, ro.ms(500))}
+	}
+	x.reads.answers = one(ro, 0, 0, ro.ms(300), -1)
+	if x.manner == answers && x.units > 20 {
+		x.units = 20
+	}
+	if proto == "1.0" && x.upgrade == "" {
+		x.middleOut = ""
+	}
+	ro.mu.Lock()
+	defer ro.mu.Unlock()
+	x.id = len(ro.exchanges)
+	ro.exchanges = append(ro.exchanges, x)
+	return x
+}
+
+// client opens one connection after the other until the round is over.
+func (ro *round) client() {
+	for range 8 {
+		timer := time.NewTimer(ro.ms(600))
+		select {
+		case <-ro.over:
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		var reads reader
+		switch ro.of(10) {
+		case 0:
+			reads.chunk, reads.pause = one(ro, 1, 100, 1000), ro.ms(20)
+		case 1:
+			reads.stuck = ro.ms(8000)
+		}
+		var leaves time.Duration
+		if ro.chance(15) {
+			leaves = ro.ms(1500) + 1
+		}
+		more := true
+		if ro.two {
+			ro.session2(reads, leaves)
+		} else {
+			more = ro.session1(reads, leaves)
+		}
+		if !more {
+			return
+		}
+	}
+}
+
+// session1 makes requests over one connection, with HTTP/1. It reports whether there was one.
+func (ro *round) session1(reads reader, leaves time.Duration) bool {
+	raw, err := ro.dial()
+	if err != nil {
+		return false
+	}
+	if ro.tls {
+		secure := tls.Client(raw, clientTLS)
+		if secure.Handshake() != nil {
+			_ = raw.Close()
+			return false
+		}
+		raw = secure
+	}
+	reads.answers = one(ro, 0, 0, ro.ms(300), -1)
+	c := &peerConn{Conn: raw, reader: reads}
+	defer c.Close()
+	if leaves > 0 {
+		timer := time.AfterFunc(leaves, c.leave)
+		defer timer.Stop()
+	}
+	br, conn := bufio.NewReader(c), ro.newConn()
+	for range 1 + ro.of(5) {
+		var all []*exchange
+		text := ""
+		for {
+			x := ro.newExchange(conn, one(ro, "1.1", "1.1", "1.1", "1.1", "1.1", "1.1", "1.1", "1.0"))
+			x.reads, x.leaves = reads, leaves > 0
+			all = append(all, x)
+			text += x.head()
+			if x.upload > 0 || x.upgrade != "" || x.proto == "1.0" || len(all) == 3 || !ro.chance(15) {
+				break
+			}
+		}
+		_, err := io.WriteString(c, text)
+		var sending sync.WaitGroup
+		if x := all[len(all)-1]; x.upload > 0 && err == nil {
+			sending.Go(func() { x.sendBody(c) })
+		}
+		reusable := true
+		for _, x := range all {
+			if reusable {
+				reusable = x.readResponse(c, br)
+				continue
+			}
+			x.finish(&view{done: true, left: c.left.Load()})
+		}
+		if !reusable {
+			_ = c.Close()
+		}
+		sending.Wait()
+		if !reusable {
+			return true
+		}
+		if ro.chance(50) {
+			time.Sleep(ro.ms(200))
+		}
+	}
+	return true
+}
+
+// session2 makes requests over one connection, with HTTP/2.
+func (ro *round) session2(reads reader, leaves time.Duration) {
+	t := ro.newTransport(reader{stuck: reads.stuck})
+	defer t.CloseIdleConnections()
+	conn := ro.newConn()
+	for range 1 + ro.of(3) {
+		var all sync.WaitGroup
+		for range 1 + ro.of(5) {
+			x := ro.newExchange(conn, "2")
+			x.reads, x.leaves = reads, leaves > 0
+			all.Go(func() { ro.ask2(t, x, leaves) })
+		}
+		all.Wait()
+	}
+}
+
+// disturb drains and sheds while the server serves.
+func (ro *round) disturb(ctx context.Context) {
+	for ctx.Err() == nil {
+		time.Sleep(ro.ms(1000))
+		switch ro.of(3) {
+		case 0:
+			ro.d.Drain()
+			time.Sleep(ro.ms(700))
+			_ = ro.d.Resume()
+		case 1:
+			shedding, cancel := context.WithTimeout(ctx, ro.ms(2000))
+			_, _ = ro.d.Shed(shedding, middleware.ShedOptions{Fraction: float64(1+ro.of(10)) / 10})
+			cancel()
+		}
+	}
+}
+
+// run plays the round.
+func (ro *round) run() {
+	ro.dice = mathrand.New(mathrand.NewPCG(ro.seed, 5))
+	switch proto := one(ro, "1", "1", "tls", "2", "h2c"); cmpOr(*only, proto) {
+	case "tls":
+		ro.tls = true
+	case "2":
+		ro.tls, ro.two = true, true
+	case "h2c":
+		ro.two = true
+	}
+	ro.network = newNetwork(one(ro, 2048, 4096, 65536))
+	ro.over = make(chan struct{})
+	for range 3 {
+		ro.rules = append(ro.rules, ro.newRule())
+	}
+	ro.d = &middleware.Drainer{Policy: ro, Budget: policy.Budget{
+		Total: 2*time.Second + ro.ms(4000), Announce: one(ro, 0, 0, 300*time.Millisecond), Reserve: 400*time.Millisecond + ro.ms(600),
+	}}
+	graceful := ro.inFront(middleware.Graceful(ro.d)(http.HandlerFunc(ro.handle)))
+	srv := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ro.handlers.Add(1)
+			defer ro.handlers.Done()
+			graceful.ServeHTTP(w, r)
+		}),
+		ErrorLog: log.New(io.Discard, "", 0), Protocols: new(http.Protocols), TLSConfig: serverTLS.Clone(),
+	}
+	srv.Protocols.SetHTTP1(!ro.two)
+	srv.Protocols.SetHTTP2(ro.two && ro.tls)
+	srv.Protocols.SetUnencryptedHTTP2(ro.two && !ro.tls)
+	serve := func() error { return srv.Serve(ro.network) }
+	if ro.tls {
+		serve = func() error { return srv.ServeTLS(ro.network, "", "") }
+	}
+
+	runs := ro.chance(80)
+	ro.abrupt = !runs
+	ro.noConn = !runs && ro.chance(30)
+	if !runs && !ro.noConn {
+		srv.ConnContext = ro.d.ConnContext
+	}
+	stop, end := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		if runs {
+			ended <- ro.d.Run(stop, srv, serve)
+			return
+		}
+		ended <- serve()
+	}()
+
+	var all sync.WaitGroup
+	for range 10 + ro.of(20) {
+		all.Go(ro.client)
+	}
+	disturbing, calm := context.WithCancel(context.Background())
+	if ro.chance(60) {
+		all.Go(func() { ro.disturb(disturbing) })
+	}
+	time.Sleep(500*time.Millisecond + ro.ms(4000))
+	calm()
+	end()
+	if !runs {
+		_ = ro.d.Shutdown(context.Background())
+		_ = srv.Close()
+	} else if ro.chance(10) {
+		time.Sleep(ro.ms(500))
+		_ = ro.d.Close()
+	}
+	<-ended
+	close(ro.over)
+	all.Wait()
+	ro.handlers.Wait()
+	time.Sleep(time.Minute) // what handlers left to goroutines ends
+	ro.judge()
+}
+
+func cmpOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func (ro *round) judge() {
+	report := ro.d.Report()
+	var counts tracked.Counts
+	failed := false
+	for _, x := range ro.exchanges {
+		if fault := x.judge(); fault != "" {
+			failed = true
+			text := fmt.Sprintf("seed %d: %s\nrule %+v\n%s", ro.seed, fault, ro.rules[x.id%len(ro.rules)], x)
+			for _, other := range ro.exchanges[:x.id] {
+				if other.conn == x.conn && !ro.two {
+					text += "\nbefore it: " + other.String()
+				}
+			}
+			ro.contradicts(fault, text)
+		}
+		switch {
+		case x.seen == 0:
+		case x.runs == 0:
+			counts[tracked.Refused]++
+		default:
+			o, _ := x.response.Outcome()
+			counts[o]++
+		}
+		total.Add(1)
+	}
+	sum := report.Before.All() + report.All()
+	if sum != ro.seen.Load() || report.Open.All() != 0 {
+		failed = true
+		ro.contradicts("books", fmt.Sprintf("seed %d: the server saw %d requests, and the report has %d: %+v", ro.seed, ro.seen.Load(), sum, report))
+	}
+	for o, n := range map[tracked.Outcome]uint64{
+		tracked.Completed: report.Before.Completed + report.Completed, tracked.Told: report.Before.Told + report.Told,
+		tracked.Unanswered: report.Before.Unanswered + report.Unanswered, tracked.Canceled: report.Before.Canceled + report.Canceled,
+		tracked.Cut: report.Before.Cut + report.Cut, tracked.Refused: report.Before.Refused + report.Refused,
+	} {
+		tally[o].Add(n)
+		if counts[o] != n {
+			failed = true
+			ro.contradicts("counts", fmt.Sprintf("seed %d: outcome %d of %d responses, and the report has %d", ro.seed, o, counts[o], n))
+		}
+	}
+	if failed && *trace {
+		for _, x := range ro.exchanges {
+			fmt.Println(x)
+		}
+	}
+}
+
+var (
+	total  atomic.Uint64
+	tally  [8]atomic.Uint64
+	faults = map[string]int{} // by their kind
+)
+
+// contradicts fails the round. It prints the first of each kind of fault.
+func (ro *round) contradicts(kind, text string) {
+	if faults[kind]++; faults[kind] == 1 {
+		ro.t.Error(text)
+		return
+	}
+	ro.t.Fail()
+}
+
+func TestRandomEndings(t *testing.T) {
+	first := *seed
+	if first == 0 {
+		first = mathrand.Uint64N(1 << 40)
+	}
+	t.Logf("rounds %d, seed %d", *rounds, first)
+	for i := range uint64(*rounds) {
+		t.Run(strconv.FormatUint(first+i, 10), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { (&round{t: t, seed: first + i}).run() })
+		})
+	}
+	var counts []uint64
+	for i := range tally {
+		counts = append(counts, tally[i].Load())
+	}
+	t.Logf("%d exchanges, outcomes %d", total.Load(), counts)
+	for kind, n := range faults {
+		t.Logf("%6d times: %s", n, kind)
+	}
+}
