@@ -28,8 +28,9 @@ func (r reader) slow() bool { return r.chunk > 0 || r.stuck > 0 }
 type peerConn struct {
 	net.Conn
 	reader
-	began bool
-	left  atomic.Bool // the client has closed it
+	began  bool
+	chunks int         // how many it has read slowly
+	left   atomic.Bool // the client has closed it
 }
 
 func (c *peerConn) Read(p []byte) (int, error) {
@@ -37,7 +38,8 @@ func (c *peerConn) Read(p []byte) (int, error) {
 		c.began = true
 		time.Sleep(c.stuck)
 	}
-	if c.chunk > 0 {
+	if c.chunk > 0 && c.chunks < 500 { // then it has seen enough to hurry
+		c.chunks++
 		time.Sleep(c.pause)
 		p = p[:min(len(p), c.chunk)]
 	}
@@ -216,6 +218,13 @@ func readChunked(br *bufio.Reader, body io.Writer) error {
 			return nil
 		}
 	}
+}
+
+// sent reports whether the client was sent away, or got nothing.
+func (x *exchange) sent() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.view.end == nothing || x.view.header.Get(idHeader) == ""
 }
 
 // finish notes what the client saw, and returns the header for the record.

@@ -89,13 +89,14 @@ func (ro *round) ask2(t *http.Transport, x *exchange, leaves time.Duration) {
 	}
 	got := &told{x: x, v: &v}
 	buf := make([]byte, 2048)
-	for {
-		if x.reads.chunk > 0 {
+	for chunks := 0; ; chunks++ {
+		p := buf
+		if x.reads.chunk > 0 && chunks < 500 {
 			time.Sleep(x.reads.pause)
-			buf = buf[:min(len(buf), x.reads.chunk)]
+			p = buf[:min(len(buf), x.reads.chunk)]
 		}
-		n, err := res.Body.Read(buf)
-		_, _ = got.Write(buf[:n])
+		n, err := res.Body.Read(p)
+		_, _ = got.Write(p[:n])
 		if err == io.EOF {
 			v.end = clean
 			break

@@ -135,6 +135,13 @@ func (x *exchange) look(ctx context.Context, where string) (over bool) {
 	return true
 }
 
+func (x *exchange) panic() any {
+	if x.aborts {
+		return http.ErrAbortHandler
+	}
+	return "a handler's panic"
+}
+
 // A word is one thing that the handler writes.
 type word struct {
 	text string
@@ -176,7 +183,7 @@ func (x *exchange) write(w io.Writer, s word) error {
 }
 
 // wait waits for a moment. It returns false when the handler shall end.
-func (x *exchange) wait(ctx context.Context, d time.Duration, where string) bool {
+func (x *exchange) wait(ctx context.Context, w http.ResponseWriter, d time.Duration, where string) bool {
 	if d == 0 && x.manner == ignores {
 		return true
 	}
@@ -186,13 +193,24 @@ func (x *exchange) wait(ctx context.Context, d time.Duration, where string) bool
 	if x.listens {
 		draining = stream.Draining(ctx)
 	}
-	if x.manner != ignores && x.manner != untilErr {
+	var gone <-chan bool
+	switch x.manner {
+	case ignores, untilErr:
+	case notified:
+		//lint:ignore SA1019 gin waits on it
+		if n, ok := w.(http.CloseNotifier); ok {
+			gone = n.CloseNotify()
+		}
+	default:
 		done = ctx.Done()
 	}
 	select {
 	case <-timer.C:
 		return true
 	case <-draining:
+		return false
+	case <-gone:
+		x.look(ctx, where)
 		return false
 	case <-done:
 		x.look(ctx, where)
@@ -204,6 +222,9 @@ func (x *exchange) declare(h http.Header) {
 	s := speeches[x.speaks]
 	h.Set("Content-Type", s.contentType)
 	h.Set(idHeader, strconv.Itoa(x.id))
+	if x.encoded {
+		h.Set("Content-Encoding", "gzip")
+	}
 	if x.length {
 		n := len(s.last)
 		for i := range x.units {
@@ -219,11 +240,11 @@ func (x *exchange) say(ctx context.Context, w http.ResponseWriter) {
 	if x.manner == answers {
 		<-ctx.Done()
 		x.look(ctx, "waiting for its end")
-	} else if !x.wait(ctx, x.begins, "before the first byte") && x.manner == returns {
+	} else if !x.wait(ctx, w, x.begins, "before the first byte") && x.manner == returns {
 		return
 	}
 	if x.panicsAt == 0 {
-		panic(http.ErrAbortHandler)
+		panic(x.panic())
 	}
 	x.declare(w.Header())
 	if x.status != 0 {
@@ -234,7 +255,7 @@ func (x *exchange) say(ctx context.Context, w http.ResponseWriter) {
 	}
 	for i := range x.units {
 		if i > 0 && i == x.panicsAt {
-			panic(http.ErrAbortHandler)
+			panic(x.panic())
 		}
 		err := x.write(w, word{text: s.unit(i, x.size)})
 		if x.flush > 0 && i%x.flush == 0 {
@@ -243,12 +264,12 @@ func (x *exchange) say(ctx context.Context, w http.ResponseWriter) {
 		if err != nil && x.manner != ignores {
 			return
 		}
-		if x.manner == answers || x.wait(ctx, x.pause, "between two units") {
+		if x.manner == answers || x.wait(ctx, w, x.pause, "between two units") {
 			continue
 		}
 		switch x.manner {
 		case panics:
-			panic(http.ErrAbortHandler)
+			panic(x.panic())
 		case lingers:
 			time.Sleep(x.pause)
 			if x.length { // it says all that it has declared
@@ -290,7 +311,7 @@ func (ro *round) takeOver(x *exchange, w http.ResponseWriter, r *http.Request) {
 	}
 	if x.detached {
 		ctx = context.Background() // which net/http cancels as the handler returns
-		go talk()
+		ro.handlers.Go(talk)
 		return
 	}
 	talk()

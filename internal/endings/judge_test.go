@@ -36,7 +36,7 @@ var right = map[tracked.Outcome]func(x *exchange, v *view) string{
 		case x.upgrade == "websocket":
 			return must(v.text.farewell && v.answered, "told, but no farewell was answered")
 		}
-		return must(v.text.farewell || speeches[x.speaks].silentEnd, "told, but without a farewell")
+		return must(v.text.farewell || speeches[x.speaks].silentEnd && !x.message, "told, but without a farewell")
 	},
 	tracked.Unanswered: func(x *exchange, v *view) string {
 		switch {
@@ -101,7 +101,7 @@ var retryAlone = regexp.MustCompile(`^retry: \d+\n\n$`)
 func (x *exchange) sentAway(v *view) string {
 	closes := x.proto == "2" || v.header.Get("Connection") == "close"
 	switch {
-	case v.left, x.runs == 0 && v.end != clean && (x.abrupt || x.reads.slow()): // nobody waits for a refusal
+	case v.left, x.runs == 0 && v.end != clean && (x.late || x.reads.slow()): // nobody waits for a refusal
 		return ""
 	case x.method == http.MethodGet && x.accept != "":
 		return must(v.status == http.StatusOK && v.header.Get("Content-Type") == "text/event-stream" &&
@@ -127,7 +127,7 @@ func (x *exchange) judge() string {
 		return must(v.end == nothing, "a response to a request that the server hasn't seen")
 	case x.seen > 1 || x.runs > 1:
 		return fmt.Sprintf("seen %d times, ran %d times", x.seen, x.runs)
-	case x.deadAt != "" && !x.leaves:
+	case x.deadAt != "" && !x.leaves && !(x.method == http.MethodHead && x.proto == "2"):
 		return "a context that nobody but net/http ended, at " + x.deadAt
 	case x.runs == 0:
 		return x.sentAway(v)
@@ -136,10 +136,15 @@ func (x *exchange) judge() string {
 	if !ended {
 		return "no outcome"
 	}
+	if x.method == http.MethodHead {
+		return must(len(v.body) == 0, "a body behind the header of a HEAD") // all else is said by its header
+	}
 	if fault := x.falseEnding(v); fault != "" {
 		return fmt.Sprintf("outcome %d: %s", outcome, fault)
 	}
-	if v.left {
+	// The last frames of an HTTP/2 stream are net/http's to write, after its handler has returned: of
+	// a peer that reads nothing they may wait until its connection is closed.
+	if v.left || x.proto == "2" && x.reads.stuck > 0 && v.end != clean {
 		return ""
 	}
 	if fault := right[outcome](x, v); fault != "" {
@@ -154,7 +159,7 @@ func (x *exchange) falseEnding(v *view) string {
 	switch {
 	case !x.began || v.status >= 300 && v.status != x.status:
 		return "" // it is the drain's answer
-	case x.proto == "1.0" && (x.noConn || x.panicked && x.response.Kind() == policy.Infinite):
+	case x.proto == "1.0" && (x.noConn || x.panicked && (x.response.Kind() == policy.Infinite || !x.canceled)):
 		return "" // without the connection nothing can be done for a client that takes any end for a clean one
 	case v.text.rest != "" && x.upgrade == "" && v.end == clean:
 		return "a clean end behind a torn unit, or something strange in the body"

@@ -12,18 +12,18 @@ import (
 
 // A network is a listener in memory whose connections behave as TCP's do, as far as the end of a
 // response depends on it: each direction has a buffer of limited size and is closed by itself, and
-// who closes a connection with bytes unread resets it. A reset destroys what its peer hasn't read
-// yet, as it does in all but the luckiest cases. Made in a synctest bubble, all of it belongs to
-// the bubble.
+// who closes a connection with bytes unread resets it. Made in a synctest bubble, all of it belongs
+// to the bubble.
 type network struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
-	buffer int // bytes in each direction
+	buffer int  // bytes in each direction
+	harsh  bool // a reset destroys what its peer hasn't read; else it comes behind that, as on Linux
 }
 
-func newNetwork(buffer int) *network {
-	return &network{conns: make(chan net.Conn), closed: make(chan struct{}), buffer: buffer}
+func newNetwork(buffer int, harsh bool) *network {
+	return &network{harsh: harsh, conns: make(chan net.Conn), closed: make(chan struct{}), buffer: buffer}
 }
 
 func (n *network) Accept() (net.Conn, error) {
@@ -48,7 +48,7 @@ func (a address) String() string  { return string(a) }
 func (n *network) Addr() net.Addr { return address("server") }
 
 func (n *network) dial() (net.Conn, error) {
-	w := &wire{changed: make(chan struct{})}
+	w := &wire{harsh: n.harsh, changed: make(chan struct{})}
 	for i := range w.ends {
 		w.ends[i] = &end{wire: w, most: n.buffer}
 	}
@@ -63,6 +63,7 @@ func (n *network) dial() (net.Conn, error) {
 
 // A wire is a connection.
 type wire struct {
+	harsh   bool
 	mu      sync.Mutex    // guards following, and those of its ends
 	changed chan struct{} // closed, and made anew, when something has changed
 	ends    [2]*end
@@ -125,12 +126,12 @@ func (e *end) Read(p []byte) (n int, err error) {
 		case e.closed:
 			err = net.ErrClosed
 		case len(p) == 0:
-		case e.reset:
-			err = syscall.ECONNRESET
 		case len(e.in) > 0:
 			n = copy(p, e.in)
 			e.in = e.in[n:]
 			e.change()
+		case e.reset:
+			err = syscall.ECONNRESET
 		case e.readClosed, e.peer.finSent, e.peer.closed:
 			err = io.EOF
 		default:
@@ -169,7 +170,10 @@ func (e *end) Write(p []byte) (n int, err error) {
 
 // resetBy has a reset from the peer arrive.
 func (e *end) resetBy() {
-	e.reset, e.in = true, nil
+	e.reset = true
+	if e.harsh {
+		e.in = nil
+	}
 	e.change()
 }
 

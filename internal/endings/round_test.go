@@ -37,6 +37,7 @@ import (
 )
 
 var (
+	real   = flag.Int("endings.loopback", 6, "how many of them over the loopback, in real time")
 	rounds = flag.Int("endings.rounds", 60, "how many servers are ended, with some hundred responses each")
 	seed   = flag.Uint64("endings.seed", 0, "of the first round; the one behind it has the next. 0: a random one")
 	only   = flag.String("endings.only", "", "protocol: 1, tls, 2, h2c; empty: all")
@@ -61,21 +62,22 @@ var serverTLS, clientTLS = func() (server, client *tls.Config) {
 		panic(err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
-		&tls.Config{InsecureSkipVerify: true}
+		&tls.Config{InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519}}
 }()
 
 // A round is one server with its clients, from its start to its end.
 type round struct {
-	t       *testing.T
-	seed    uint64
-	network *network
-	tls     bool // HTTP/1.1 or HTTP/2 over it
-	two     bool // HTTP/2
-	abrupt  bool // the server is closed as soon as the drain is over, without Run
-	noConn  bool // Drainer.ConnContext isn't set
-	rules   []policy.Rule
-	d       *middleware.Drainer
-	over    chan struct{} // closed when clients shall not begin anything any more
+	t        *testing.T
+	seed     uint64
+	network  *network // nil: the loopback, where all takes an eighth of the time
+	listener net.Listener
+	tls      bool   // HTTP/1.1 or HTTP/2 over it
+	two      bool   // HTTP/2
+	stops    string // how the drain is asked for: "run", "run, close" while it goes on, or "shutdown" without Run
+	noConn   bool   // Drainer.ConnContext isn't set
+	rules    []policy.Rule
+	d        *middleware.Drainer
+	over     chan struct{} // closed when clients shall not begin anything any more
 
 	handlers sync.WaitGroup
 	seen     atomic.Uint64
@@ -97,15 +99,31 @@ func (ro *round) chance(percent int) bool { return ro.of(100) < percent }
 // ms is a random duration. One in three is a multiple of 50 ms, so that much happens at the same
 // instant.
 func (ro *round) ms(most int) time.Duration {
+	if ro.network == nil {
+		return time.Duration(ro.of(most*125)) * time.Microsecond
+	}
 	if ro.chance(33) {
 		return time.Duration(ro.of(most/50+1)*50) * time.Millisecond
 	}
 	return time.Duration(ro.of(most*1000)) * time.Microsecond
 }
 
+// least is a duration of so many milliseconds, or an eighth of it.
+func (ro *round) least(ms int) time.Duration {
+	if ro.network == nil {
+		return time.Duration(ms) * time.Millisecond / 8
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
 func one[T any](ro *round, of ...T) T { return of[ro.of(len(of))] }
 
-func (ro *round) dial() (net.Conn, error) { return ro.network.dial() }
+func (ro *round) dial() (net.Conn, error) {
+	if ro.network == nil {
+		return net.Dial("tcp", ro.listener.Addr().String())
+	}
+	return ro.network.dial()
+}
 
 func (ro *round) newConn() int {
 	ro.mu.Lock()
@@ -139,7 +157,7 @@ func (ro *round) newRule() policy.Rule {
 // newExchange makes a random one.
 func (ro *round) newExchange(conn int, proto string) *exchange {
 	x := &exchange{
-		conn: conn, abrupt: ro.abrupt, noConn: ro.noConn, proto: proto, method: http.MethodGet, speaks: one(ro, "plain", "plain", "plain", "events", "events", "events", "lines", "parts"),
+		conn: conn, stops: ro.stops, noConn: ro.noConn, proto: proto, method: http.MethodGet, speaks: one(ro, "plain", "plain", "plain", "events", "events", "events", "lines", "parts"),
 		begins: ro.ms(300), units: 1 + ro.of(20), size: one(ro, 0, 10, 100, 3000), pause: ro.ms(100),
 		flush: one(ro, 0, 1, 1, 2), split: ro.chance(30), manner: manner(ro.of(int(manners))), panicsAt: -1,
 		listens: ro.chance(15), readFrom: ro.chance(20), status: one(ro, 0, 0, 0, 200, 201),
@@ -166,10 +184,15 @@ func (ro *round) newExchange(conn int, proto string) *exchange {
 		x.method, x.upload, x.slowly = http.MethodPost, 1+ro.of(20000), ro.chance(50)
 	default:
 		x.length = ro.chance(30)
+		if ro.chance(10) {
+			x.method = http.MethodHead
+		}
 	}
 	if ro.chance(10) {
 		x.panicsAt = ro.of(4)
 	}
+	x.aborts = ro.chance(50)
+	x.encoded = x.upgrade == "" && ro.chance(5)
 	if ro.chance(10) {
 		x.refine = policy.Rule{MaxAge: ro.ms(2000), Timeout: one(ro, 0, policy.AtOnce, ro.ms(500))}
 	}
@@ -183,14 +206,16 @@ func (ro *round) newExchange(conn int, proto string) *exchange {
 	ro.mu.Lock()
 	defer ro.mu.Unlock()
 	x.id = len(ro.exchanges)
+	x.message = ro.rules[x.id%len(ro.rules)].Farewell.Message != ""
 	ro.exchanges = append(ro.exchanges, x)
 	return x
 }
 
 // client opens one connection after the other until the round is over.
 func (ro *round) client() {
+	var pause time.Duration // longer after a refusal
 	for range 8 {
-		timer := time.NewTimer(ro.ms(600))
+		timer := time.NewTimer(ro.ms(600) + pause)
 		select {
 		case <-ro.over:
 			timer.Stop()
@@ -208,29 +233,32 @@ func (ro *round) client() {
 		if ro.chance(15) {
 			leaves = ro.ms(1500) + 1
 		}
-		more := true
+		ask := ro.session1
 		if ro.two {
-			ro.session2(reads, leaves)
-		} else {
-			more = ro.session1(reads, leaves)
+			ask = ro.session2
 		}
+		refused, more := ask(reads, leaves)
 		if !more {
 			return
+		}
+		if pause = 0; refused {
+			pause = ro.least(700)
 		}
 	}
 }
 
-// session1 makes requests over one connection, with HTTP/1. It reports whether there was one.
-func (ro *round) session1(reads reader, leaves time.Duration) bool {
+// session1 makes requests over one connection, with HTTP/1. It reports whether the last was
+// refused, and whether there was a connection.
+func (ro *round) session1(reads reader, leaves time.Duration) (refused, more bool) {
 	raw, err := ro.dial()
 	if err != nil {
-		return false
+		return false, false
 	}
 	if ro.tls {
 		secure := tls.Client(raw, clientTLS)
 		if secure.Handshake() != nil {
 			_ = raw.Close()
-			return false
+			return false, false
 		}
 		raw = secure
 	}
@@ -250,7 +278,7 @@ func (ro *round) session1(reads reader, leaves time.Duration) bool {
 			x.reads, x.leaves = reads, leaves > 0
 			all = append(all, x)
 			text += x.head()
-			if x.upload > 0 || x.upgrade != "" || x.proto == "1.0" || len(all) == 3 || !ro.chance(15) {
+			if x.upload > 0 || x.upgrade != "" || x.proto == "1.0" || len(all) == 3 || ro.network != nil && ro.network.harsh || !ro.chance(15) {
 				break
 			}
 		}
@@ -271,30 +299,36 @@ func (ro *round) session1(reads reader, leaves time.Duration) bool {
 			_ = c.Close()
 		}
 		sending.Wait()
-		if !reusable {
-			return true
+		if refused = all[0].sent(); refused || !reusable {
+			return refused, true
 		}
 		if ro.chance(50) {
 			time.Sleep(ro.ms(200))
 		}
 	}
-	return true
+	return refused, true
 }
 
-// session2 makes requests over one connection, with HTTP/2.
-func (ro *round) session2(reads reader, leaves time.Duration) {
+// session2 is session1 with HTTP/2.
+func (ro *round) session2(reads reader, leaves time.Duration) (refused, more bool) {
 	t := ro.newTransport(reader{stuck: reads.stuck})
 	defer t.CloseIdleConnections()
 	conn := ro.newConn()
 	for range 1 + ro.of(3) {
 		var all sync.WaitGroup
+		var last *exchange
 		for range 1 + ro.of(5) {
 			x := ro.newExchange(conn, "2")
 			x.reads, x.leaves = reads, leaves > 0
 			all.Go(func() { ro.ask2(t, x, leaves) })
+			last = x
 		}
 		all.Wait()
+		if refused = last.sent(); refused {
+			break
+		}
 	}
+	return refused, true
 }
 
 // disturb drains and sheds while the server serves.
@@ -325,13 +359,16 @@ func (ro *round) run() {
 	case "h2c":
 		ro.two = true
 	}
-	ro.network = newNetwork(one(ro, 2048, 4096, 65536))
+	if ro.listener == nil {
+		ro.network = newNetwork(one(ro, 2048, 4096, 65536), ro.chance(30))
+		ro.listener = ro.network
+	}
 	ro.over = make(chan struct{})
 	for range 3 {
 		ro.rules = append(ro.rules, ro.newRule())
 	}
 	ro.d = &middleware.Drainer{Policy: ro, Budget: policy.Budget{
-		Total: 2*time.Second + ro.ms(4000), Announce: one(ro, 0, 0, 300*time.Millisecond), Reserve: 400*time.Millisecond + ro.ms(600),
+		Total: ro.least(2000) + ro.ms(4000), Announce: one(ro, 0, 0, ro.least(300)), Reserve: ro.least(400) + ro.ms(600),
 	}}
 	graceful := ro.inFront(middleware.Graceful(ro.d)(http.HandlerFunc(ro.handle)))
 	srv := &http.Server{
@@ -345,13 +382,13 @@ func (ro *round) run() {
 	srv.Protocols.SetHTTP1(!ro.two)
 	srv.Protocols.SetHTTP2(ro.two && ro.tls)
 	srv.Protocols.SetUnencryptedHTTP2(ro.two && !ro.tls)
-	serve := func() error { return srv.Serve(ro.network) }
+	serve := func() error { return srv.Serve(ro.listener) }
 	if ro.tls {
-		serve = func() error { return srv.ServeTLS(ro.network, "", "") }
+		serve = func() error { return srv.ServeTLS(ro.listener, "", "") }
 	}
 
 	runs := ro.chance(80)
-	ro.abrupt = !runs
+	ro.stops = map[bool]string{true: one(ro, "run", "run", "run", "run", "run", "run", "run, close"), false: "shutdown"}[runs]
 	ro.noConn = !runs && ro.chance(30)
 	if !runs && !ro.noConn {
 		srv.ConnContext = ro.d.ConnContext
@@ -374,13 +411,13 @@ func (ro *round) run() {
 	if ro.chance(60) {
 		all.Go(func() { ro.disturb(disturbing) })
 	}
-	time.Sleep(500*time.Millisecond + ro.ms(4000))
+	time.Sleep(ro.least(500) + ro.ms(4000))
 	calm()
 	end()
 	if !runs {
 		_ = ro.d.Shutdown(context.Background())
 		_ = srv.Close()
-	} else if ro.chance(10) {
+	} else if ro.stops == "run, close" {
 		time.Sleep(ro.ms(500))
 		_ = ro.d.Close()
 	}
@@ -388,7 +425,9 @@ func (ro *round) run() {
 	close(ro.over)
 	all.Wait()
 	ro.handlers.Wait()
-	time.Sleep(time.Minute) // what handlers left to goroutines ends
+	if ro.network != nil {
+		time.Sleep(time.Minute) // what net/http has left to goroutines ends
+	}
 	ro.judge()
 }
 
@@ -404,12 +443,13 @@ func (ro *round) judge() {
 	var counts tracked.Counts
 	failed := false
 	for _, x := range ro.exchanges {
+		x.late = !x.view.ended.Before(report.Began.Add(report.Took))
 		if fault := x.judge(); fault != "" {
 			failed = true
 			text := fmt.Sprintf("seed %d: %s\nrule %+v\n%s", ro.seed, fault, ro.rules[x.id%len(ro.rules)], x)
-			for _, other := range ro.exchanges[:x.id] {
-				if other.conn == x.conn && !ro.two {
-					text += "\nbefore it: " + other.String()
+			for _, other := range ro.exchanges {
+				if other.conn == x.conn && other != x && !ro.two {
+					text += "\nthere also: " + other.String()
 				}
 			}
 			ro.contradicts(fault, text)
@@ -471,6 +511,15 @@ func TestRandomEndings(t *testing.T) {
 	for i := range uint64(*rounds) {
 		t.Run(strconv.FormatUint(first+i, 10), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { (&round{t: t, seed: first + i}).run() })
+		})
+	}
+	for i := range uint64(*real) {
+		t.Run("loopback/"+strconv.FormatUint(first+i, 10), func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			(&round{t: t, seed: first + i, listener: l}).run()
 		})
 	}
 	var counts []uint64
