@@ -2,6 +2,7 @@ package endings
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -177,7 +178,9 @@ type told struct {
 
 func (t *told) Write(p []byte) (int, error) {
 	n, err := t.Builder.Write(p)
-	t.v.told = time.Now() // of the last byte, which is the farewell's where one has come
+	if n > 0 {
+		t.v.told = time.Now() // of the last byte, which is the farewell's where one has come
+	}
 	return n, err
 }
 
@@ -301,7 +304,7 @@ func (x *exchange) readUpgraded(c *peerConn, br *bufio.Reader, v *view) {
 			v.answered = err == nil
 		}
 	}
-	v.text.farewell = v.code == 1012
+	v.text.farewell = v.code == cmp.Or(x.rule.Farewell.Code, 1012) // the handler's own is 1001
 	if v.err == io.EOF {
 		v.end = clean
 	}

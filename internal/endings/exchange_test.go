@@ -27,12 +27,13 @@ const (
 // An exchange is one request, what its handler is to do, and what both sides saw. All of it is known
 // to both, since they are in one process.
 type exchange struct {
-	id      int
-	conn    int    // of the connection, or the client's over HTTP/2
-	stops   string // how its server is stopped
-	late    bool   // the client saw the end after that of the drain
-	message bool   // its rule's farewell has a message
-	noConn  bool   // the Drainer isn't shown the connections
+	id     int
+	conn   int    // of the connection, or the client's over HTTP/2
+	stops  string // how its server is stopped
+	late   bool   // the client saw the end after that of the drain
+	noConn bool   // the Drainer isn't shown the connections
+	rule   policy.Rule
+	real   bool // over the loopback
 
 	// The request.
 	proto   string // "1.0", "1.1", "2"
@@ -75,6 +76,8 @@ type exchange struct {
 	runs      int // of the handler
 	response  *tracked.Response
 	began     bool // the handler wrote something
+	first     bool // it writes its first bytes
+	beganLate bool // it began after the cancel
 	wrote     int  // whole units, without an error
 	wroteLast bool
 	writeErr  error
@@ -123,11 +126,11 @@ func (x *exchange) String() string {
 	}
 	return fmt.Sprintf("#%d on %d stops=%q late=%t HTTP/%s %s %s%s accept=%q tag=%s refine=%+v begins=%s units=%d size=%d pause=%s flush=%d split=%t length=%t status=%d "+
 		"manner=%d listens=%t panicsAt=%d aborts=%t encoded=%t out=%q in=%q readFrom=%t closesSelf=%t detached=%t upload=%d slowly=%t reads=%+v leaves=%t\n"+
-		"  server: seen=%d runs=%d began=%t wrote=%d last=%t err=%v returned=%t panicked=%t canceled=%t dead=%q\n"+
+		"  server: seen=%d runs=%d began=%t late=%t wrote=%d last=%t err=%v returned=%t panicked=%t canceled=%t dead=%q\n"+
 		"  client: status=%d header=%v units=%d last=%t farewell=%t rest=%q end=%s left=%t err=%v toldFor=%s code=%d answered=%t fault=%q tail=%q",
 		x.id, x.conn, x.stops, x.late, x.proto, x.method, x.upgrade, x.speaks, x.accept, x.tag, x.refine, x.begins, x.units, x.size, x.pause, x.flush, x.split, x.length, x.status,
 		x.manner, x.listens, x.panicsAt, x.aborts, x.encoded, x.middleOut, x.middleIn, x.readFrom, x.closesSelf, x.detached, x.upload, x.slowly, x.reads, x.leaves,
-		x.seen, x.runs, x.began, x.wrote, x.wroteLast, x.writeErr, x.returned, x.panicked, x.canceled, x.deadAt,
+		x.seen, x.runs, x.began, x.beganLate, x.wrote, x.wroteLast, x.writeErr, x.returned, x.panicked, x.canceled, x.deadAt,
 		v.status, v.header, v.text.units, v.text.last, v.text.farewell, cap120(v.text.rest), v.end, v.left, v.err, v.ended.Sub(v.told), v.code, v.answered, v.fault, tail)
 }
 

@@ -84,13 +84,13 @@ func (ro *round) handle(w http.ResponseWriter, r *http.Request) {
 	x.runs++
 	x.response = tracked.From(r.Context())
 	x.mu.Unlock()
-	x.look(r.Context(), "the beginning")
+	x.lookBehind("the beginning")
 	normal := false
 	defer func() {
 		if x.detached {
 			return
 		}
-		x.look(r.Context(), "the end")
+		x.lookBehind("the end")
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		x.returned, x.panicked = normal, !normal
@@ -121,7 +121,7 @@ func (ro *round) handle(w http.ResponseWriter, r *http.Request) {
 	normal = true
 }
 
-// look notes whether the context has ended, and whether that wasn't the drain.
+// look notes that the context has ended, as its handler sees it, and whether that wasn't the drain.
 func (x *exchange) look(ctx context.Context, where string) (over bool) {
 	if ctx.Err() == nil {
 		return false
@@ -133,6 +133,17 @@ func (x *exchange) look(ctx context.Context, where string) (over bool) {
 		x.deadAt = fmt.Sprintf("%s: %v", where, cause)
 	}
 	return true
+}
+
+// lookBehind notes whether net/http has ended its context, though the drain hasn't. The handler's
+// own context isn't asked, which would tell the drain that the handler knows.
+func (x *exchange) lookBehind(where string) {
+	dead := x.response.Request().Context().Err()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if dead != nil && !x.response.Canceled() && x.deadAt == "" {
+		x.deadAt = fmt.Sprintf("%s: %v", where, dead)
+	}
 }
 
 func (x *exchange) panic() any {
@@ -148,11 +159,26 @@ type word struct {
 	last bool
 }
 
+// begin is called before anything is written, and begun behind that: whether the cancel came before
+// it is known only where it didn't come in between.
+func (x *exchange) begin() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.first = !x.began
+	x.began = true
+}
+
+func (x *exchange) begun() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.first {
+		x.first, x.beganLate = false, x.response.Canceled()
+	}
+}
+
 // write writes one word, and notes it.
 func (x *exchange) write(w io.Writer, s word) error {
-	x.mu.Lock()
-	x.began = true
-	x.mu.Unlock()
+	x.begin()
 	pieces := []string{s.text}
 	if x.split && len(s.text) > 2 {
 		cut := 1 + (x.id+x.wrote)%(len(s.text)-1)
@@ -169,6 +195,7 @@ func (x *exchange) write(w io.Writer, s word) error {
 			break
 		}
 	}
+	x.begun()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	switch {
@@ -248,10 +275,9 @@ func (x *exchange) say(ctx context.Context, w http.ResponseWriter) {
 	}
 	x.declare(w.Header())
 	if x.status != 0 {
-		x.mu.Lock()
-		x.began = true
-		x.mu.Unlock()
+		x.begin()
 		w.WriteHeader(x.status)
+		x.begun()
 	}
 	for i := range x.units {
 		if i > 0 && i == x.panicsAt {

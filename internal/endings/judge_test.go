@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
@@ -19,24 +20,37 @@ var right = map[tracked.Outcome]func(x *exchange, v *view) string{
 		switch {
 		case v.text.farewell:
 			return "completed, with a farewell"
-		case x.upgrade != "" && v.status == http.StatusSwitchingProtocols:
+		case x.upgraded(v):
 			// What answers a Close may reach a connection that is closed, and is answered by a reset.
 			return must((v.end == clean || v.code != 0) && v.text.units == x.wrote, "completed, but not all of it came")
 		case x.panicked:
-			return must(v.end != clean || x.length && x.wroteLast || x.proto == "1.0", "the handler panicked, and the end is clean")
+			return must(v.end != clean || x.length && x.wroteLast || x.proto == "1.0", "completed by a panic, and the end is clean")
 		case x.length && !x.wroteLast && x.began:
-			return must(v.end != clean, "shorter than declared, and the end is clean")
+			return must(v.end != clean, "completed, shorter than declared, and the end is clean")
 		}
 		return x.whole(v)
 	},
 	tracked.Told: func(x *exchange, v *view) string {
 		switch {
-		case v.end != clean:
-			return "told, and its end isn't clean"
+		case !v.text.farewell:
+			return "told, but without a farewell"
 		case x.upgrade == "websocket":
-			return must(v.text.farewell && v.answered, "told, but no farewell was answered")
+			return must(v.answered, "told, but the farewell was not answered")
+		case x.endsBroken(true):
+			return "told, but not broken"
 		}
-		return must(v.text.farewell || speeches[x.speaks].silentEnd && !x.message, "told, but without a farewell")
+		return must(v.end == clean, "told, and the end isn't clean")
+	},
+	tracked.ToldBroken: func(x *exchange, v *view) string {
+		switch {
+		case !v.text.farewell:
+			return "told and broken, but without a farewell"
+		case v.end == clean:
+			return "told and broken, and the end is clean"
+		case !x.endsBroken(true):
+			return must(x.panicked, "told and broken, though it was to end clean")
+		}
+		return must(x.real || x.reads.slow() || v.ended.Sub(v.told) >= 200*time.Millisecond || x.panicked || x.hurried(), "broken right behind the farewell")
 	},
 	tracked.Unanswered: func(x *exchange, v *view) string {
 		switch {
@@ -49,20 +63,22 @@ var right = map[tracked.Outcome]func(x *exchange, v *view) string{
 	},
 	tracked.Canceled: func(x *exchange, v *view) string {
 		switch {
-		case v.text.farewell && !x.began:
+		case x.upgraded(v):
+			return must(!v.text.farewell, "canceled, with a farewell")
+		case !x.began && !x.panicked:
 			return x.sentAway(v)
 		case v.text.farewell:
 			return "canceled, with a farewell"
-		case x.upgrade != "" && v.status == http.StatusSwitchingProtocols:
-			return ""
-		case !x.began && !x.panicked:
-			return x.sentAway(v)
-		case x.panicked:
-			return must(v.end != clean || x.length && x.wroteLast, "the handler panicked, and the end is clean")
-		case x.length && !x.wroteLast:
-			return must(v.end != clean, "shorter than declared, and the end is clean")
+		case x.panicked && !x.began, x.length && !x.wroteLast:
+			return must(v.end != clean, "canceled, shorter than declared or by a panic, and the end is clean")
+		case !x.stream():
+			return x.whole(v)
+		case x.endsBroken(false), x.speaks == "lines" && v.text.rest != "":
+			return must(v.end != clean || x.proto == "1.0" && x.noConn, "a canceled stream whose client is to be broken off, and the end is clean")
+		case x.panicked && !x.aborts:
+			return must(v.end != clean || x.proto == "1.0", "canceled by a panic, and the end is clean")
 		}
-		return x.whole(v)
+		return must(v.end == clean, "a canceled stream whose end isn't clean") // some may have been swallowed, where its farewell would be
 	},
 	tracked.Cut: func(x *exchange, v *view) string {
 		switch {
@@ -72,6 +88,34 @@ var right = map[tracked.Outcome]func(x *exchange, v *view) string{
 		return must(v.end != clean || x.length && x.wroteLast || x.proto == "1.0" && x.noConn, "cut, and the end is clean")
 	},
 }
+
+// hurried reports whether a stream may be cut so soon that its client has less time for the farewell.
+func (x *exchange) hurried() bool {
+	short := func(d time.Duration) bool { return d > 0 && d < 250*time.Millisecond }
+	return x.stops != "run" || short(x.rule.Mercy) || x.rule.Grace == policy.ToTheEnd
+}
+
+func (x *exchange) upgraded(v *view) bool {
+	return x.upgrade != "" && v.status == http.StatusSwitchingProtocols
+}
+
+func (x *exchange) stream() bool { return x.response.Kind() == policy.Infinite }
+
+// endsBroken reports whether the client of a stream is broken off in the end.
+func (x *exchange) endsBroken(told bool) bool {
+	switch x.rule.Ending {
+	case policy.CleanEnding:
+		return false
+	case policy.BrokenEnding:
+		return true
+	}
+	return (told && x.rule.Farewell.Code != 1000 || !told && x.accepts()) && !x.eventSource()
+}
+
+// accepts reports whether the request asks for an event stream.
+func (x *exchange) accepts() bool { return x.method == http.MethodGet && x.accept != "" }
+
+func (x *exchange) eventSource() bool { return x.accepts() && x.accept == "eventsource" }
 
 func must(ok bool, fault string) string {
 	if ok {
@@ -103,9 +147,10 @@ func (x *exchange) sentAway(v *view) string {
 	switch {
 	case v.left, x.runs == 0 && v.end != clean && (x.late || x.reads.slow()): // nobody waits for a refusal
 		return ""
-	case x.method == http.MethodGet && x.accept != "":
-		return must(v.status == http.StatusOK && v.header.Get("Content-Type") == "text/event-stream" &&
-			retryAlone.MatchString(v.body) && closes, "sent away, not as event streams are")
+	case x.accepts():
+		return must(v.status == http.StatusOK && v.header.Get("Content-Type") == "text/event-stream" && retryAlone.MatchString(v.body) &&
+			(v.end == broken && v.header.Get("Connection") == "" && !x.eventSource() || v.end == clean && closes && x.eventSource() || x.proto == "1.0"),
+			"sent away, not as event streams are")
 	}
 	return must(v.status == http.StatusServiceUnavailable && v.header.Get("Retry-After") != "" &&
 		v.end == clean && closes, "sent away, without a 503 that says when to come back")
@@ -167,7 +212,7 @@ func (x *exchange) falseEnding(v *view) string {
 		return "something strange in the body"
 	case v.text.units > x.wrote+1:
 		return "more than the handler wrote"
-	case v.end == clean && x.upgrade == "" && x.response.Kind() != policy.Infinite && !x.wroteLast && x.canceled && !v.text.farewell:
+	case v.end == clean && x.upgrade == "" && x.response.Kind() != policy.Infinite && !x.wroteLast && x.canceled && !x.beganLate && !v.text.farewell && !x.listens:
 		return "a body that was cut short looks complete"
 	}
 	return ""

@@ -144,13 +144,18 @@ func (ro *round) Rule(r *http.Request) policy.Rule { return ro.rules[ro.find(r).
 
 func (ro *round) newRule() policy.Rule {
 	return policy.Rule{
-		Kind:     one(ro, policy.Auto, policy.Auto, policy.Auto, policy.Auto, policy.Finite, policy.Infinite),
-		Grace:    one(ro, 0, 0, policy.AtOnce, ro.ms(800), policy.ToTheEnd),
-		Spread:   one(ro, 0, 0, ro.ms(500)),
-		Timeout:  one(ro, 0, policy.AtOnce, ro.ms(100), ro.ms(800)),
-		Mercy:    one(ro, 0, policy.AtOnce, ro.ms(100), ro.ms(800)),
-		MaxAge:   one(ro, 0, 0, 0, 500*time.Millisecond+ro.ms(2000)),
-		Farewell: farewellOf(ro.chance(50)),
+		Kind:    one(ro, policy.Auto, policy.Auto, policy.Auto, policy.Auto, policy.Finite, policy.Infinite),
+		Grace:   one(ro, 0, 0, policy.AtOnce, ro.ms(800), policy.ToTheEnd),
+		Spread:  one(ro, 0, 0, ro.ms(500)),
+		Timeout: one(ro, 0, policy.AtOnce, ro.ms(100), ro.ms(800)),
+		Mercy:   one(ro, 0, policy.AtOnce, ro.ms(100), ro.ms(800)),
+		MaxAge:  one(ro, 0, 0, 0, 500*time.Millisecond+ro.ms(2000)),
+		Farewell: policy.Farewell{
+			Code: one(ro, 0, 0, 0, 1000), Message: one(ro, "", bye),
+			Send: one(ro, policy.SendAll, policy.SendAll, policy.SendRetry, policy.SendNothing),
+		},
+		Ending: one(ro, policy.AutoEnding, policy.AutoEnding, policy.CleanEnding, policy.BrokenEnding),
+		Admit:  ro.chance(15),
 	}
 }
 
@@ -206,7 +211,7 @@ func (ro *round) newExchange(conn int, proto string) *exchange {
 	ro.mu.Lock()
 	defer ro.mu.Unlock()
 	x.id = len(ro.exchanges)
-	x.message = ro.rules[x.id%len(ro.rules)].Farewell.Message != ""
+	x.rule, x.real = ro.rules[x.id%len(ro.rules)], ro.network == nil
 	ro.exchanges = append(ro.exchanges, x)
 	return x
 }
@@ -469,8 +474,10 @@ func (ro *round) judge() {
 		failed = true
 		ro.contradicts("books", fmt.Sprintf("seed %d: the server saw %d requests, and the report has %d: %+v", ro.seed, ro.seen.Load(), sum, report))
 	}
+	broken := report.Before.Broken + report.Broken
 	for o, n := range map[tracked.Outcome]uint64{
-		tracked.Completed: report.Before.Completed + report.Completed, tracked.Told: report.Before.Told + report.Told,
+		tracked.Completed: report.Before.Completed + report.Completed,
+		tracked.Told:      report.Before.Told + report.Told - broken, tracked.ToldBroken: broken,
 		tracked.Unanswered: report.Before.Unanswered + report.Unanswered, tracked.Canceled: report.Before.Canceled + report.Canceled,
 		tracked.Cut: report.Before.Cut + report.Cut, tracked.Refused: report.Before.Refused + report.Refused,
 	} {

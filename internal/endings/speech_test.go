@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-
-	"github.com/lastcall-go/lastcall/policy"
 )
 
 // A speech is what a body speaks. Its units are numbered, so that a client sees which of them it
@@ -15,7 +13,6 @@ type speech struct {
 	unit        func(i, size int) string // size is the length of a filler
 	last        string                   // what a handler that has said all writes in the end
 	farewell    *regexp.Regexp           // of the whole farewell; nil: it can have none
-	silentEnd   bool                     // a farewell may be no byte at all
 }
 
 func filler(size int) string { return strings.Repeat("x", size) }
@@ -39,7 +36,6 @@ var speeches = map[string]speech{
 		unit:        func(i, size int) string { return fmt.Sprintf("[%d,%q]\n", i, filler(size)) },
 		last:        "[]\n",
 		farewell:    regexp.MustCompile("^" + bye + "\n$"),
-		silentEnd:   true,
 	},
 	"parts": {
 		contentType: "multipart/x-mixed-replace; boundary=b",
@@ -80,12 +76,4 @@ func (s speech) parse(body string, size int) (t text) {
 // torn reports whether the rest is the beginning of something that a handler writes.
 func (s speech) torn(t text, size int) bool {
 	return t.rest != "" && (strings.HasPrefix(s.unit(t.units, size), t.rest) || strings.HasPrefix(s.last, t.rest))
-}
-
-// farewellOf is a rule's farewell: with the default one, or with a message.
-func farewellOf(message bool) (f policy.Farewell) {
-	if message {
-		f.Message = bye
-	}
-	return f
 }
