@@ -43,6 +43,8 @@ var right = map[tracked.Outcome]func(x *exchange, v *view) string{
 	},
 	tracked.ToldBroken: func(x *exchange, v *view) string {
 		switch {
+		case x.proto == "1.0" && (x.noConn || x.reads.slow()):
+			return "" // the end can't be seen, or the reset that shows it destroys what hasn't been read
 		case !v.text.farewell:
 			return "told and broken, but without a farewell"
 		case v.end == clean:
@@ -92,7 +94,7 @@ var right = map[tracked.Outcome]func(x *exchange, v *view) string{
 // hurried reports whether a stream may be cut so soon that its client has less time for the farewell.
 func (x *exchange) hurried() bool {
 	short := func(d time.Duration) bool { return d > 0 && d < 250*time.Millisecond }
-	return x.stops != "run" || short(x.rule.Mercy) || x.rule.Grace == policy.ToTheEnd
+	return x.stops != "run" || x.beganLate || short(x.rule.Mercy) || x.rule.Grace == policy.ToTheEnd
 }
 
 func (x *exchange) upgraded(v *view) bool {
@@ -212,7 +214,7 @@ func (x *exchange) falseEnding(v *view) string {
 		return "something strange in the body"
 	case v.text.units > x.wrote+1:
 		return "more than the handler wrote"
-	case v.end == clean && x.upgrade == "" && x.response.Kind() != policy.Infinite && !x.wroteLast && x.canceled && !x.beganLate && !v.text.farewell && !x.listens:
+	case v.end == clean && x.upgrade == "" && x.response.Kind() != policy.Infinite && !x.wroteLast && x.response.Canceled() && x.canceled && !x.beganLate && !v.text.farewell && !x.listens:
 		return "a body that was cut short looks complete"
 	}
 	return ""
