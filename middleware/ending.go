@@ -1,6 +1,8 @@
 package middleware
 
 import (
+	"errors"
+	"net/http"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/format"
@@ -72,6 +74,17 @@ func (x *exchange) awaitBreak() {
 	case <-timer.C:
 	case <-f.cut:
 	case <-x.Request().Context().Done():
+	}
+}
+
+// flushEndLocked flushes the end of a body whose beginning has been sent: net/http would do so once
+// the response has its outcome, and a peer that reads nothing would get less than that says. It
+// waits until the cut at the latest.
+func (x *exchange) flushEndLocked() {
+	if x.committed && x.hijacked == nil && !x.farewellWritten && x.unflushed > 0 && x.lastByte.Load() != 0 {
+		if err := x.controller().Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			x.failed = true
+		}
 	}
 }
 

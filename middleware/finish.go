@@ -20,6 +20,9 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	}
 	x.awaitBreak()
 	x.lock.Lock() // a farewell that is being written ends first, at the latest by the cut
+	if returned && x.d.draining() {
+		x.flushEndLocked()
+	}
 	x.openMu.Lock()
 	x.ended = true
 	x.openMu.Unlock()
