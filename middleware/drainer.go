@@ -16,7 +16,7 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A Drainer ends the responses of one or more servers cleanly, once: after its drain it refuses all
+// A Drainer ends the responses of one or more servers in order, once: after its drain it refuses all
 // requests for good, unless [Drainer.Resume] takes back what [Drainer.Drain] began.
 //
 // The zero Drainer is ready to use. It must not be copied after first use, and its fields must not
@@ -39,8 +39,8 @@ type Drainer struct {
 	// [Drainer.Drain] began closes the listeners when it becomes final.
 	CloseListeners bool
 	// Refusal answers the requests that come after the drain has stopped admitting. Their responses
-	// have Connection: close already, count as refused, and aren't waited for. Nil means 503 with
-	// Retry-After, and [sse.Refuse] for an EventSource.
+	// have Connection: close already, count as refused, and aren't waited for. Nil means [sse.Refuse]
+	// for a request that [sse.Accepts], and 503 with Retry-After for all others.
 	Refusal http.Handler
 	// Logger gets a line when the drain begins, one a second while it goes on, one for each response
 	// that is cut, and one when it ends or is taken back. Cuts and likely mistakes of the program

@@ -7,12 +7,13 @@ type Ending uint8
 const (
 	// AutoEnding is whichever brings the client back: clean for an EventSource, which comes back
 	// from any end, broken for all others, to many of which a clean end means that nothing more is
-	// to come. It is clean for everyone whose farewell has the Code 1000, as that of [StayAway].
+	// to come. It is clean for everyone whose farewell has the Code 1000, as that of [StayAway], and
+	// where no farewell is written, for requests that accept no event stream.
 	AutoEnding Ending = iota
 	// CleanEnding ends the body as if the handler had returned by itself.
 	CleanEnding
-	// BrokenEnding breaks the body off once the client has had time to read its farewell: over
-	// HTTP/1.1 its connection is closed, over HTTP/2 its stream is reset.
+	// BrokenEnding breaks the body off once the client has had time to read its farewell, at least
+	// 200 ms later: over HTTP/1.1 its connection is closed, over HTTP/2 its stream is reset.
 	BrokenEnding
 )
 

@@ -4,7 +4,8 @@ package policy
 type Kind uint8
 
 const (
-	// Auto leaves it open: what the handler does decides between the other two.
+	// Auto leaves it open: what the handler does decides. Infinite are hijacked connections, and
+	// text/event-stream and multipart/x-mixed-replace that answer a GET. All else is Finite.
 	Auto Kind = iota
 	// Finite responses end by themselves, and a drain waits for that.
 	Finite

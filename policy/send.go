@@ -9,7 +9,7 @@ const (
 	// SendRetry sends the field retry alone, for clients that take every event for one of their
 	// own, whatever its name.
 	SendRetry
-	// SendNothing writes nothing into the stream, which only ends.
+	// SendNothing writes nothing into the stream, which only ends, and counts as canceled.
 	SendNothing
 )
 

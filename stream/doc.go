@@ -1,7 +1,7 @@
 // Package stream is what a handler can ask and say about its own response while package middleware
 // tracks it:
 //
-//	stream.Tag(ctx, policy.Finite) // this event stream ends by itself: let it finish
+//	stream.Tag(ctx, policy.Finite) // this event stream over GET ends by itself: let it finish
 //	<-stream.Draining(ctx)         // the response should wind up
 //	stream.Deadline(ctx)           // when its context will be canceled
 //	stream.OnFarewell(ctx, f)      // what its client is told

@@ -10,7 +10,8 @@ import (
 
 // ErrDraining is the [context.Cause] of a request's context that a drain, the rule's MaxAge or
 // middleware.Drainer.Shed has canceled. A context that ended because the client left, or because
-// the handler returned, has another cause.
+// the handler returned, has another cause. What a stream's Write and Flush return after the cancel
+// is ErrDraining too, by [errors.Is]; a finite response can still be written to.
 var ErrDraining = tracked.ErrDraining
 
 // Draining returns a channel that is closed when this response should wind up. A handler that
@@ -47,8 +48,8 @@ func Deadline(ctx context.Context) (time.Time, bool) {
 }
 
 // Tag says what kind of response the handler is giving. It stands above every rule and above what
-// the response's header looks like: a language model's answer that goes out as an event stream is
-// [policy.Finite]. [policy.Auto] takes an earlier Tag back. A value that is no kind is ignored.
+// the response's header looks like: a language model's answer that goes out as an event stream over
+// GET is [policy.Finite]. [policy.Auto] takes an earlier Tag back. A value that is no kind is ignored.
 func Tag(ctx context.Context, k policy.Kind) {
 	if r := tracked.From(ctx); r != nil {
 		r.Tag(k)
