@@ -67,14 +67,13 @@ func (x *exchange) closeConnIfSpoiled() {
 	over, ended := x.overLimit, x.readsEnded
 	x.overLimit = false
 	x.openMu.Unlock()
-	h := x.w.Header()
 	switch {
 	case !over && !ended || x.Request().ProtoMajor != 1 || x.hijacked != nil:
 	case over:
 		x.closeConn()
 	case !x.committed:
-		h.Set("Connection", "close")
-	case h.Get("Connection") == "close":
+		x.w.Header().Set("Connection", "close")
+	case x.w.Header().Get("Connection") == "close":
 	case !x.spend():
 		x.closeConn()
 	}

@@ -12,8 +12,8 @@ import (
 )
 
 // breakGap is how long after its farewell a connection is broken at the soonest, unless its cut
-// comes before. Chromium drops what arrives right before a break: on a loaded machine a gap of 50 ms
-// lost a third of the farewells, one of 200 ms none.
+// comes before. Chromium drops what arrives right before a break: over HTTP/2 on a loaded machine a
+// gap of 10 ms lost 11 of 16 farewells, one of 50 ms lost 1, one of 200 ms none.
 const breakGap = 200 * time.Millisecond
 
 // endsBroken reports whether the response is to end as a broken one, after a farewell with this
