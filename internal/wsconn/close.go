@@ -119,13 +119,13 @@ func (c *Conn) linger() {
 	_ = c.closeInner()
 }
 
-// halfClose half-closes inner, once, if both Close frames have been sent and the handler writes or
-// reads no more. Whatever may have made that true calls it. A peer that has not answered yet would
-// take the end for a lost connection: Firefox doesn't answer any more, and reports wasClean false.
+// halfClose half-closes inner, once, where the handler has asked for that after a farewell, and
+// the peer has answered. Whatever may have made that true calls it. One that has not answered yet
+// would take the end for a lost connection: Firefox doesn't answer any more, and reports wasClean
+// false.
 func (c *Conn) halfClose() {
 	c.mu.Lock()
-	over := c.writesEnded || c.readsEnded || c.state.HandlerClosed
-	first := over && c.state.PeerSentClose && (c.state.FarewellWritten || c.state.HandlerSentClose) && !c.halfClosed
+	first := c.writesEnded && c.state.FarewellWritten && c.state.PeerSentClose && !c.halfClosed
 	c.halfClosed = c.halfClosed || first
 	c.mu.Unlock()
 	if first && c.closeWriter != nil {

@@ -22,14 +22,14 @@ func TestHalfCloseInOrder(t *testing.T) {
 			_, _ = io.ReadFull(h, make([]byte, 8))
 			c.Farewell(bye, 0)
 			_ = h.Close()
-		}, []string{"SetWriteDeadline", "SetReadDeadline", "CloseWrite", "Close"}},
+		}, []string{"SetWriteDeadline", "SetReadDeadline", "Close"}},
 		{"answered after the farewell", func(c *Conn, h net.Conn) {
 			c.Farewell(bye, 0)
 			_, _ = io.ReadFull(h, make([]byte, 8))
 			_ = h.Close()
-		}, []string{"SetWriteDeadline", "CloseWrite", "Close"}},
+		}, []string{"SetWriteDeadline", "Close"}},
 		{"read by us", func(c *Conn, h net.Conn) { c.Farewell(bye, 0); c.Finish() },
-			[]string{"SetWriteDeadline", "SetReadDeadline", "SetReadDeadline", "CloseWrite", "Close"}},
+			[]string{"SetWriteDeadline", "SetReadDeadline", "SetReadDeadline", "Close"}},
 		{"half-closed by the handler after the farewell", func(c *Conn, h net.Conn) {
 			c.Farewell(bye, 0)
 			_ = h.(halfCloser).CloseWrite()
