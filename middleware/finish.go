@@ -32,6 +32,7 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	if x.hijacked != nil {
 		x.lock.Unlock()
 		x.ReleaseContext()
+		x.hijacked.returned.Store(true)
 		x.hijacked.done() // the response lasts until its connection is closed
 		return abort && returned
 	}

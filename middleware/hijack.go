@@ -26,6 +26,8 @@ type hijacked struct {
 	x         *exchange
 	conn      connCarrier
 	remaining atomic.Int32 // of the two: the connection is open, the handler runs
+	returned  atomic.Bool  // the handler has
+	by        uintptr      // a program counter in the function that hijacked it; zero: unknown
 }
 
 // done is called when the connection is closed, and when the handler has returned.
@@ -64,13 +66,13 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	buffered, _ := brw.Reader.Peek(brw.Reader.Buffered())
 	early := bytes.Clone(buffered)
 
-	h := &hijacked{x: x}
+	h := &hijacked{x: x, by: hijackedBy()}
 	var carrier connCarrier
 	var handle net.Conn
 	formatName := format.Hijacked
 	if format.WebSocketUpgrade(&x.req) {
 		ws := newWebSocket(conn, early, h)
-		carrier, handle, formatName = webSocket{ws}, ws.Handle(), format.WebSocket
+		carrier, handle, formatName = webSocket{ws, h}, ws.Handle(), format.WebSocket
 	} else {
 		raw := &rawConn{Conn: conn, hijacked: h}
 		carrier, handle = raw, raw.handle()
@@ -93,7 +95,12 @@ func rebind(brw *bufio.ReadWriter, c net.Conn, early []byte) {
 }
 
 // A webSocket carries a response that has become a WebSocket.
-type webSocket struct{ *wsconn.Conn }
+type webSocket struct {
+	*wsconn.Conn
+	h *hijacked
+}
+
+func (w webSocket) of() *hijacked { return w.h }
 
 // newWebSocket and rebind are apart from hijack so that the stack of a WebSocket's goroutine stays
 // at 4 KiB: what they need doesn't lie on it while net/http hijacks.

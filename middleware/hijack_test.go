@@ -3,6 +3,8 @@ package middleware_test
 import (
 	"bufio"
 	"context"
+	"crypto/sha1"
+	"encoding/base64"
 	"io"
 	"net"
 	"net/http"
@@ -78,14 +80,35 @@ func TestHijackedConnectionThatIsNoWebSocketIsNeverWrittenInto(t *testing.T) {
 // A hijacked connection that its handler forgets to close is closed for it, and named in the error:
 // nobody can know whether something still uses it.
 func TestHijackedConnectionThatNobodyClosesIsNamed(t *testing.T) {
+	t.Run("upgraded by a library", func(t *testing.T) {
+		testForgotten(t, func(w http.ResponseWriter, r *http.Request) net.Conn {
+			c, err := upgrader.Upgrade(w, r, nil)
+			if !assert.NoError(t, err) {
+				return nil
+			}
+			return c.NetConn()
+		})
+	})
+	t.Run("hijacked by the handler", func(t *testing.T) {
+		testForgotten(t, func(w http.ResponseWriter, r *http.Request) net.Conn {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if !assert.NoError(t, err) {
+				return nil
+			}
+			key := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+			_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+				"Sec-WebSocket-Accept: "+base64.StdEncoding.EncodeToString(key[:])+"\r\n\r\n")
+			return c
+		})
+	})
+}
+
+func testForgotten(t *testing.T, take func(http.ResponseWriter, *http.Request) net.Conn) {
 	synctest.Test(t, func(t *testing.T) {
 		var leaked net.Conn
 		d := &middleware.Drainer{Policy: policy.Rule{Timeout: time.Second}}
 		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			c, err := upgrader.Upgrade(w, r, nil)
-			if assert.NoError(t, err) {
-				leaked = c.NetConn()
-			}
+			leaked = take(w, r)
 		}))
 		c := r.dial("/")
 		r.drain()
@@ -96,6 +119,10 @@ func TestHijackedConnectionThatNobodyClosesIsNamed(t *testing.T) {
 		require.ErrorAs(t, err, &incomplete)
 		require.Len(t, incomplete.Running, 1)
 		assert.Equal(t, "GET /", incomplete.Running[0].Route)
+		assert.Regexp(t, `middleware_test\.(testForgotten|TestHijackedConnectionThatNobodyClosesIsNamed)`, incomplete.Running[0].Hijacker)
+		assert.ErrorContains(t, err, "1 returned, but nobody closed the connection that they hijacked: GET / (infinite websocket")
+		assert.ErrorContains(t, err, ", hijacked by github.com/lastcall-go/lastcall/middleware_test.")
+		assert.NotContains(t, err.Error(), "still running")
 		leaked.Close()
 	})
 }

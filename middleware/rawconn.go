@@ -76,6 +76,8 @@ func (c *rawConn) copied(n int64, err error) (int64, error) {
 // it.
 func (c *rawConn) NetConn() net.Conn { return c.Conn }
 
+func (c *rawConn) of() *hijacked { return c.hijacked }
+
 // These methods and Cut implement [tracked.Carrier].
 
 func (c *rawConn) Farewell(policy.Farewell, time.Duration) {}

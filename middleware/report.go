@@ -115,18 +115,23 @@ func tally(open []*tracked.Response) (t Tally) {
 
 // Aborted is what is known of a response that had to be cut.
 type Aborted struct {
-	Route   string // method, path and pattern, see [stream.Response.Route]
-	Kind    policy.Kind
-	Format  stream.Format
-	Age     time.Duration // since it began
-	Idle    time.Duration // since its last byte
-	Running bool          // the handler hadn't returned, or its hijacked connection wasn't closed, when the drain gave up
+	Route    string // method, path and pattern, see [stream.Response.Route]
+	Kind     policy.Kind
+	Format   stream.Format
+	Age      time.Duration // since it began
+	Idle     time.Duration // since its last byte
+	Hijacker string        // the function that hijacked its connection, which nobody has closed since its handler returned; else empty
+	Running  bool          // the handler hadn't returned, or its hijacked connection wasn't closed, when the drain gave up
 }
 
 // String returns a description in a few words.
 func (a Aborted) String() string {
-	return fmt.Sprintf("%s (%s %s, %s old, idle for %s)", a.Route, a.Kind, a.Format,
-		a.Age.Round(time.Millisecond), a.Idle.Round(time.Millisecond))
+	hijacker := ""
+	if a.Hijacker != "" {
+		hijacker = ", hijacked by " + a.Hijacker
+	}
+	return fmt.Sprintf("%s (%s %s, %s old, idle for %s%s)", a.Route, a.Kind, a.Format,
+		a.Age.Round(time.Millisecond), a.Idle.Round(time.Millisecond), hijacker)
 }
 
 // newAborted returns what is known now of a response that is being cut.
@@ -135,7 +140,7 @@ func newAborted(r *tracked.Response) Aborted {
 	if kind == policy.Auto { // the drain ends it as it does a finite one
 		kind = policy.Finite
 	}
-	return Aborted{Route: r.Route(), Kind: kind, Format: stream.Format(r.Format()), Age: r.Age(), Idle: r.Idle()}
+	return Aborted{Route: r.Route(), Kind: kind, Format: stream.Format(r.Format()), Age: r.Age(), Idle: r.Idle(), Hijacker: forgotten(r)}
 }
 
 // Report returns the phase and the counts as they are now. It visits every open response: ten calls
@@ -172,9 +177,21 @@ func (e *IncompleteError) Error() string {
 	if e.Cause != nil {
 		parts = append(parts, fmt.Sprintf("ended early: %v", e.Cause))
 	}
-	if len(e.Running) > 0 {
+	var running, forgotten []Aborted
+	for _, a := range e.Running {
+		if a.Hijacker != "" {
+			forgotten = append(forgotten, a)
+		} else {
+			running = append(running, a)
+		}
+	}
+	if len(running) > 0 {
 		parts = append(parts, fmt.Sprintf("%d still running, which must return when their context is canceled: %s",
-			len(e.Running), summary(e.Running)))
+			len(running), summary(running)))
+	}
+	if len(forgotten) > 0 {
+		parts = append(parts, fmt.Sprintf("%d returned, but nobody closed the connection that they hijacked: %s",
+			len(forgotten), summary(forgotten)))
 	}
 	if len(e.Cut) > 0 {
 		parts = append(parts, fmt.Sprintf("%d cut: %s", len(e.Cut), summary(e.Cut)))
