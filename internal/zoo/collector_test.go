@@ -28,7 +28,8 @@ type (
 	event struct {
 		Process string `json:"process"`
 		N       int    `json:"n"`
-		Last    string `json:"last"` // the Last-Event-ID of the stream's request
+		Last    string `json:"last"`  // the Last-Event-ID of the stream's request
+		Proto   string `json:"proto"` // of that request
 		at      time.Time
 	}
 	// An answer has ended.

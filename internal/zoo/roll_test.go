@@ -58,6 +58,10 @@ func TestRoll(t *testing.T) {
 			var r residents
 			r.add(z.goClients(t))
 			r.add(z.nodeClients(t))
+			r.add(z.chromium(t))
+			if !secure {
+				r.add(z.firefox(t))
+			}
 
 			z.ready(t, r)
 			z.ask(t, r)
@@ -95,6 +99,11 @@ func (z zoo) checkRoll(t *testing.T, r residents, next *process) {
 			first.at.Sub(next.listened).Milliseconds(), first.at.Sub(last.at).Milliseconds())
 		assert.Equal(t, last.id(), first.Last, "%s: Last-Event-ID", client)
 		assert.Equal(t, 1, first.N, "%s: its first event", client)
+		proto := "HTTP/1.1"
+		if z.secure {
+			proto = "HTTP/2.0"
+		}
+		assert.Equal(t, proto, first.Proto, client)
 	}
 	t.Logf("\n%s", table)
 }

@@ -40,7 +40,7 @@ func (s site) handler() http.Handler {
 	mux.HandleFunc("GET /modules/{path...}", s.module)
 
 	mux.HandleFunc("GET /events", s.events("id: %[1]s\ndata: %[2]s\n\n"))
-	mux.HandleFunc("GET /datastar", s.events("event: datastar-merge-signals\nid: %[1]s\ndata: signals {event: %[2]q}\n\n"))
+	mux.HandleFunc("GET /datastar", s.events("event: datastar-merge-signals\nid: %[1]s\ndata: signals {sighting: %[2]q}\n\n"))
 	mux.HandleFunc("GET /mcp", s.events("id: %[1]s\ndata: "+
 		`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":%[2]s}}`+"\n\n"))
 	mux.HandleFunc("POST /mcp", initialize)
@@ -88,8 +88,8 @@ func (s site) module(w http.ResponseWriter, r *http.Request) {
 }
 
 // events returns the handler of an event stream without end. The format makes an event of its id and
-// its data, which is an object that says what process it came from, the how many-eth of the stream it
-// is, and the Last-Event-ID of the request.
+// its data: the process that it comes from, its number in this stream, and of the stream's request
+// the Last-Event-ID and the version of HTTP.
 func (s site) events(format string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", eventStream)
@@ -97,7 +97,9 @@ func (s site) events(format string) http.HandlerFunc {
 		tick := time.NewTicker(interval)
 		defer tick.Stop()
 		for n := 1; ; n++ {
-			data, err := json.Marshal(map[string]any{"process": s.name, "n": n, "last": r.Header.Get("Last-Event-ID")})
+			data, err := json.Marshal(map[string]any{
+				"process": s.name, "n": n, "last": r.Header.Get("Last-Event-ID"), "proto": r.Proto,
+			})
 			if err != nil {
 				return
 			}
