@@ -12,9 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sockets are the paths of the WebSockets, by the library of the handler, and by whether it closes its
-// connection as its context ends.
-var sockets = []string{"gorilla/waits", "gorilla/closes", "coder/waits", "coder/closes"}
+// sockets are the paths of the WebSockets, by the library of the handler, by whether it closes its
+// connection as its context ends, and by whether that is as soon as the farewell is sent.
+var sockets = []string{
+	"gorilla/waits", "gorilla/closes", "gorilla/closes/soon",
+	"coder/waits", "coder/closes", "coder/closes/soon",
+}
 
 // chromium opens a page in a Chromium with a profile of its own, which runs until the test ends.
 func (z zoo) chromium(t *testing.T) residents {

@@ -17,6 +17,10 @@ const (
 	back = 20 * time.Second
 )
 
+// forgetful are the clients that come back with the Last-Event-ID of the stream that they had last, and
+// so with none after a refusal, which has no id.
+var forgetful = map[string]bool{"MCP go-sdk": true}
+
 // A zoo is what its clients have to know.
 type zoo struct {
 	*collector
@@ -97,7 +101,9 @@ func (z zoo) checkRoll(t *testing.T, r residents, next *process) {
 		}
 		fmt.Fprintf(table, "| %s | %d | %d |\n", client,
 			first.at.Sub(next.listened).Milliseconds(), first.at.Sub(last.at).Milliseconds())
-		assert.Equal(t, last.id(), first.Last, "%s: Last-Event-ID", client)
+		if first.Last != "" || !forgetful[client] {
+			assert.Equal(t, last.id(), first.Last, "%s: Last-Event-ID", client)
+		}
 		assert.Equal(t, 1, first.N, "%s: its first event", client)
 		proto := "HTTP/1.1"
 		if z.secure {

@@ -1,5 +1,5 @@
 // Command server is what the clients of the zoo are connected to: event streams and WebSockets
-// without end, and answers that take 5 s, under lastcall's default rules.
+// without end, and answers that take 5 s. Almost all of them are under lastcall's default rules.
 //
 // It prints its address when it listens, and the report of its drain as JSON before it ends.
 package main
@@ -34,7 +34,10 @@ func main() {
 }
 
 func run(addr string, secure bool, s site) error {
-	d := &middleware.Drainer{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)).With("server", s.name)}
+	d := &middleware.Drainer{
+		Policy: rules(),
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)).With("server", s.name),
+	}
 	// Clients leave in the middle of things, about which the server would write.
 	srv := &http.Server{Handler: middleware.Graceful(d)(s.handler()), ErrorLog: log.New(io.Discard, "", 0)}
 	ctx, stop := middleware.NotifyContext(context.Background(), d)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/coder/websocket"
 	gorilla "github.com/gorilla/websocket"
+
+	"github.com/lastcall-go/lastcall/policy"
 )
 
 //go:embed page.html
@@ -57,9 +59,18 @@ func (s site) handler() http.Handler {
 
 	mux.HandleFunc("GET /gorilla/waits", gorillaEcho(false))
 	mux.HandleFunc("GET /gorilla/closes", gorillaEcho(true))
+	mux.HandleFunc("GET /gorilla/closes/soon", gorillaEcho(true))
 	mux.HandleFunc("GET /coder/waits", coderEcho(false))
 	mux.HandleFunc("GET /coder/closes", coderEcho(true))
+	mux.HandleFunc("GET /coder/closes/soon", coderEcho(true))
 	return mux
+}
+
+// rules returns the rules of the site. All others are the default.
+func rules() policy.Policy {
+	var routes policy.Mux
+	routes.Handle("GET /{library}/closes/soon", policy.Rule{Timeout: policy.AtOnce})
+	return &routes
 }
 
 const eventStream = "text/event-stream"
