@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -49,21 +50,27 @@ func (e event) id() string { return fmt.Sprintf("%s-%d", e.Process, e.N) }
 
 // A seen is what a client has reported so far.
 type seen struct {
-	events []event // by process in the order of their coming, and by number in each
+	events []event
 	begun  bool
 	answer *answer
 	close  *closed
 }
 
-// after returns the first event that is not of the process, and the last one before it.
-func (s *seen) after(process string) (last, first event, ok bool) {
-	for _, e := range s.events {
-		if e.Process != process {
-			return last, e, true
+// on reports whether the last event is of one of the processes.
+func (s *seen) on(processes ...string) bool {
+	return len(s.events) > 0 && slices.Contains(processes, s.events[len(s.events)-1].Process)
+}
+
+// A move is from the last event of one stream to the first of the next.
+type move struct{ last, first event }
+
+func (s *seen) moves() (moves []move) {
+	for i, e := range s.events {
+		if i > 0 && (e.N == 1 || e.Process != s.events[i-1].Process) {
+			moves = append(moves, move{s.events[i-1], e})
 		}
-		last = e
 	}
-	return last, event{}, false
+	return moves
 }
 
 // A collector is told by all clients of a test what they get, in the same process or by HTTP.
@@ -186,7 +193,29 @@ func (c *collector) ready(t *testing.T, r residents) {
 func (c *collector) ask(t *testing.T, r residents) {
 	t.Helper()
 	close(c.cue)
-	c.need(t, r.answers, "answered", func(s *seen) bool { return s.begun })
+	c.need(t, r.answers, "answered", func(s *seen) bool { return s.begun || s.answer != nil })
+}
+
+// checkMoves checks that every client came back with the id of the last event that it had got, and
+// logs when. The process is the one that all of them came back to, if it is only one.
+func (c *collector) checkMoves(t *testing.T, r residents, to *process) {
+	t.Helper()
+	table := new(strings.Builder)
+	for _, client := range r.streams {
+		s := c.of(client)
+		for _, m := range s.moves() {
+			fmt.Fprintf(table, "\n| %s | %s to %s | %d ms |", client, m.last.Process, m.first.Process,
+				m.first.at.Sub(m.last.at).Milliseconds())
+			if to != nil {
+				fmt.Fprintf(table, " %d ms |", m.first.at.Sub(to.listened).Milliseconds())
+			}
+			assert.Equal(t, 1, m.first.N, "%s: its first event", client)
+			if m.first.Last != "" || !forgetful[client] {
+				assert.Equal(t, m.last.id(), m.first.Last, "%s: Last-Event-ID", client)
+			}
+		}
+	}
+	t.Logf("the time without an event, and since the new process listens:%s", table)
 }
 
 // checkAnswers checks that every answer has come whole.

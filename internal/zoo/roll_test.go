@@ -1,8 +1,6 @@
 package zoo
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -71,45 +69,32 @@ func TestRoll(t *testing.T) {
 			z.ask(t, r)
 			report := old.stop(t)
 			t.Logf("drained in %v: %+v", old.took.Round(time.Millisecond), report)
-			pause := time.NewTimer(gap)
-			defer pause.Stop()
-			<-pause.C
-			z.checkRoll(t, r, start(t, "new", old.addr, secure))
+			rest(gap)
+			next := start(t, "new", old.addr, secure)
 
+			gone := z.wait(r.streams, back, func(s *seen) bool { return s.on("new") })
+			assert.Empty(t, gone, "never back")
+			z.checkMoves(t, r, next)
+			z.checkAnswers(t, r)
+			z.checkSockets(t, r)
+			for _, client := range r.streams {
+				proto := "HTTP/1.1"
+				if secure {
+					proto = "HTTP/2.0"
+				}
+				for _, e := range z.of(client).events {
+					assert.Equal(t, proto, e.Proto, client)
+				}
+			}
 			assert.EqualValues(t, len(r.streams)+len(r.sockets), report.Told, "%+v", report)
 			assert.Zero(t, report.Unanswered+report.Canceled+report.Cut, "%+v", report)
 		})
 	}
 }
 
-// checkRoll checks what all clients have got.
-func (z zoo) checkRoll(t *testing.T, r residents, next *process) {
-	t.Helper()
-	gone := z.wait(r.streams, back, func(s *seen) bool { _, _, ok := s.after("old"); return ok })
-	assert.Empty(t, gone, "never back")
-	z.checkAnswers(t, r)
-	z.checkSockets(t, r)
-
-	table := new(strings.Builder)
-	fmt.Fprintln(table, "| client | back after the new process listened, ms | without an event for, ms |\n| --- | --- | --- |")
-	for _, client := range r.streams {
-		s := z.of(client)
-		last, first, ok := s.after("old")
-		if !ok {
-			fmt.Fprintf(table, "| %s | never | |\n", client)
-			continue
-		}
-		fmt.Fprintf(table, "| %s | %d | %d |\n", client,
-			first.at.Sub(next.listened).Milliseconds(), first.at.Sub(last.at).Milliseconds())
-		if first.Last != "" || !forgetful[client] {
-			assert.Equal(t, last.id(), first.Last, "%s: Last-Event-ID", client)
-		}
-		assert.Equal(t, 1, first.N, "%s: its first event", client)
-		proto := "HTTP/1.1"
-		if z.secure {
-			proto = "HTTP/2.0"
-		}
-		assert.Equal(t, proto, first.Proto, client)
-	}
-	t.Logf("\n%s", table)
+// rest returns after a time in which nothing is to happen.
+func rest(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	<-timer.C
 }

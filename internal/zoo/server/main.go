@@ -39,7 +39,10 @@ func run(addr string, secure bool, s site) error {
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)).With("server", s.name),
 	}
 	// Clients leave in the middle of things, about which the server would write.
-	srv := &http.Server{Handler: middleware.Graceful(d)(s.handler()), ErrorLog: log.New(io.Discard, "", 0)}
+	mux := http.NewServeMux()
+	mux.Handle("/", middleware.Graceful(d)(s.handler()))
+	mux.Handle("GET /readyz", d.Readiness())
+	srv := &http.Server{Handler: mux, ErrorLog: log.New(io.Discard, "", 0)}
 	ctx, stop := middleware.NotifyContext(context.Background(), d)
 	defer stop()
 	ln, err := net.Listen("tcp", addr)
