@@ -23,7 +23,7 @@ func TestProxies(t *testing.T) {
 		args     []string
 	}{
 		{"nginx", "LASTCALL_NGINX", "nginx.conf", []string{"-e", "error.log", "-p", ".", "-c"}},
-		{"haproxy", "LASTCALL_HAPROXY", "haproxy.cfg", []string{"-db", "-f"}},
+		{"haproxy", "LASTCALL_HAPROXY", "haproxy.cfg", []string{"-db", "-q", "-f"}},
 	} {
 		t.Run(proxy.name, func(t *testing.T) {
 			t.Parallel()
