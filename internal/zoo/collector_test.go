@@ -31,7 +31,10 @@ type (
 		N       int    `json:"n"`
 		Last    string `json:"last"`  // the Last-Event-ID of the stream's request
 		Proto   string `json:"proto"` // of that request
-		at      time.Time
+		// EventSource says that the request is taken for an EventSource's, whose stream ends clean.
+		EventSource bool `json:"eventSource"`
+
+		at time.Time
 	}
 	// An answer has ended.
 	answer struct {
@@ -197,14 +200,19 @@ func (c *collector) ask(t *testing.T, r residents) {
 }
 
 // checkMoves checks that every client came back with the id of the last event that it had got, and
-// logs when. The process is the one that all of them came back to, if it is only one.
+// logs how the stream ended and when it came back. The process is the one that all of them came back
+// to, if it is only one.
 func (c *collector) checkMoves(t *testing.T, r residents, to *process) {
 	t.Helper()
 	table := new(strings.Builder)
 	for _, client := range r.streams {
 		s := c.of(client)
 		for _, m := range s.moves() {
-			fmt.Fprintf(table, "\n| %s | %s to %s | %d ms |", client, m.last.Process, m.first.Process,
+			ending := "broken"
+			if m.last.EventSource {
+				ending = "clean"
+			}
+			fmt.Fprintf(table, "\n| %s | %s to %s | %s | %d ms |", client, m.last.Process, m.first.Process, ending,
 				m.first.at.Sub(m.last.at).Milliseconds())
 			if to != nil {
 				fmt.Fprintf(table, " %d ms |", m.first.at.Sub(to.listened).Milliseconds())

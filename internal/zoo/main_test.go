@@ -36,7 +36,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	// It sleeps until its next try, even when its stream has been closed.
+	sleeper := goleak.IgnoreAnyFunction("github.com/donovanhide/eventsource.(*Stream).retryRestartStream")
+	goleak.VerifyTestMain(m, sleeper, goleak.Cleanup(func(code int) {
 		_ = os.RemoveAll(folder)
 		os.Exit(code)
 	}))

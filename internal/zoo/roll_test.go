@@ -86,6 +86,13 @@ func TestRoll(t *testing.T) {
 					assert.Equal(t, proto, e.Proto, client)
 				}
 			}
+			broken := 0
+			for _, client := range r.streams {
+				if s := z.of(client); len(s.events) > 0 && !s.events[0].EventSource {
+					broken++
+				}
+			}
+			assert.EqualValues(t, broken, report.Broken, "%+v", report)
 			assert.EqualValues(t, len(r.streams)+len(r.sockets), report.Told, "%+v", report)
 			assert.Zero(t, report.Unanswered+report.Canceled+report.Cut, "%+v", report)
 		})

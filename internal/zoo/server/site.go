@@ -16,6 +16,7 @@ import (
 	gorilla "github.com/gorilla/websocket"
 
 	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/sse"
 )
 
 //go:embed page.html
@@ -100,7 +101,7 @@ func (s site) module(w http.ResponseWriter, r *http.Request) {
 
 // events returns the handler of an event stream without end. The format makes an event of its id and
 // its data: the process that it comes from, its number in this stream, and of the stream's request
-// the Last-Event-ID and the version of HTTP.
+// the Last-Event-ID, the version of HTTP, and whether it is taken for an EventSource's.
 func (s site) events(format string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", eventStream)
@@ -109,7 +110,8 @@ func (s site) events(format string) http.HandlerFunc {
 		defer tick.Stop()
 		for n := 1; ; n++ {
 			data, err := json.Marshal(map[string]any{
-				"process": s.name, "n": n, "last": r.Header.Get("Last-Event-ID"), "proto": r.Proto,
+				"process": s.name, "n": n, "last": r.Header.Get("Last-Event-ID"),
+				"proto": r.Proto, "eventSource": sse.FromEventSource(r),
 			})
 			if err != nil {
 				return
