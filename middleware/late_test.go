@@ -179,3 +179,28 @@ func (r *rig) reads(path string) (net.Conn, io.Reader) {
 	require.NoError(r.t, err)
 	return c, res.Body
 }
+
+// A stream whose rule has no time for a farewell gets none, however idle the machine is.
+func TestNoFarewellWithoutTime(t *testing.T) {
+	for name, rule := range map[string]policy.Rule{"cut at once": policy.CutAtOnce(), "left alone": policy.LeaveAlone()} {
+		t.Run(name, func(t *testing.T) {
+			for range 20 {
+				synctest.Test(t, func(t *testing.T) {
+					cut := make(chan struct{})
+					r := serve(t, &middleware.Drainer{Policy: rule}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+						startEvents(w, hello)
+						<-cut
+					}))
+					end := r.watch("/")
+					r.drain()
+					got := <-end
+					close(cut)
+					assert.Error(t, got.err)
+					assert.Empty(t, got.text)
+					_, err := r.end()
+					assert.NoError(t, err)
+				})
+			}
+		})
+	}
+}

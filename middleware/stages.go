@@ -102,7 +102,7 @@ func (s *scheduler) withinWork(t time.Time) time.Time {
 	return t
 }
 
-// startFarewell has a worker tell a stream its farewell.
+// startFarewell has a worker tell a stream its farewell, unless its rule has no time for one.
 func (s *scheduler) startFarewell(e *tracked.Ending, now time.Time) {
 	r := e.Response
 	m := s.shiftIfLate(e, now)
@@ -112,6 +112,11 @@ func (s *scheduler) startFarewell(e *tracked.Ending, now time.Time) {
 	}
 	if shed := s.picked[r]; shed != nil && !s.hasPlan() {
 		r.Refine(shed.rule)
+	}
+	if rule := r.Rule(); rule.Timeout == policy.AtOnce && rule.Mercy == policy.AtOnce {
+		r.Tell()
+		s.schedule(e, stageCancel, m.Cancel) // as policy.LeaveAlone and policy.CutAtOnce promise
+		return
 	}
 	e.MessageDropped = false
 	r.AllowFarewell()
