@@ -72,9 +72,11 @@ func (s *scheduler) runNext(e *tracked.Ending) {
 func (s *scheduler) cancel(e *tracked.Ending, now time.Time) {
 	s.enterPhase(Canceling)
 	r, m := e.Response, momentsOf(e)
-	if late := now.Sub(e.At); late > behind {
-		s.late, s.lateAt = late, now
-		m.Cancel, m.Cut = now, s.withinWork(m.Cut.Add(late))
+	if late := now.Sub(e.At); late > 0 {
+		if late > behind {
+			s.late, s.lateAt = late, now
+		}
+		m.Cancel, m.Cut = m.Cancel.Add(late), s.withinWork(m.Cut.Add(late))
 		r.Publish(m)
 	}
 	r.Tell()
