@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// A reader is how a client reads.
+// A reader is how a client reads. It sleeps on the bubble's clock, or as long as it says over the
+// loopback.
 type reader struct {
 	chunk   int           // bytes at most at once; zero: as many as there are
 	pause   time.Duration // after each chunk

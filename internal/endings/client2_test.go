@@ -29,7 +29,7 @@ func (ro *round) newTransport(reads reader) *http.Transport {
 	return t
 }
 
-// slowBody is the body of an upload over HTTP/2.
+// slowBody is the body of an upload over HTTP/2, which takes its time on the bubble's clock.
 type slowBody struct {
 	io.Reader
 	slowly bool

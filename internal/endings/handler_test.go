@@ -77,7 +77,8 @@ func (b *buffering) FlushError() error {
 func (b *buffering) Flush()                      { _ = b.FlushError() }
 func (b *buffering) Unwrap() http.ResponseWriter { return b.ResponseWriter }
 
-// handle is the handler inside of Graceful.
+// handle is the handler inside of Graceful. What it waits for passes on the bubble's clock, but for
+// rounds over the loopback.
 func (ro *round) handle(w http.ResponseWriter, r *http.Request) {
 	x := ro.find(r)
 	x.mu.Lock()

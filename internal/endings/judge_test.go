@@ -43,7 +43,7 @@ var right = map[tracked.Outcome]func(x *exchange, v *view) string{
 	},
 	tracked.ToldBroken: func(x *exchange, v *view) string {
 		switch {
-		case x.proto == "1.0" && (x.noConn || x.reads.slow()):
+		case x.proto == "1.0" && (x.noConn || x.reads.slow() || x.panicked):
 			return "" // the end can't be seen, or the reset that shows it destroys what hasn't been read
 		case !v.text.farewell:
 			return "told and broken, but without a farewell"
