@@ -27,13 +27,14 @@ const (
 // An exchange is one request, what its handler is to do, and what both sides saw. All of it is known
 // to both, since they are in one process.
 type exchange struct {
-	id     int
-	conn   int    // of the connection, or the client's over HTTP/2
-	stops  string // how its server is stopped
-	late   bool   // the client saw the end after that of the drain
-	noConn bool   // the Drainer isn't shown the connections
-	rule   policy.Rule
-	real   bool // over the loopback
+	id        int
+	conn      int    // of the connection, or the client's over HTTP/2
+	stops     string // how its server is stopped
+	late      bool   // the client saw the end after that of the drain
+	noConn    bool   // the Drainer isn't shown the connections
+	behindCut bool   // on a connection on which a response has been cut
+	rule      policy.Rule
+	real      bool // over the loopback
 
 	// The request.
 	proto   string // "1.0", "1.1", "2"

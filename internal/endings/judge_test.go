@@ -93,7 +93,7 @@ var right = map[tracked.Outcome]func(x *exchange, v *view) string{
 
 // hurried reports whether a stream may be cut so soon that its client has less time for the farewell.
 func (x *exchange) hurried() bool {
-	short := func(d time.Duration) bool { return d > 0 && d < 250*time.Millisecond }
+	short := func(d time.Duration) bool { return d > 0 && d < 500*time.Millisecond }
 	return x.stops != "run" || x.beganLate || short(x.rule.Mercy) || x.rule.Grace == policy.ToTheEnd
 }
 
@@ -149,6 +149,10 @@ func (x *exchange) sentAway(v *view) string {
 	switch {
 	case v.left, x.runs == 0 && v.end != clean && (x.late || x.reads.slow()): // nobody waits for a refusal
 		return ""
+	case x.runs == 0 && v.end == nothing && x.behindCut:
+		return "" // net/http had read it already when the connection was closed
+	case x.upload > 0 && v.end == nothing && (x.proto == "1.0" || x.reads.slow()):
+		return "" // net/http closes under what it hasn't read, and a reset may destroy the answer
 	case x.accepts():
 		return must(v.status == http.StatusOK && v.header.Get("Content-Type") == "text/event-stream" && retryAlone.MatchString(v.body) &&
 			(v.end == broken && v.header.Get("Connection") == "" && !x.eventSource() || v.end == clean && closes && x.eventSource() || x.proto == "1.0"),
@@ -174,7 +178,7 @@ func (x *exchange) judge() string {
 		return must(v.end == nothing, "a response to a request that the server hasn't seen")
 	case x.seen > 1 || x.runs > 1:
 		return fmt.Sprintf("seen %d times, ran %d times", x.seen, x.runs)
-	case x.deadAt != "" && !x.leaves && !(x.method == http.MethodHead && x.proto == "2"):
+	case x.deadAt != "" && !x.leaves && x.method != http.MethodHead: // whose client has all with the header
 		return "a context that nobody but net/http ended, at " + x.deadAt
 	case x.runs == 0:
 		return x.sentAway(v)
@@ -186,18 +190,31 @@ func (x *exchange) judge() string {
 	if x.method == http.MethodHead {
 		return must(len(v.body) == 0, "a body behind the header of a HEAD") // all else is said by its header
 	}
+	if x.heldBack(v) {
+		return ""
+	}
 	if fault := x.falseEnding(v); fault != "" {
 		return fmt.Sprintf("outcome %d: %s", outcome, fault)
 	}
-	// The last frames of an HTTP/2 stream are net/http's to write, after its handler has returned: of
-	// a peer that reads nothing they may wait until its connection is closed.
-	if v.left || x.proto == "2" && x.reads.stuck > 0 && v.end != clean {
+	if v.left {
 		return ""
 	}
 	if fault := right[outcome](x, v); fault != "" {
 		return fmt.Sprintf("outcome %d: %s", outcome, fault)
 	}
 	return ""
+}
+
+// heldBack reports whether the last bytes may have been net/http's to write, in vain: those of an
+// HTTP/2 stream wait for a peer that reads nothing, or are on their way as the server is closed
+// right behind Shutdown, which it isn't by Run. So do the last few KiB of an HTTP/1 body
+// that wasn't flushed, until the connection is closed behind the drain. The handler has returned
+// long before.
+func (x *exchange) heldBack(v *view) bool {
+	if x.proto == "2" {
+		return (x.reads.stuck > 0 || x.late && x.stops == "shutdown") && v.end != clean
+	}
+	return x.reads.slow() && x.late && x.returned && (v.end != clean || x.proto == "1.0")
 }
 
 // falseEnding says what no client may see, whatever the outcome.

@@ -343,7 +343,13 @@ func (ro *round) judge() {
 	report := ro.d.Report()
 	var counts tracked.Counts
 	failed := false
+	cut := map[int]bool{} // by connection
 	for _, x := range ro.exchanges {
+		x.behindCut = cut[x.conn]
+		if x.runs > 0 {
+			o, _ := x.response.Outcome()
+			cut[x.conn] = cut[x.conn] || o == tracked.Cut
+		}
 		x.late = !x.view.ended.Before(report.Began.Add(report.Took))
 		if fault := x.judge(); fault != "" {
 			failed = true
