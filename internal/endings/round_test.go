@@ -8,6 +8,7 @@ package endings
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -15,7 +16,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"flag"
-	"fmt"
 	"io"
 	"log"
 	"math/big"
@@ -31,15 +31,14 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
 var (
-	real   = flag.Int("endings.loopback", 6, "how many of them over the loopback, in real time")
 	rounds = flag.Int("endings.rounds", 60, "how many servers are ended, with some hundred responses each")
 	seed   = flag.Uint64("endings.seed", 0, "of the first round; the one behind it has the next. 0: a random one")
+	real   = flag.Int("endings.loopback", 6, "the same over the loopback, in real time")
 	only   = flag.String("endings.only", "", "protocol: 1, tls, 2, h2c; empty: all")
 	trace  = flag.Bool("endings.v", false, "prints all exchanges of a round that fails")
 )
@@ -67,8 +66,8 @@ var serverTLS, clientTLS = func() (server, client *tls.Config) {
 
 // A round is one server with its clients, from its start to its end.
 type round struct {
-	t        *testing.T
 	seed     uint64
+	sums     *sums    // of all rounds
 	network  *network // nil: the loopback, where all takes an eighth of the time
 	listener net.Listener
 	tls      bool   // HTTP/1.1 or HTTP/2 over it
@@ -250,9 +249,9 @@ func (ro *round) disturb(ctx context.Context) {
 }
 
 // run plays the round.
-func (ro *round) run() {
+func (ro *round) run(t *testing.T) {
 	ro.dice = mathrand.New(mathrand.NewPCG(ro.seed, 5))
-	switch proto := one(ro, "1", "1", "tls", "2", "h2c"); cmpOr(*only, proto) {
+	switch proto := one(ro, "1", "1", "tls", "2", "h2c"); cmp.Or(*only, proto) {
 	case "tls":
 		ro.tls = true
 	case "2":
@@ -329,114 +328,36 @@ func (ro *round) run() {
 	if ro.network != nil {
 		time.Sleep(time.Minute) // what net/http has left to goroutines ends
 	}
-	ro.judge()
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
-func (ro *round) judge() {
-	report := ro.d.Report()
-	var counts tracked.Counts
-	failed := false
-	cut := map[int]bool{} // by connection
-	for _, x := range ro.exchanges {
-		x.behindCut = cut[x.conn]
-		if x.runs > 0 {
-			o, _ := x.response.Outcome()
-			cut[x.conn] = cut[x.conn] || o == tracked.Cut
-		}
-		x.late = !x.view.ended.Before(report.Began.Add(report.Took))
-		if fault := x.judge(); fault != "" {
-			failed = true
-			text := fmt.Sprintf("seed %d: %s\nrule %+v\n%s", ro.seed, fault, ro.rules[x.id%len(ro.rules)], x)
-			for _, other := range ro.exchanges {
-				if other.conn == x.conn && other != x && !ro.two {
-					text += "\nthere also: " + other.String()
-				}
-			}
-			ro.contradicts(fault, text)
-		}
-		switch {
-		case x.seen == 0:
-		case x.runs == 0:
-			counts[tracked.Refused]++
-		default:
-			o, _ := x.response.Outcome()
-			counts[o]++
-		}
-		total.Add(1)
-	}
-	sum := report.Before.All() + report.All()
-	if sum != ro.seen.Load() || report.Open.All() != 0 {
-		failed = true
-		ro.contradicts("books", fmt.Sprintf("seed %d: the server saw %d requests, and the report has %d: %+v", ro.seed, ro.seen.Load(), sum, report))
-	}
-	broken := report.Before.Broken + report.Broken
-	for o, n := range map[tracked.Outcome]uint64{
-		tracked.Completed: report.Before.Completed + report.Completed,
-		tracked.Told:      report.Before.Told + report.Told - broken, tracked.ToldBroken: broken,
-		tracked.Unanswered: report.Before.Unanswered + report.Unanswered, tracked.Canceled: report.Before.Canceled + report.Canceled,
-		tracked.Cut: report.Before.Cut + report.Cut, tracked.Refused: report.Before.Refused + report.Refused,
-	} {
-		tally[o].Add(n)
-		if counts[o] != n {
-			failed = true
-			ro.contradicts("counts", fmt.Sprintf("seed %d: outcome %d of %d responses, and the report has %d", ro.seed, o, counts[o], n))
-		}
-	}
-	if failed && *trace {
-		for _, x := range ro.exchanges {
-			fmt.Println(x)
-		}
-	}
-}
-
-var (
-	total  atomic.Uint64
-	tally  [8]atomic.Uint64
-	faults = map[string]int{} // by their kind
-)
-
-// contradicts fails the round. It prints the first of each kind of fault.
-func (ro *round) contradicts(kind, text string) {
-	if faults[kind]++; faults[kind] == 1 {
-		ro.t.Error(text)
-		return
-	}
-	ro.t.Fail()
+	ro.judge(t)
 }
 
 func TestRandomEndings(t *testing.T) {
+	play(t, *rounds, func(ro *round) {
+		synctest.Test(t, func(t *testing.T) { ro.run(t) })
+	})
+}
+
+func TestRandomEndingsOverLoopback(t *testing.T) {
+	play(t, *real, func(ro *round) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ro.listener = l
+		ro.run(t)
+	})
+}
+
+// play plays so many rounds, and prints their first seed and what became of all responses.
+func play(t *testing.T, rounds int, run func(*round)) {
 	first := *seed
 	if first == 0 {
 		first = mathrand.Uint64N(1 << 40)
 	}
-	t.Logf("rounds %d, seed %d", *rounds, first)
-	for i := range uint64(*rounds) {
-		t.Run(strconv.FormatUint(first+i, 10), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { (&round{t: t, seed: first + i}).run() })
-		})
+	t.Logf("-endings.seed=%d, %d rounds", first, rounds)
+	all := &sums{faults: map[string]int{}}
+	for i := range uint64(rounds) {
+		run(&round{seed: first + i, sums: all})
 	}
-	for i := range uint64(*real) {
-		t.Run("loopback/"+strconv.FormatUint(first+i, 10), func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			(&round{t: t, seed: first + i, listener: l}).run()
-		})
-	}
-	var counts []uint64
-	for i := range tally {
-		counts = append(counts, tally[i].Load())
-	}
-	t.Logf("%d exchanges, outcomes %d", total.Load(), counts)
-	for kind, n := range faults {
-		t.Logf("%6d times: %s", n, kind)
-	}
+	t.Log(all)
 }
