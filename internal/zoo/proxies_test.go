@@ -16,6 +16,7 @@ import (
 // TestProxies has the clients of browsers go through a rolling update of the two servers behind a
 // proxy.
 func TestProxies(t *testing.T) {
+	t.Parallel()
 	for _, proxy := range []struct {
 		name     string
 		variable string

@@ -48,6 +48,7 @@ func (r *residents) add(more residents) {
 
 // TestRoll has all clients go through one roll for each protocol.
 func TestRoll(t *testing.T) {
+	t.Parallel()
 	for _, secure := range []bool{false, true} {
 		name := "HTTP1"
 		if secure {
