@@ -17,7 +17,7 @@ import (
 func Errgroup(ctx context.Context, d *middleware.Drainer, app, admin *http.Server) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		defer stop(admin)
+		defer shutdown(admin)
 		return d.Run(ctx, app, app.ListenAndServe)
 	})
 	g.Go(func() error {
@@ -29,8 +29,8 @@ func Errgroup(ctx context.Context, d *middleware.Drainer, app, admin *http.Serve
 	return g.Wait()
 }
 
-// stop gives the last scrape a second. A profile that takes longer is closed.
-func stop(srv *http.Server) {
+// shutdown gives the last scrape a second. A profile that takes longer is closed.
+func shutdown(srv *http.Server) {
 	limit, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if srv.Shutdown(limit) != nil {
