@@ -92,10 +92,11 @@ type (
 func (p hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return p.x.hijack() }
 func (p readerFrom) ReadFrom(src io.Reader) (int64, error)      { return p.x.readFrom(src) }
 
-//lint:ignore SA1019 handlers still ask for it
 func (p notifier) CloseNotify() <-chan bool {
+	//lint:ignore SA1019 handlers still ask for it
 	return p.x.closeNotify(p.x.w.(http.CloseNotifier).CloseNotify())
 }
+
 func (p pusher) Push(target string, o *http.PushOptions) error {
 	return p.x.w.(http.Pusher).Push(target, o)
 }
