@@ -41,10 +41,10 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	in.MultipartForm, in.Form, in.PostForm = x.req.MultipartForm, x.req.Form, x.req.PostForm
 	outcome := x.outcomeLocked(returned)
 	switch {
-	case outcome == tracked.Cut && !(returned && x.committed && x.completeLocked()),
+	case outcome == tracked.Cut && (in.ProtoMajor == 1 || !returned || !x.committed || !x.completeLocked()),
 		outcome == tracked.ToldBroken,
 		outcome == tracked.Canceled && x.committed && x.Kind() == policy.Infinite && (x.tornLocked() || x.endsBroken(0)):
-		abort = true
+		abort = true // over HTTP/1 behind any cut, so that net/http takes no other request from the connection
 		x.breakOff() // a panic alone may be recovered by an outer handler
 	case outcome == tracked.Told:
 		x.extendWriteDeadline() // again: the handler may have set a deadline with each of its writes
