@@ -75,6 +75,8 @@ var right = map[tracked.Outcome]func(x *exchange, v *view) string{
 			return must(v.end != clean, "canceled, shorter than declared or by a panic, and the end is clean")
 		case !x.stream():
 			return x.whole(v)
+		case x.length && v.end == clean:
+			return "" // nobody can tell any more that it was to be broken off
 		case x.endsBroken(false), x.speaks == "lines" && v.text.rest != "":
 			return must(v.end != clean || x.proto == "1.0" && x.noConn, "a canceled stream whose client is to be broken off, and the end is clean")
 		case x.panicked && !x.aborts:
