@@ -180,7 +180,7 @@ func (x *exchange) judge() string {
 		return must(v.end == nothing, "a response to a request that the server hasn't seen")
 	case x.seen > 1 || x.runs > 1:
 		return fmt.Sprintf("seen %d times, ran %d times", x.seen, x.runs)
-	case x.deadAt != "" && !x.leaves && x.method != http.MethodHead: // whose client has all with the header
+	case x.deadAt != "" && !x.leaves && !x.behindCut && x.method != http.MethodHead: // whose client has all with the header
 		return "a context that nobody but net/http ended, at " + x.deadAt
 	case x.runs == 0:
 		return x.sentAway(v)
@@ -198,7 +198,7 @@ func (x *exchange) judge() string {
 	if fault := x.falseEnding(v); fault != "" {
 		return fmt.Sprintf("outcome %d: %s", outcome, fault)
 	}
-	if v.left {
+	if v.left || x.behindCut && v.end != clean {
 		return ""
 	}
 	if fault := right[outcome](x, v); fault != "" {

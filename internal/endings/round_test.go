@@ -16,6 +16,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"flag"
+	"fmt"
 	"io"
 	"log"
 	"math/big"
@@ -332,13 +333,11 @@ func (ro *round) run(t *testing.T) {
 }
 
 func TestRandomEndings(t *testing.T) {
-	play(t, *rounds, func(ro *round) {
-		synctest.Test(t, func(t *testing.T) { ro.run(t) })
-	})
+	play(t, *rounds, func(t *testing.T, ro *round) { synctest.Test(t, ro.run) })
 }
 
 func TestRandomEndingsOverLoopback(t *testing.T) {
-	play(t, *real, func(ro *round) {
+	play(t, *real, func(t *testing.T, ro *round) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -348,16 +347,16 @@ func TestRandomEndingsOverLoopback(t *testing.T) {
 	})
 }
 
-// play plays so many rounds, and prints their first seed and what became of all responses.
-func play(t *testing.T, rounds int, run func(*round)) {
+// play plays so many rounds. It prints their first seed, and what became of all responses.
+func play(t *testing.T, rounds int, run func(*testing.T, *round)) {
 	first := *seed
 	if first == 0 {
 		first = mathrand.Uint64N(1 << 40)
 	}
-	t.Logf("-endings.seed=%d, %d rounds", first, rounds)
+	fmt.Printf("%s: %d rounds, -endings.seed=%d\n", t.Name(), rounds, first)
 	all := &sums{faults: map[string]int{}}
 	for i := range uint64(rounds) {
-		run(&round{seed: first + i, sums: all})
+		t.Run(strconv.FormatUint(first+i, 10), func(t *testing.T) { run(t, &round{seed: first + i, sums: all}) })
 	}
-	t.Log(all)
+	fmt.Println(all)
 }
