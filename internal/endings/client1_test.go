@@ -40,7 +40,7 @@ func (c *peerConn) Read(p []byte) (int, error) {
 		c.began = true
 		time.Sleep(c.stuck)
 	}
-	if c.chunk > 0 && c.chunks < 500 { // then it has seen enough to hurry
+	if c.chunk > 0 && c.chunks < 150 { // then it has seen enough to hurry
 		c.chunks++
 		time.Sleep(c.pause)
 		p = p[:min(len(p), c.chunk)]

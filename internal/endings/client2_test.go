@@ -91,7 +91,7 @@ func (ro *round) ask2(t *http.Transport, x *exchange, leaves time.Duration) {
 	buf := make([]byte, 2048)
 	for chunks := 0; ; chunks++ {
 		p := buf
-		if x.reads.chunk > 0 && chunks < 500 {
+		if x.reads.chunk > 0 && chunks < 150 {
 			time.Sleep(x.reads.pause)
 			p = buf[:min(len(buf), x.reads.chunk)]
 		}
