@@ -7,9 +7,9 @@
 // that was on its way has to be whole, and every WebSocket closed in order. The tests do the same
 // behind nginx and HAProxy, which have two servers each.
 //
-// They need Node.js with npm, Chromium, Firefox, nginx and HAProxy. Those that are missing are
-// skipped; LASTCALL_BROWSER, LASTCALL_FIREFOX, LASTCALL_NGINX and LASTCALL_HAPROXY say where they
-// are, and with them nothing is skipped.
+// They need Node.js with npm, Chromium, Firefox, nginx and HAProxy. A test is skipped where one of the
+// last four is missing; LASTCALL_BROWSER, LASTCALL_FIREFOX, LASTCALL_NGINX and LASTCALL_HAPROXY say
+// where they are, and with them set nothing is skipped. docs/clients.md has the results.
 //
 //	cd internal/zoo && go test -v .
 package zoo

@@ -93,6 +93,7 @@ func TestRoll(t *testing.T) {
 					broken++
 				}
 			}
+			assert.EqualValues(t, len(r.answers), report.Completed, "%+v", report)
 			assert.EqualValues(t, broken, report.Broken, "%+v", report)
 			assert.EqualValues(t, len(r.streams)+len(r.sockets), report.Told, "%+v", report)
 			assert.Zero(t, report.Unanswered+report.Canceled+report.Cut, "%+v", report)

@@ -1,5 +1,6 @@
 // Command server is what the clients of the zoo are connected to: event streams and WebSockets
-// without end, and answers that take 5 s. Almost all of them are under lastcall's default rules.
+// without end, and answers that end in the drain. Almost all of them are under lastcall's default
+// rules.
 //
 // It prints its address when it listens, and the report of its drain as JSON before it ends.
 package main
@@ -38,10 +39,11 @@ func run(addr string, secure bool, s site) error {
 		Policy: rules(),
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)).With("server", s.name),
 	}
-	// Clients leave in the middle of things, about which the server would write.
+	s.draining = d.Draining()
 	mux := http.NewServeMux()
 	mux.Handle("/", middleware.Graceful(d)(s.handler()))
 	mux.Handle("GET /readyz", d.Readiness())
+	// Clients leave in the middle of things, about which the server would write.
 	srv := &http.Server{Handler: mux, ErrorLog: log.New(io.Discard, "", 0)}
 	ctx, stop := middleware.NotifyContext(context.Background(), d)
 	defer stop()

@@ -22,16 +22,17 @@ import (
 //go:embed page.html
 var page []byte
 
-// interval is the time from one event to the next, and count how many events an answer has.
 const (
-	interval = 100 * time.Millisecond
-	count    = 50
+	interval = 100 * time.Millisecond // from one event to the next
+	count    = 50                     // events of an answer
+	early    = 5                      // those of them that come before the drain
 )
 
 // A site has the handlers of a server.
 type site struct {
-	name    string
-	modules string
+	name     string
+	modules  string
+	draining <-chan struct{} // closed when the drain begins
 }
 
 func (s site) handler() http.Handler {
@@ -48,12 +49,12 @@ func (s site) handler() http.Handler {
 		`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":%[2]s}}`+"\n\n"))
 	mux.HandleFunc("POST /mcp", initialize)
 
-	mux.HandleFunc("POST /answer", answer(eventStream, "", "data: %[1]d\n\n", ""))
-	mux.HandleFunc("GET /export", answer("application/x-ndjson", "", `{"row":%[1]d}`+"\n", ""))
-	mux.HandleFunc("POST /openai/chat/completions", answer(eventStream, "",
+	mux.HandleFunc("POST /answer", s.answer(eventStream, "", "data: %[1]d\n\n", ""))
+	mux.HandleFunc("GET /export", s.answer("application/x-ndjson", "", `{"row":%[1]d}`+"\n", ""))
+	mux.HandleFunc("POST /openai/chat/completions", s.answer(eventStream, "",
 		`data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"%[1]d "}}]}`+"\n\n",
 		"data: [DONE]\n\n"))
-	mux.HandleFunc("POST /anthropic/v1/messages", answer(eventStream, anthropicStart,
+	mux.HandleFunc("POST /anthropic/v1/messages", s.answer(eventStream, anthropicStart,
 		"event: content_block_delta\n"+
 			`data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"%[1]d "}}`+"\n\n",
 		anthropicEnd))
@@ -161,8 +162,9 @@ func initialize(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// answer returns the handler of a body that ends by itself.
-func answer(contentType, start, format, end string) http.HandlerFunc {
+// answer returns the handler of a body that ends by itself. Wherever its client is when the server is
+// told to stop, most of the body is still to come.
+func (s site) answer(contentType, start, format, end string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", contentType)
 		fmt.Fprint(w, start)
@@ -172,6 +174,13 @@ func answer(contentType, start, format, end string) http.HandlerFunc {
 			fmt.Fprintf(w, format, n+1)
 			if http.NewResponseController(w).Flush() != nil {
 				return
+			}
+			if n+1 == early {
+				select {
+				case <-s.draining:
+				case <-r.Context().Done():
+					return
+				}
 			}
 			select {
 			case <-tick.C:
