@@ -42,7 +42,7 @@ const breakGap = 200 * time.Millisecond
 
 // Refuse answers a request that [Accepts] an event stream while the server shuts down: with status
 // 200 and an event stream of only a retry field, or if retry is zero or less, of nothing. Then the
-// client comes back. Nothing may have been written to w before. It ignores write errors, and keeps a
+// client comes back. It gets its own Last-Event-ID again: MCP's go-sdk forgets it otherwise. Nothing may have been written to w before. It ignores write errors, and keeps a
 // Content-Encoding: whoever set it is to encode.
 //
 // A request that is not [FromEventSource] is broken off 200 ms later: Refuse panics with
@@ -62,7 +62,11 @@ func Refuse(w http.ResponseWriter, r *http.Request, retry time.Duration) {
 		h.Del("Connection")
 	}
 	w.WriteHeader(http.StatusOK)
-	if b := (Event{Retry: retry}).Append(nil); len(b) > 0 {
+	var b []byte
+	if id := r.Header.Get("Last-Event-ID"); id != "" && retry > 0 { // a header has no line break that would end the field
+		b = append(b, "id: "+id+"\n"...)
+	}
+	if b = (Event{Retry: retry}).Append(b); len(b) > 0 {
 		_, _ = w.Write(b)
 	}
 	if clean {

@@ -91,6 +91,18 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
+// Who comes back with the id of its last event is given that again.
+func TestRefuseRepeatsTheLastEventID(t *testing.T) {
+	r := eventSource()
+	r.Header.Set("Last-Event-ID", "7")
+	w := httptest.NewRecorder()
+	sse.Refuse(w, r, time.Second)
+	assert.Equal(t, "id: 7\nretry: 1000\n\n", w.Body.String())
+	w = httptest.NewRecorder()
+	sse.Refuse(w, r, 0)
+	assert.Empty(t, w.Body.String())
+}
+
 func eventSource() *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/events", nil)
 	r.Header = http.Header{"Accept": {"text/event-stream"}, "Cache-Control": {"no-cache"}, "User-Agent": {"Mozilla/5.0"}}

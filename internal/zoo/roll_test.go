@@ -15,10 +15,6 @@ const (
 	back = 30 * time.Second
 )
 
-// forgetful are the clients that come back with the Last-Event-ID of the stream that they had last, and
-// so with none after a refusal, which has no id.
-var forgetful = map[string]bool{"MCP go-sdk": true}
-
 // A zoo is what its clients have to know.
 type zoo struct {
 	*collector
