@@ -153,7 +153,7 @@ func (x *exchange) sentAway(v *view) string {
 		return ""
 	case x.runs == 0 && v.end == nothing && x.behindCut:
 		return "" // net/http had read it already when the connection was closed
-	case x.upload > 0 && v.end == nothing && (x.proto == "1.0" || x.reads.slow()):
+	case x.upload > 0 && v.end != clean && (x.proto == "1.0" || x.reads.slow()):
 		return "" // net/http closes under what it hasn't read, and a reset may destroy the answer
 	case x.accepts():
 		return must(v.status == http.StatusOK && v.header.Get("Content-Type") == "text/event-stream" && retryAlone.MatchString(v.body) &&
