@@ -1,0 +1,5 @@
+//go:build !race
+
+package endings
+
+const raceDetector = false
