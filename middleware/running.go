@@ -16,7 +16,7 @@ import (
 // that it has accepted, and to call the handler of a request that it has read.
 const (
 	firstRequestWait = time.Second
-	settleWait       = 100 * time.Millisecond
+	settleWait       = 300 * time.Millisecond
 )
 
 // A running is a server that RunAll serves.
