@@ -1,6 +1,6 @@
 package policy
 
-// An Ending is how a stream ends after its farewell. Event streams and other bodies heed it; a
+// An Ending is how a stream ends after its farewell. Event streams and other bodies follow it; a
 // WebSocket ends with its close frames whatever its rule says. The zero Ending is AutoEnding.
 type Ending uint8
 
