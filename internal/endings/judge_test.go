@@ -147,7 +147,8 @@ var retryAlone = regexp.MustCompile(`^retry: \d+\n\n$`)
 
 // sentAway says what is wrong with the drain's own answer, which asks the client to come back.
 func (x *exchange) sentAway(v *view) string {
-	closes := x.proto == "2" || v.header.Get("Connection") == "close"
+	// HTTP/1.0 closes by default: net/http leaves the field out once it serves no second request.
+	closes := x.proto == "2" || v.header.Get("Connection") == "close" || x.proto == "1.0" && v.header.Get("Connection") == ""
 	switch {
 	case v.left, x.runs == 0 && v.end != clean && (x.late || x.reads.slow()): // nobody waits for a refusal
 		return ""
