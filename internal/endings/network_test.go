@@ -85,6 +85,7 @@ type end struct {
 	closed     bool
 	reset      bool // by the peer
 	abortive   bool // SetLinger(0)
+	closing    bool // by TLS, which says so first
 	readBy     time.Time
 	writeBy    time.Time
 }
@@ -161,6 +162,10 @@ func (e *end) Write(p []byte) (n int, err error) {
 				n += room
 				e.change()
 			}
+			if n < len(p) && e.closing {
+				err = os.ErrDeadlineExceeded
+				return true
+			}
 			return n == len(p)
 		}
 		return true
@@ -197,8 +202,16 @@ func (e *end) CloseRead() error  { return e.set(func() { e.readClosed = true }) 
 
 func (e *end) SetLinger(sec int) error { return e.set(func() { e.abortive = sec == 0 }) }
 
-func (e *end) SetReadDeadline(t time.Time) error  { return e.set(func() { e.readBy = t }) }
-func (e *end) SetWriteDeadline(t time.Time) error { return e.set(func() { e.writeBy = t }) }
+func (e *end) SetReadDeadline(t time.Time) error { return e.set(func() { e.readBy = t }) }
+
+// SetWriteDeadline lets the alert with which a tls.Conn is closed fail where there is no room for it.
+// The tls.Conn gives it 5 s, in which http.Server.Close holds the lock that its connections wait
+// for, and in a bubble no time passes while anybody waits for a lock.
+func (e *end) SetWriteDeadline(t time.Time) error {
+	closing := time.Until(t) == 5*time.Second
+	return e.set(func() { e.writeBy, e.closing = t, closing })
+}
+
 func (e *end) SetDeadline(t time.Time) error {
 	return e.set(func() { e.readBy, e.writeBy = t, t })
 }
