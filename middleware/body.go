@@ -63,6 +63,9 @@ func calledByMaxBytesReader() bool {
 // take the rest of the body for the next of them. It is called before the header is sent, for the
 // client to be told, and when the handler has returned.
 func (x *exchange) closeConnIfSpoiled() {
+	if x.Request().ContentLength == 0 {
+		return
+	}
 	x.openMu.Lock()
 	over, ended := x.overLimit, x.readsEnded
 	x.overLimit = false
