@@ -56,6 +56,7 @@ type Drainer struct {
 	once       sync.Once
 	wrapped    atomic.Bool // Graceful was called
 	warnNoConn sync.Once
+	warnNested sync.Once
 	badLogger  sync.Once              // for the word on a Logger that panics
 	signal     atomic.Pointer[string] // that NotifyContext has received
 	isDraining atomic.Bool

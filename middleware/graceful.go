@@ -3,6 +3,7 @@ package middleware
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync"
 
@@ -81,7 +82,14 @@ func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // stack of every open response.
 func (g *graceful) refineOuter(w http.ResponseWriter, r *http.Request) bool {
 	outer := tracked.From(r.Context())
-	if !outer.In(&g.d.registry) || !writesTo(w, outer) {
+	if outer == nil || !writesTo(w, outer) {
+		return false
+	}
+	if !outer.In(&g.d.registry) {
+		g.d.warnNested.Do(func() {
+			g.d.log(slog.LevelWarn, "two Drainers are around one handler, and each ends its responses: clients may be told twice; "+
+				"give both Gracefuls the same Drainer", "path", outer.Request().URL.Path)
+		})
 		return false
 	}
 	outer.Refine(g.rule)

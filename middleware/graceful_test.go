@@ -1,6 +1,7 @@
 package middleware_test
 
 import (
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -69,12 +70,30 @@ func TestNestedGracefulTracksOnce(t *testing.T) {
 	assert.EqualValues(t, 1, d.Report().Before.All())
 }
 
-// Two Drainers, one around the other, both track a response.
+// Two Drainers, one around the other, both track a response, and the inner one says so once.
 func TestTwoDrainersBothTrack(t *testing.T) {
-	a, b := &middleware.Drainer{}, &middleware.Drainer{}
+	var warnings strings.Builder
+	a := &middleware.Drainer{}
+	b := &middleware.Drainer{Logger: slog.New(slog.NewTextHandler(&warnings, nil))}
 	h := middleware.Graceful(a)(middleware.Graceful(b)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		assert.Equal(t, 1, a.Report().Open.All())
 		assert.Equal(t, 1, b.Report().Open.All())
 	})))
-	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	for range 2 {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/feed", nil))
+	}
+	assert.Equal(t, 1, strings.Count(warnings.String(), "two Drainers are around one handler"), warnings.String())
+	assert.Contains(t, warnings.String(), "path=/feed")
+}
+
+// A handler that calls another server's for a response of its own is no mistake.
+func TestTwoDrainersForTwoResponses(t *testing.T) {
+	var warnings strings.Builder
+	b := &middleware.Drainer{Logger: slog.New(slog.NewTextHandler(&warnings, nil))}
+	inner := middleware.Graceful(b)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	h := middleware.Graceful(&middleware.Drainer{})(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		inner.ServeHTTP(httptest.NewRecorder(), r)
+	}))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/feed", nil))
+	assert.Empty(t, warnings.String())
 }
