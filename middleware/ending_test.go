@@ -82,13 +82,13 @@ func TestStreamsEndAsBringsTheirClientBack(t *testing.T) {
 		"an EventSource, at once":       {asEventSource, policy.Rule{Timeout: policy.AtOnce}, false, 0},
 		"r3labs's client":               {goClient, policy.Rule{}, true, 250 * time.Millisecond},
 		"r3labs's client, at once":      {goClient, policy.Rule{Timeout: policy.AtOnce}, true, 200 * time.Millisecond},
+		"r3labs's client, soon cut":     {goClient, policy.Rule{Timeout: 10 * time.Millisecond, Mercy: 10 * time.Millisecond}, true, 200 * time.Millisecond},
 		"a fetch":                       {fetched, policy.Rule{}, true, 250 * time.Millisecond},
 		"Datastar":                      {datastar, policy.Rule{}, true, 250 * time.Millisecond},
 		"nothing said":                  {nil, policy.Rule{}, true, 250 * time.Millisecond},
 		"by rule clean":                 {fetched, policy.Rule{Ending: policy.CleanEnding}, false, 250 * time.Millisecond},
 		"an EventSource by rule broken": {asEventSource, policy.Rule{Ending: policy.BrokenEnding}, true, 250 * time.Millisecond},
 		"told to stay away":             {fetched, policy.Rule{Farewell: policy.StayAway()}, false, 250 * time.Millisecond},
-		"cut before the gap is over":    {goClient, policy.Rule{Timeout: policy.AtOnce, Mercy: 50 * time.Millisecond}, true, 50 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -117,6 +117,25 @@ func TestStreamsEndAsBringsTheirClientBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who is in a hurry doesn't wait for the 200 ms.
+func TestCloseBreaksOffAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := serve(t, &middleware.Drainer{Policy: policy.Rule{Timeout: policy.AtOnce}}, http.HandlerFunc(quiet))
+		res := r.get("/", "Accept", "text/event-stream", "User-Agent", "fetch")
+		end := make(chan error, 1)
+		go func() {
+			_, err := io.Copy(io.Discard, res.Body)
+			end <- err
+		}()
+		r.drain()
+		time.Sleep(50 * time.Millisecond)
+		assert.NoError(t, r.d.Close())
+		assert.ErrorIs(t, <-end, io.ErrUnexpectedEOF)
+		report := r.endsAfter(50 * time.Millisecond)
+		assert.EqualValues(t, 1, report.Broken, "%+v", report)
+	})
 }
 
 // A late stream request is never told no: an EventSource gets a clean end, all others a break.

@@ -15,7 +15,6 @@ import (
 type farewell struct {
 	policy.Farewell
 	retry time.Duration // the client's reconnect slot
-	cut   chan struct{} // closed when the response is cut
 
 	// Guarded by the exchange's lock.
 	broken    bool // the ending is to be a broken one
@@ -26,7 +25,7 @@ type farewell struct {
 
 // Farewell implements [tracked.Carrier].
 func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
-	x.farewell.Store(&farewell{Farewell: f.Expand(retry), retry: retry, cut: make(chan struct{})})
+	x.farewell.Store(&farewell{Farewell: f.Expand(retry), retry: retry})
 	x.pending.Store(true)
 	x.flushPending()
 	if c := x.Carrier(); c != tracked.Carrier(x) { // the connection was hijacked a moment ago

@@ -125,9 +125,7 @@ func (x *exchange) Cut() {
 		})
 	}
 	x.ifOpen(func() {
-		if f := x.farewell.Load(); !x.wasCut.Swap(true) && f != nil {
-			close(f.cut)
-		}
+		x.wasCut.Store(true)
 		x.breakOff()
 	})
 	if c := x.Carrier(); c != tracked.Carrier(x) { // the connection was hijacked a moment ago

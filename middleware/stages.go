@@ -170,6 +170,9 @@ func (s *scheduler) farewellDone(e *tracked.Ending, written time.Time) {
 	case e.Stage != stageDropMessage && e.Stage != stageCancel:
 	case !written.IsZero():
 		m := s.shiftIfLate(e, written)
+		if soonest := s.withinWork(written.Add(breakGap)); !isConn(r.Carrier()) && m.Cut.Before(soonest) {
+			m.Cut = soonest
+		}
 		r.Publish(m)
 		s.schedule(e, stageCancel, m.Cancel)
 		if !m.Cancel.After(time.Now()) {

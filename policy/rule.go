@@ -52,6 +52,8 @@ type Rule struct {
 	// responses ignore it.
 	Timeout time.Duration
 	// Mercy is the time from cancel to cut. Zero: 1 s, or what the budget has left; [AtOnce]: none.
+	// However short Timeout and Mercy are, a stream that got a farewell is cut 200 ms behind it at
+	// the soonest while the budget lasts, for its client to read that.
 	Mercy time.Duration
 	// MaxAge is how old a stream may become while nothing drains. Then it gets its farewell, and is
 	// canceled and cut by Timeout and Mercy; its client comes back, perhaps elsewhere, and has to
