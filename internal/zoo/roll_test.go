@@ -12,7 +12,7 @@ const (
 	gap = time.Second
 	// back is how long after that a client may take until it is back. The longest delay that a
 	// farewell names is 5 s, and some clients wait longer the more of their tries have failed.
-	back = 30 * time.Second
+	back = 60 * time.Second
 )
 
 // A zoo is what its clients have to know.
