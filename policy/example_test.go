@@ -95,7 +95,7 @@ func ExampleRead() {
 }`), "drain.json")
 	fmt.Println(err)
 	// Output:
-	// policy: drain.json:4: unknown field "spred"; a rule has use, kind, grace, spread, order, priority, timeout, mercy, maxage, reconnect, farewell, ending, admit
+	// policy: drain.json:4: unknown field "spred"; a rule has use, kind, grace, spread, order, priority, timeout, mercy, maxage, reconnect, farewell, format, ending, admit
 	// policy: drain.json:5: route "GET /ticker" needs 30s (spread 30s) but the budget leaves 18s of 20s (announce 0s, reserve 2s): shorten the rule by 12s or raise Budget.Total to 32s
 	// policy: drain.json:6: timeout is "3"; write a number with its unit, such as "1.5s" or "200ms", or "at once"
 }
@@ -137,7 +137,7 @@ func ExampleExplain() {
 	// ROUTE         FROM        RULE
 	// GET /live     pattern     kind infinite, spread 10s, code 1000, reason `closed; do not reconnect`, event `shutdown`, data `bye`
 	//               all routes  mercy 500ms
-	//               default     grace 0s, order random, priority 0, timeout 250ms (WebSocket: 3s), reconnect 1s to 5s, send all, ending auto, admit false
+	//               default     grace 0s, order random, priority 0, timeout 250ms (WebSocket: 3s), reconnect 1s to 5s, send all, format auto, ending auto, admit false
 }
 
 // What the environment says stands above what the program, or a file, says.

@@ -162,6 +162,7 @@ func (r Rule) fieldTexts() []fieldText {
 		{"event", quoted(f.Event), quoted(usual.Event)},
 		{"data", quoted(f.Data), quoted(usual.Data)},
 		{"send", unlessZero(f.Send, f.Send.String()), SendAll.String()},
+		{"format", unlessZero(r.Format, r.Format.String()), AutoFormat.String()},
 		{"ending", unlessZero(r.Ending, r.Ending.String()), AutoEnding.String()},
 		{"admit", unlessZero(r.Admit, "true"), "false"},
 	}

@@ -19,14 +19,14 @@ func TestExplainTable(t *testing.T) {
 	assert.Equal(t, `ROUTE         FROM        RULE
 GET /live     pattern     kind infinite, spread 10s, mercy 1s, code 1000, reason `+"`closed; do not reconnect`, event `shutdown`, data `{\"retry\":null}`"+`
               all routes  timeout 2s
-              default     grace 0s, order random, priority 0, reconnect 1s to 5s, send all, ending auto, admit false
+              default     grace 0s, order random, priority 0, reconnect 1s to 5s, send all, format auto, ending auto, admit false
 /tunnel       pattern     grace to the end, spread at once, timeout at once, mercy at once
-              default     kind auto, order random, priority 0, reconnect 1s to 5s, code 1012, reason `+"`service restart; retry={retry}`, event `shutdown`, data `{\"retry\":{retry}}`"+`, send all, ending auto, admit false
+              default     kind auto, order random, priority 0, reconnect 1s to 5s, code 1012, reason `+"`service restart; retry={retry}`, event `shutdown`, data `{\"retry\":{retry}}`"+`, send all, format auto, ending auto, admit false
 GET /export   pattern     kind finite
               all routes  timeout 2s, mercy 2s
-              default     grace to the end, spread 0s, order random, priority 0, reconnect 1s to 5s, code 1012, reason `+"`service restart; retry={retry}`, event `shutdown`, data `{\"retry\":{retry}}`"+`, send all, ending auto, admit false
+              default     grace to the end, spread 0s, order random, priority 0, reconnect 1s to 5s, code 1012, reason `+"`service restart; retry={retry}`, event `shutdown`, data `{\"retry\":{retry}}`"+`, send all, format auto, ending auto, admit false
 (all others)  all routes  timeout 2s, mercy 2s
-              default     kind auto, grace 0s (finite: to the end), spread 0s, order random, priority 0, reconnect 1s to 5s, code 1012, reason `+"`service restart; retry={retry}`, event `shutdown`, data `{\"retry\":{retry}}`"+`, send all, ending auto, admit false
+              default     kind auto, grace 0s (finite: to the end), spread 0s, order random, priority 0, reconnect 1s to 5s, code 1012, reason `+"`service restart; retry={retry}`, event `shutdown`, data `{\"retry\":{retry}}`"+`, send all, format auto, ending auto, admit false
 `, policy.Explain(&m).String())
 }
 

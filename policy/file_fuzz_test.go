@@ -21,7 +21,7 @@ func FuzzRead(f *testing.F) {
 		`{"routes": {"": {}, "/a": {}, "/a": {}, "h/{x...}": "cut-at-once"}, "default": {"farewell": {"data": "\ud800<>&\u2028"}}}`,
 		`{"budget": {"total": "1m", "reserve": "0"}, "default": {"grace": "-0.5ms", "reconnect": {"min": "3us"}}}`,
 		`{"default": {"grace": "at once", "kind": "infinite", "farewell": {"code": 3000, "binary": true, "message": "x"}}}`,
-		`{"default": {"ending": "broken", "admit": true, "farewell": {"send": "nothing"}}, "routes": {"/a": {"use": "tell-stay-away", "ending": "clean", "farewell": {"send": "retry"}}}}`,
+		`{"default": {"ending": "broken", "admit": true, "farewell": {"send": "nothing"}}, "routes": {"/a": {"use": "tell-stay-away", "format": "none", "ending": "clean", "farewell": {"send": "retry"}}}}`,
 		`{"budget": {}, "routes": {"/a": {"spread": "1m", "priority": 1}}}`,
 		"{\n\"routes\": [{}, [[]], \"}\"],\n\"x\": {\"y\": [1, {}]}}",
 	} {
@@ -64,10 +64,10 @@ func FuzzRead(f *testing.F) {
 func checkAgainstPlainJSON(t *testing.T, text []byte, read *policy.File) {
 	t.Helper()
 	type rule struct {
-		Use, Kind, Grace, Spread, Timeout, Mercy, Ending string
-		Admit                                            bool
-		Reconnect                                        struct{ Min, Max string }
-		Farewell                                         policyFarewell
+		Use, Kind, Grace, Spread, Timeout, Mercy, Format, Ending string
+		Admit                                                    bool
+		Reconnect                                                struct{ Min, Max string }
+		Farewell                                                 policyFarewell
 	}
 	var plain struct {
 		Budget  struct{ Total, Announce, Reserve string }
@@ -111,6 +111,9 @@ func checkAgainstPlainJSON(t *testing.T, text []byte, read *policy.File) {
 		}
 		if p.Kind != "" && p.Kind != "auto" {
 			require.Equal(t, p.Kind, r.Kind.String())
+		}
+		if p.Format != "" && p.Format != "auto" {
+			require.Equal(t, p.Format, r.Format.String())
 		}
 		if p.Ending != "" && p.Ending != "auto" {
 			require.Equal(t, p.Ending, r.Ending.String())

@@ -24,7 +24,7 @@ const goodFile = `{
 			"kind": "infinite", "grace": "1s", "spread": "10s", "timeout": "2s", "mercy": "1m", "order": "oldest-first", "priority": 2,
 			"reconnect": {"min": "1s", "max": "20s"},
 			"farewell": {"code": 4000, "reason": "back", "message": "bye", "binary": true, "event": "e", "data": "d", "send": "nothing"},
-			"ending": "broken", "admit": true
+			"format": "lines", "ending": "broken", "admit": true
 		}
 	}
 }
@@ -37,7 +37,7 @@ var goodRoutes = map[string]policy.Rule{
 		Kind: policy.Infinite, Grace: sec, Spread: 10 * sec, Timeout: 2 * sec, Mercy: time.Minute, Order: policy.OldestFirst, Priority: 2,
 		Reconnect: policy.Window{Min: sec, Max: 20 * sec},
 		Farewell:  policy.Farewell{Code: 4000, Reason: "back", Message: "bye", Binary: true, Event: "e", Data: "d", Send: policy.SendNothing},
-		Ending:    policy.BrokenEnding, Admit: true,
+		Format:    policy.LinesFormat, Ending: policy.BrokenEnding, Admit: true,
 	},
 }
 

@@ -22,7 +22,7 @@ func everyField() policy.Rule {
 		Kind: policy.Infinite, Grace: 1 * sec, Spread: 2 * sec, Order: policy.IdleFirst, Priority: -3, Timeout: 3500 * ms, Mercy: 4 * time.Microsecond, MaxAge: time.Hour,
 		Reconnect: policy.Window{Min: 5 * sec, Max: 6 * time.Minute},
 		Farewell:  policy.Farewell{Code: 4001, Reason: "a", Message: "b <&>", Binary: true, Event: "c", Data: "d\ne", Send: policy.SendRetry},
-		Ending:    policy.BrokenEnding, Admit: true,
+		Format:    policy.PartsFormat, Ending: policy.BrokenEnding, Admit: true,
 	}
 }
 

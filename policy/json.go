@@ -43,10 +43,11 @@ func (r Rule) MarshalJSON() ([]byte, error) {
 		MaxAge    ruleTime `json:"maxage,omitzero"`
 		Reconnect Window   `json:"reconnect,omitzero"`
 		Farewell  Farewell `json:"farewell,omitzero"`
+		Format    Format   `json:"format,omitzero"`
 		Ending    Ending   `json:"ending,omitzero"`
 		Admit     bool     `json:"admit,omitzero"`
 	}{r.Kind, ruleTime(r.Grace), ruleTime(r.Spread), r.Order, r.Priority, ruleTime(r.Timeout), ruleTime(r.Mercy),
-		ruleTime(r.MaxAge), r.Reconnect, r.Farewell, r.Ending, r.Admit})
+		ruleTime(r.MaxAge), r.Reconnect, r.Farewell, r.Format, r.Ending, r.Admit})
 }
 
 // UnmarshalJSON implements [json.Unmarshaler] for an object or the name of a named rule, as in a
@@ -175,6 +176,7 @@ func (r *reader) rule(t json.Token, name string, to *Rule) {
 		{"maxage", r.ruleTimeField(&to.MaxAge)},
 		{"reconnect", func(name string) { r.window(r.next(), name, &to.Reconnect) }},
 		{"farewell", func(name string) { r.farewell(r.next(), name, &to.Farewell) }},
+		{"format", r.textField(&to.Format, formats.quoted())},
 		{"ending", r.textField(&to.Ending, endings.quoted())},
 		{"admit", r.boolField(&to.Admit)},
 	})

@@ -71,7 +71,7 @@ func NewPlan(work time.Duration, seed uint64) *Plan {
 }
 
 // Begin plans all the responses that are open when a drain begins, and returns their moments in the
-// order of all. Streams with equal rules, whatever their Kind, MaxAge, Farewell, Ending and Admit,
+// order of all. Streams with equal rules, whatever their Kind, MaxAge, Farewell, Format, Ending and Admit,
 // get their farewells evenly spread over the rule's Spread, in the rule's Order and at 200 a second
 // or more, so that few take less than the Spread. Without a Spread they get them all at once. Those
 // of a lower Priority begin when the last farewell of a higher one is due.
@@ -170,7 +170,7 @@ func (s *Subject) rule() Rule {
 func (p *Plan) group(r Rule) *group {
 	// These don't matter to a drain's moments. A handler may set an age and a farewell for each of
 	// its streams: if each were a group by itself, all would get their farewells at once.
-	r.Kind, r.MaxAge, r.Farewell, r.Ending, r.Admit = Auto, 0, Farewell{}, AutoEnding, false
+	r.Kind, r.MaxAge, r.Farewell, r.Format, r.Ending, r.Admit = Auto, 0, Farewell{}, AutoFormat, AutoEnding, false
 	g := p.groups[r]
 	if g == nil {
 		g = &group{rule: r, finite: r.finiteParts(p.work), slot: p.random.Uint64()}

@@ -153,7 +153,7 @@ func TestBeginGroupsEqualRules(t *testing.T) {
 func TestBeginIgnoresWhatIsNoTime(t *testing.T) {
 	var all []policy.Subject
 	for i := range 2_000 {
-		r := policy.Rule{Kind: policy.Kind(i % 3), Spread: 10 * sec, MaxAge: time.Hour + time.Duration(i), Ending: policy.Ending(i % 3), Admit: i%2 == 0}
+		r := policy.Rule{Kind: policy.Kind(i % 3), Spread: 10 * sec, MaxAge: time.Hour + time.Duration(i), Format: policy.Format(i % 5), Ending: policy.Ending(i % 3), Admit: i%2 == 0}
 		r.Farewell = policy.Farewell{Data: strconv.Itoa(i), Send: policy.Send(i % 3)}
 		all = append(all, policy.Subject{Rule: &r, Kind: policy.Infinite})
 	}

@@ -14,8 +14,8 @@ type Policy interface {
 	// Rule returns the rule of a request. It is called once per request, before the handler, by
 	// many goroutines at once, and must not block.
 	//
-	// Streams with equal rules, whatever their Kind, MaxAge, Farewell, Ending and Admit, are spread
-	// together, so a policy should have few different rules and not make one up for each request.
+	// Streams with equal rules, whatever their Kind, MaxAge, Farewell, Format, Ending and Admit, are
+	// spread together, so a policy should have few different rules and not make one up for each request.
 	// Of a rule that [Rule.Validate] finds fault with, invalid times count as zero, and a Farewell
 	// that can't be sent is replaced by the zero one.
 	Rule(*http.Request) Rule
@@ -64,6 +64,10 @@ type Rule struct {
 	Reconnect Window
 	// Farewell is what streams get before they end. Zero: that of [ComeBack].
 	Farewell Farewell
+	// Format of the route's bodies, which says where their Farewell goes. Zero: AutoFormat, by the
+	// Content-Type. Nothing is written into a body with a Content-Encoding whatever its Format, and
+	// a WebSocket has none.
+	Format Format
 	// Ending is how a stream's connection ends after its farewell. Zero: AutoEnding, as brings its
 	// client back, or not if the Farewell says so.
 	Ending Ending
@@ -108,13 +112,14 @@ func (r Rule) Over(base Rule) Rule {
 		MaxAge:    cmp.Or(r.MaxAge, base.MaxAge),
 		Reconnect: cmp.Or(r.Reconnect, base.Reconnect),
 		Farewell:  r.Farewell.over(base.Farewell),
+		Format:    cmp.Or(r.Format, base.Format),
 		Ending:    cmp.Or(r.Ending, base.Ending),
 		Admit:     r.Admit || base.Admit,
 	}
 }
 
-// Validate returns all that is wrong with r by itself as one error, or nil: an unknown kind, order
-// or ending, a time that is negative or so short that its unit must be missing, a window that ends
+// Validate returns all that is wrong with r by itself as one error, or nil: an unknown kind,
+// order, format or ending, a time that is negative or so short that its unit must be missing, a window that ends
 // before it begins, a farewell that can't be sent. Whether r fits a budget is for [Budget.Fit] to
 // report.
 func (r Rule) Validate() error { return joinFaults("policy: ", r.faults()) }
@@ -122,6 +127,7 @@ func (r Rule) Validate() error { return joinFaults("policy: ", r.faults()) }
 func (r Rule) faults() (faults []string) {
 	faults = append(faults, kinds.faults(uint8(r.Kind))...)
 	faults = append(faults, orders.faults(uint8(r.Order))...)
+	faults = append(faults, formats.faults(uint8(r.Format))...)
 	faults = append(faults, endings.faults(uint8(r.Ending))...)
 	for _, part := range []struct {
 		name  string

@@ -22,6 +22,7 @@ func TestOver(t *testing.T) {
 		Kind: policy.Finite, Grace: 1, Spread: 2, Timeout: 3, Mercy: 4,
 		Reconnect: policy.Window{Min: 5, Max: 6},
 		Farewell:  policy.Farewell{Code: 4000, Reason: "a", Message: "b", Event: "c", Data: "d", Send: policy.SendRetry},
+		Format:    policy.LinesFormat,
 		Ending:    policy.BrokenEnding,
 	}
 	for name, tt := range map[string]struct {
@@ -43,10 +44,10 @@ func TestOver(t *testing.T) {
 			policy.Rule{Farewell: policy.Farewell{Code: 1001, Data: "z"}},
 			func(r *policy.Rule) { r.Farewell.Code, r.Farewell.Data = 1001, "z" },
 		},
-		"ending, admission and what is sent": {
-			policy.Rule{Ending: policy.CleanEnding, Admit: true, Farewell: policy.Farewell{Send: policy.SendNothing}},
+		"format, ending, admission and what is sent": {
+			policy.Rule{Format: policy.NoFormat, Ending: policy.CleanEnding, Admit: true, Farewell: policy.Farewell{Send: policy.SendNothing}},
 			func(r *policy.Rule) {
-				r.Ending, r.Admit, r.Farewell.Send = policy.CleanEnding, true, policy.SendNothing
+				r.Format, r.Ending, r.Admit, r.Farewell.Send = policy.NoFormat, policy.CleanEnding, true, policy.SendNothing
 			},
 		},
 	} {
@@ -105,6 +106,7 @@ func TestRuleValidate(t *testing.T) {
 		"full":   {policy.Rule{Kind: policy.Infinite, Grace: 1, Spread: 1, Timeout: policy.AtOnce, Mercy: policy.AtOnce}, ""},
 		"kind":   {policy.Rule{Kind: 3}, "policy: Kind 3 is unknown; use Auto, Finite or Infinite"},
 		"order":  {policy.Rule{Order: 4}, "policy: Order 4 is unknown; use Random, OldestFirst, YoungestFirst or IdleFirst"},
+		"format": {policy.Rule{Format: 5}, "policy: Format 5 is unknown; use AutoFormat, EventsFormat, LinesFormat, PartsFormat or NoFormat"},
 		"ending": {policy.Rule{Ending: 3}, "policy: Ending 3 is unknown; use AutoEnding, CleanEnding or BrokenEnding"},
 		"send":   {policy.Rule{Farewell: policy.Farewell{Send: 3}}, "policy: Send 3 is unknown; use SendAll, SendRetry or SendNothing"},
 		"grace":  {policy.Rule{Grace: -time.Second}, "policy: Grace is -1s; use zero or more"},

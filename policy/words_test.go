@@ -29,6 +29,13 @@ func TestEndingText(t *testing.T) {
 	assert.Equal(t, [3]policy.Ending{0, 1, 2}, [3]policy.Ending{policy.AutoEnding, policy.CleanEnding, policy.BrokenEnding})
 }
 
+func TestFormatText(t *testing.T) {
+	testWords[policy.Format](t, `policy: format %d is unknown; use AutoFormat, EventsFormat, LinesFormat, PartsFormat or NoFormat`,
+		`policy: format %q is unknown; use "auto", "events", "lines", "parts" or "none"`, "auto", "events", "lines", "parts", "none")
+	assert.Equal(t, [5]policy.Format{0, 1, 2, 3, 4},
+		[5]policy.Format{policy.AutoFormat, policy.EventsFormat, policy.LinesFormat, policy.PartsFormat, policy.NoFormat})
+}
+
 func TestSendText(t *testing.T) {
 	testWords[policy.Send](t, `policy: send %d is unknown; use SendAll, SendRetry or SendNothing`,
 		`policy: send %q is unknown; use "all", "retry" or "nothing"`, "all", "retry", "nothing")

@@ -1,0 +1,44 @@
+package policy
+
+// A Format is what a body speaks, and so where a farewell may be written into it and how. It
+// doesn't say whether the body ends by itself: that is its [Kind]. The zero Format is AutoFormat.
+type Format uint8
+
+const (
+	// AutoFormat is that of the response's Content-Type, and none where that says nothing.
+	AutoFormat Format = iota
+	// EventsFormat is an event stream (WHATWG HTML 9.2.5): the farewell is its last event.
+	EventsFormat
+	// LinesFormat is lines each of which stands for itself, such as JSON: the farewell is the last
+	// line, Farewell.Message.
+	LinesFormat
+	// PartsFormat is the parts of a multipart body, whose Content-Type has their boundary (RFC 2046,
+	// section 5.1.1): the farewell is the last part, Farewell.Message, and the closing delimiter.
+	PartsFormat
+	// NoFormat is one that nothing is known of. The body is left alone: nothing is ever written into
+	// it, and its handler writes on until its context is canceled. [SendNothing] ends an event stream
+	// between two of its events instead.
+	NoFormat
+)
+
+var formats = vocabulary{
+	"format", []string{"auto", "events", "lines", "parts", "none"},
+	[]string{"AutoFormat", "EventsFormat", "LinesFormat", "PartsFormat", "NoFormat"},
+}
+
+// String returns "auto", "events", "lines", "parts" or "none", and "Format(n)" for any other value.
+func (f Format) String() string { return formats.text(uint8(f)) }
+
+// MarshalText implements [encoding.TextMarshaler] with the words of String. It fails on an unknown
+// value.
+func (f Format) MarshalText() ([]byte, error) { return formats.marshal(uint8(f)) }
+
+// UnmarshalText implements [encoding.TextUnmarshaler] for the words of String. On an error f is
+// unchanged.
+func (f *Format) UnmarshalText(text []byte) error {
+	value, err := formats.find(text)
+	if err == nil {
+		*f = Format(value)
+	}
+	return err
+}
