@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"unsafe"
 
-	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
 )
@@ -56,35 +55,20 @@ func (x *exchange) commitLocked(status int) {
 	}
 	x.closeConnIfSpoiled()
 	x.committed, x.status, x.committedAfterCancel = true, uint16(status), x.Canceled()
-	method := x.Request().Method
-	head := method == http.MethodHead
-	noBody := head || status == http.StatusNoContent || status == http.StatusNotModified
+	noBody := x.Request().Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 	h := x.w.Header()
 	if length := h["Content-Length"]; len(length) > 0 {
 		if n, err := strconv.ParseInt(length[0], 10, 64); err == nil {
 			x.missing = n
 		}
 	}
-	kind, formatName := policy.Finite, format.HTTP
-	// A body of a known length ends by itself, and so does what answers another method than GET: a
-	// language model's answer is an event stream that ends. The handler of a HEAD may run on like
-	// that of the GET, though nobody sees what it writes.
-	if x.missing == unknownLength && (!noBody || head) {
-		body, endless := format.Recognize(h)
-		if endless && (head || method == http.MethodGet) {
-			kind = policy.Infinite
-		}
-		if body != nil && !noBody {
-			x.body, formatName = body, body.Name()
-		}
-	}
+	kind := x.shapeLocked(h, noBody)
 	if noBody {
 		x.missing = 0
 	}
-	x.SetShape(kind, formatName, x.req.Pattern)
 	// RFC 9112, section 9.6; over HTTP/2 net/http sends GOAWAY for it. A stream's connection may be
 	// broken later, and Node's fetch takes a broken body for whole under Connection: close.
-	if x.d.draining() && status != http.StatusSwitchingProtocols && x.Kind() != policy.Infinite {
+	if x.d.draining() && status != http.StatusSwitchingProtocols && kind != policy.Infinite {
 		h.Set("Connection", "close")
 	}
 }

@@ -49,15 +49,17 @@ type Body interface {
 	AppendFarewell(b []byte, f policy.Farewell, retry time.Duration) []byte
 }
 
-// Recognize returns a Body for a response with this header, and whether its media type is one of
-// bodies that go on until somebody ends them, if they answer a GET. The Body is nil if no farewell
-// can be inserted: the media type is of no format, the body has a Content-Encoding, or the header
-// lacks what a Body needs. Of several Content-Types the first counts, as for clients.
-func Recognize(h http.Header) (body Body, endless bool) {
+// Recognize returns a Body for a response with this header, whether its media type is that of a
+// format, and whether it is one of bodies that go on until somebody ends them, if they answer a GET.
+// The Body is nil if no farewell can be inserted: the media type is of no format, the body has a
+// Content-Encoding, or the header lacks what a Body needs. Of several Content-Types the first
+// counts, as for clients.
+func Recognize(h http.Header) (body Body, known, endless bool) {
 	contentTypes := h["Content-Type"]
 	if len(contentTypes) == 0 {
-		return nil, false
+		return nil, false, false
 	}
+	known = true
 	mediaType, _, _ := strings.Cut(contentTypes[0], ";")
 	switch strings.ToLower(strings.TrimSpace(mediaType)) {
 	case "text/event-stream":
@@ -66,13 +68,34 @@ func Recognize(h http.Header) (body Body, endless bool) {
 		body = new(lines)
 	case "multipart/x-mixed-replace":
 		body, endless = newParts(contentTypes[0]), true
+	case "multipart/mixed":
+		body = newParts(contentTypes[0])
 	default:
-		return nil, false
+		return nil, false, false
 	}
 	if Encoded(h) {
 		body = nil
 	}
-	return body, endless
+	return body, known, endless
+}
+
+// As returns a Body for a response with this header whose rule says what it speaks, which must not
+// be [policy.AutoFormat]. It is nil if no farewell can be inserted.
+func As(f policy.Format, h http.Header) Body {
+	if Encoded(h) {
+		return nil
+	}
+	switch f {
+	case policy.EventsFormat:
+		return new(eventStream)
+	case policy.LinesFormat:
+		return new(lines)
+	case policy.PartsFormat:
+		if contentTypes := h["Content-Type"]; len(contentTypes) > 0 {
+			return newParts(contentTypes[0])
+		}
+	}
+	return nil
 }
 
 // Encoded reports whether h has a Content-Encoding other than identity (RFC 9110, section 8.4).

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/lastcall-go/lastcall/policy"
 )
 
 func TestRecognize(t *testing.T) {
@@ -42,28 +44,67 @@ func TestRecognize(t *testing.T) {
 		{"parts", http.Header{"Content-Type": {mixed}}, Parts, true},
 		{"parts without a boundary", http.Header{"Content-Type": {"multipart/x-mixed-replace"}}, none, true},
 		{"parts with half a boundary", http.Header{"Content-Type": {`multipart/x-mixed-replace; boundary="`}}, none, true},
-		{"parts of another sort", http.Header{"Content-Type": {"multipart/mixed; boundary=x"}}, none, false},
+		{"parts that end", http.Header{"Content-Type": {"multipart/mixed; boundary=x"}}, Parts, false},
+		{"parts that end, as gqlgen has them", http.Header{"Content-Type": {`multipart/mixed;boundary="-";deferSpec=20220824`}}, Parts, false},
+		{"parts of another sort", http.Header{"Content-Type": {"multipart/form-data; boundary=x"}}, none, false},
 		{"encoded parts", http.Header{"Content-Type": {mixed}, "Content-Encoding": {"gzip"}}, none, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			body, endless := Recognize(c.header)
+			body, known, endless := Recognize(c.header)
 			assert.Equal(t, c.endless, endless)
+			assert.True(t, known || c.want == none && !c.endless)
 			if c.want == none {
 				assert.Nil(t, body)
 				return
 			}
 			assert.Equal(t, c.want, body.Name())
 			assert.True(t, body.AtBoundary(), "it stands at the beginning")
-			another, _ := Recognize(c.header)
+			another, _, _ := Recognize(c.header)
 			assert.NotSame(t, body, another)
 		})
+	}
+}
+
+func TestEncodedLinesAreKnown(t *testing.T) {
+	body, known, endless := Recognize(http.Header{"Content-Type": {"application/x-ndjson"}, "Content-Encoding": {"zstd"}})
+	assert.Nil(t, body)
+	assert.True(t, known)
+	assert.False(t, endless)
+}
+
+// A rule's format makes a body of any media type one that a farewell can be inserted into, if the
+// header has what that format needs.
+func TestAs(t *testing.T) {
+	json := http.Header{"Content-Type": {"application/json"}}
+	for _, c := range []struct {
+		format policy.Format
+		header http.Header
+		want   string // empty: nothing can be inserted
+	}{
+		{policy.EventsFormat, json, SSE},
+		{policy.EventsFormat, nil, SSE},
+		{policy.LinesFormat, json, Lines},
+		{policy.LinesFormat, http.Header{"Content-Type": {"text/event-stream"}}, Lines},
+		{policy.LinesFormat, http.Header{"Content-Encoding": {"gzip"}}, ""},
+		{policy.PartsFormat, http.Header{"Content-Type": {"multipart/related; boundary=x"}}, Parts},
+		{policy.PartsFormat, json, ""},
+		{policy.PartsFormat, nil, ""},
+		{policy.NoFormat, http.Header{"Content-Type": {"text/event-stream"}}, ""},
+		{policy.NoFormat + 1, json, ""},
+	} {
+		body := As(c.format, c.header)
+		if c.want == "" {
+			assert.Nil(t, body, "%v %v", c.format, c.header)
+			continue
+		}
+		assert.Equal(t, c.want, body.Name(), "%v %v", c.format, c.header)
 	}
 }
 
 func TestRecognizeAllocatesNothingForOthers(t *testing.T) {
 	h := http.Header{"Content-Type": {"application/json; charset=utf-8"}}
 	assert.Zero(t, testing.AllocsPerRun(1000, func() {
-		if _, endless := Recognize(h); endless {
+		if _, known, _ := Recognize(h); known {
 			panic("recognized")
 		}
 	}))

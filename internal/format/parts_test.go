@@ -32,7 +32,7 @@ func TestPartsEndWhole(t *testing.T) {
 		for asked := range writes {
 			for _, last := range []string{"", "Content-Type: text/plain\r\n\r\nbye"} {
 				t.Run(fmt.Sprint(name, ", asked before write ", asked, ", last part ", last != ""), func(t *testing.T) {
-					s, recognized := Recognize(http.Header{"Content-Type": {mixed}})
+					s, recognized, _ := Recognize(http.Header{"Content-Type": {mixed}})
 					require.True(t, recognized)
 					var body, before []byte
 					for i, p := range writes {

@@ -195,11 +195,21 @@ func (r *Response) Refine(rule policy.Rule) {
 }
 
 // SetShape records what the response's header showed: its kind, its format, and the pattern by
-// which its handler was found, if that is known.
-func (r *Response) SetShape(kind policy.Kind, format, pattern string) {
+// which its handler was found, if that is known. It returns the kind that the drain takes it for,
+// and the format that its rule specifies.
+func (r *Response) SetShape(kind policy.Kind, format, pattern string) (policy.Kind, policy.Format) {
 	before := r.lock()
 	r.setShapeLocked(kind, format, pattern)
+	kind, specified := r.kindLocked(), r.rule.Format
 	r.unlock(before)
+	return kind, specified
+}
+
+// SetFormat records what the response speaks.
+func (r *Response) SetFormat(format string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.format = format
 }
 
 // SetCarrier records that c carries the response from now on, a stream in the format given.

@@ -147,6 +147,7 @@ func TestStrongestSourceWins(t *testing.T) {
 		func(r *policy.Rule, v source) { r.Farewell.Event = "event of " + v.String() },
 		func(r *policy.Rule, v source) { r.Farewell.Data = "data of " + v.String() },
 		func(r *policy.Rule, v source) { r.Farewell.Send = policy.SendRetry + policy.Send(v%2) },
+		func(r *policy.Rule, v source) { r.Format = policy.EventsFormat + policy.Format(v%4) },
 		func(r *policy.Rule, v source) { r.Ending = policy.CleanEnding + policy.Ending(v%2) },
 		func(r *policy.Rule, _ source) { r.Admit = true }, // no source can take it back
 	}
