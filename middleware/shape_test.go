@@ -197,3 +197,41 @@ func TestFormatOfAnInnerRule(t *testing.T) {
 	middleware.Graceful(d)(inner).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 	require.NoError(t, d.Close())
 }
+
+// What is served under the media type of event streams and carries none gets no event. It only ends.
+func TestEventStreamThatCarriesNoEvents(t *testing.T) {
+	for name, c := range map[string]struct {
+		body string
+		told bool
+	}{
+		"nothing yet": {"", true},
+		"a comment":   {":\n\n", true},
+		"text":        {"hello\n\nworld\n\n", false},
+		"JSON":        {"{\n\n}\n\n", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := serve(t, &middleware.Drainer{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					startEvents(w, c.body)
+					<-r.Context().Done()
+				}))
+				got := r.getAsync("/")
+				r.drain()
+				after := 250 * time.Millisecond
+				if !c.told {
+					after *= 3 // the cancel waits for an event's end
+				}
+				report := r.endsAfter(after)
+				a := <-got
+				assert.NoError(t, a.err)
+				if c.told {
+					assert.Contains(t, a.body, "event: shutdown\n")
+					assert.EqualValues(t, 1, report.Told)
+				} else {
+					assert.Equal(t, c.body, a.body)
+					assert.EqualValues(t, 1, report.Canceled)
+				}
+			})
+		})
+	}
+}

@@ -64,7 +64,7 @@ func (c eventClient) retryMillis() int64 {
 
 // isBoundary is what AtBoundary promises, judged over the whole text so far.
 func isBoundary(stream string) bool {
-	if !looksLikeStream(stream) {
+	if !looksLikeStream(stream) || !speaksEvents(stream) {
 		return false
 	}
 	text := lineEnds.Replace(strings.TrimPrefix(stream, "\uFEFF"))
@@ -81,6 +81,20 @@ func isBoundary(stream string) bool {
 		}
 	}
 	return true
+}
+
+// speaksEvents reports whether a line is a field or a comment, or none has anything.
+func speaksEvents(stream string) bool {
+	empty := true
+	for line := range strings.SplitSeq(lineEnds.Replace(strings.TrimPrefix(stream, "\uFEFF")), "\n") {
+		field, _, _ := strings.Cut(line, ":")
+		switch {
+		case strings.HasPrefix(line, ":"), field == "data", field == "event", field == "id", field == "retry":
+			return true
+		}
+		empty = empty && line == ""
+	}
+	return empty
 }
 
 func looksLikeStream(stream string) bool {

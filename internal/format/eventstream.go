@@ -17,9 +17,14 @@ import (
 // After bytes that look compressed it has no boundary any more: after a binary data byte (MIME
 // Sniffing 3: any control but TAB, LF, FF, CR and ESC), or invalid UTF-8 in the first field's name.
 // The grammar allows both, but to leave the farewell out does less harm than to corrupt the body.
+// Nor has it one while it holds lines of which none is a field or a comment, as where raw text is
+// served under the media type: a client of that couldn't make anything of an event.
 type eventStream struct {
 	inLine    bool // the current line has a byte
 	inEvent   bool // a field has begun since the last blank line
+	inText    bool // a line has begun, and none was a field or a comment yet
+	speaks    bool // a line was a field or a comment
+	settled   bool // speaks and nameEnded
 	afterCR   bool // the last byte was a CR: an LF right after it belongs to it
 	afterBOM  bool // the first character, which may be a byte order mark, is complete
 	nameEnded bool // the first field's name is complete, and was valid UTF-8
@@ -28,6 +33,10 @@ type eventStream struct {
 	// The first charLen bytes of char are an incomplete character of the first field's name.
 	char    [utf8.UTFMax]byte
 	charLen uint8
+
+	// Until the stream speaks: the first nameLen bytes of the current line, up to its colon.
+	name    [len("event:")]byte
+	nameLen uint8
 }
 
 func (s *eventStream) Name() string { return SSE }
@@ -44,7 +53,7 @@ func (s *eventStream) Write(p []byte) (int, error) {
 //
 // The CR of a blank line is its end, whether or not an LF follows: after an event that was inserted
 // between them, the LF is a blank line of its own, which does nothing.
-func (s *eventStream) AtBoundary() bool { return !s.inLine && !s.inEvent && !s.notEvents }
+func (s *eventStream) AtBoundary() bool { return !s.inLine && !s.inEvent && !s.notEvents && !s.inText }
 
 // Boundary implements [Body]. It passes over the boundary within a CRLF, since some clients,
 // r3labs/sse's among them, look for "\r\n\r\n".
@@ -81,8 +90,49 @@ func (s *eventStream) writeByte(c byte) {
 		s.inEvent = s.inEvent || c != ':'
 	}
 	s.afterCR = c == '\r'
+	if !s.settled {
+		s.settle(c)
+	}
+}
+
+// settle follows one byte while it is open whether the bytes are an event stream.
+func (s *eventStream) settle(c byte) {
+	if !s.speaks {
+		s.listen(c)
+	}
 	if !s.nameEnded {
 		s.writeNameByte(c)
+	}
+	s.settled = s.speaks && s.nameEnded
+}
+
+// listen follows one byte of a line, or its end, until a line is a field or a comment (WHATWG HTML
+// 9.2.6). A name that is longer than all of those fills s.name.
+func (s *eventStream) listen(c byte) {
+	end := c == '\n' || c == '\r'
+	switch {
+	case c != ':' && !end:
+		s.inText = true
+		if int(s.nameLen) < len(s.name) {
+			s.name[s.nameLen] = c
+			s.nameLen++
+		}
+		return
+	case c == ':' && s.nameLen == 0:
+		s.speaks = true
+	default:
+		switch string(s.name[:s.nameLen]) {
+		case "data", "event", "id", "retry":
+			s.speaks = true
+		}
+	}
+	switch {
+	case s.speaks:
+		s.inText = false
+	case end:
+		s.nameLen = 0
+	default:
+		s.nameLen = uint8(len(s.name)) // what follows the colon is no name
 	}
 }
 
@@ -102,7 +152,7 @@ func (s *eventStream) writeNameByte(c byte) {
 	}
 	s.notEvents = s.notEvents || !utf8.Valid(char)
 	if !s.afterBOM && string(char) == "\uFEFF" {
-		s.inLine, s.inEvent = false, false
+		s.inLine, s.inEvent, s.inText, s.nameLen = false, false, false, 0
 	}
 	s.afterBOM, s.charLen = true, 0
 }
