@@ -17,7 +17,7 @@ import (
 // Streams in other formats than SSE end at a boundary of their own, with a last message if their
 // rule has one.
 func TestOtherStreamsEndAtTheirBoundary(t *testing.T) {
-	const json, mixed = "application/x-ndjson", "multipart/x-mixed-replace; boundary=b"
+	const json, mixed, results = "application/x-ndjson", "multipart/x-mixed-replace; boundary=b", `multipart/mixed;boundary="b";subscriptionSpec=1.0`
 	for name, c := range map[string]struct {
 		contentType, encoding string
 		parts                 []string // a second apart; the drain begins after the first
@@ -30,6 +30,10 @@ func TestOtherStreamsEndAtTheirBoundary(t *testing.T) {
 		"a line that never ends":      {json, "", []string{"{}\n{", "}"}, "bye", "{}\n{}"},
 		"parts":                       {mixed, "", []string{"--b\r\n\r\n1", "\r\n--b\r\n\r\n2\r\n"}, "", "--b\r\n\r\n1\r\n--b--\r\n"},
 		"parts and a last one":        {mixed, "", []string{"--b\r\n\r\n1\r\n", "--b\r\n\r\n2\r\n"}, "\r\nbye", "--b\r\n\r\n1\r\n--b\r\n\r\nbye\r\n--b--\r\n"},
+		"results":                     {results, "", []string{"--b\r\n\r\n1\r\n--b\r\n", "\r\n2\r\n--b\r\n"}, "", "--b\r\n\r\n1\r\n--b\r\n\r\n--b--\r\n"},
+		"results and a last one":      {results, "", []string{"--b\r\n\r\n1\r\n--b\r\n", "\r\n2\r\n--b\r\n"}, "\r\nbye", "--b\r\n\r\n1\r\n--b\r\n\r\nbye\r\n--b--\r\n"},
+		"a result in pieces":          {results, "", []string{"--b\r\n\r\n1\r\n--b\r\nA: b", "\r\n\r\n2\r\n--b\r\n"}, "\r\nbye", "--b\r\n\r\n1\r\n--b\r\nA: b\r\n\r\n2\r\n--b\r\n\r\nbye\r\n--b--\r\n"},
+		"results that are over":       {results, "", []string{"--b\r\n\r\n1\r\n--b--\r\n", "\r\n"}, "bye", "--b\r\n\r\n1\r\n--b--\r\n\r\n"},
 		"compressed lines":            {json + " ", "br", []string{"\n", "\n"}, "bye", "\n\n"},
 		"lines, encoded as they are":  {json, "identity", []string{"{}\n", "{}\n"}, "bye", "{}\nbye\n"},
 		"of a type that says nothing": {"multipart/x-mixed-replace", "", []string{"1", "2"}, "bye", "12"},
@@ -65,7 +69,7 @@ func TestOtherStreamsEndAtTheirBoundary(t *testing.T) {
 					assert.NoError(t, a.err)
 				}
 				assert.Equal(t, c.want, a.body)
-				farewell := c.want != strings.Join(c.parts, "") && (c.message != "" || c.contentType == mixed)
+				farewell := c.want != strings.Join(c.parts, "") && (c.message != "" || c.contentType == mixed || c.contentType == results)
 				assert.Equal(t, farewell, report.Told == 1, "%+v", report)
 			})
 		})
