@@ -60,7 +60,7 @@ func (x *exchange) writeFarewellLocked() {
 	}
 	x.farewellWritten = true
 	x.farewell.Store(f) // in case that it has been asked for again
-	x.ifOpen(x.extendWriteDeadline)
+	x.ifOpen(func() { x.extendWriteDeadline(time.Second) })
 	text := x.body.AppendFarewell(nil, f.Farewell, f.retry)
 	err := errPanicked
 	// A writer of the program's may panic, and x.lock must be given back all the same.
@@ -119,15 +119,17 @@ func (x *exchange) writeAroundFarewellLocked(p []byte) (int, error) {
 	return end + n, err
 }
 
-// extendWriteDeadline sets the moment of the cut as the write deadline, since one that the handler
-// has set may be past, and a second at least, since a drain that is late may be past that as well.
-// It must not run at the same time as Cut, whose deadline it would replace.
-func (x *exchange) extendWriteDeadline() {
+// extendWriteDeadline sets the moment of the cut as the write deadline, and so much behind it, since
+// one that the handler has set may be past, and a second at least, since a drain that is late may be
+// past that as well. While the cut is still to come the deadline must not be first: the cut may be
+// put off, and over HTTP/2 both would reset the stream. It must not run at the same time as Cut,
+// whose deadline it would replace.
+func (x *exchange) extendWriteDeadline(behindCut time.Duration) {
 	if !x.wasCut.Load() {
 		m, _ := x.Moments()
-		deadline := time.Now().Add(time.Second)
-		if m.Cut.After(deadline) {
-			deadline = m.Cut
+		deadline, cut := time.Now().Add(time.Second), m.Cut.Add(behindCut)
+		if cut.After(deadline) {
+			deadline = cut
 		}
 		_ = x.controller().SetWriteDeadline(deadline)
 	}

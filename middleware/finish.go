@@ -45,9 +45,11 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 		outcome == tracked.ToldBroken,
 		outcome == tracked.Canceled && x.committed && x.Kind() == policy.Infinite && (x.tornLocked() || x.endsBroken(0)):
 		abort = true // over HTTP/1 behind any cut, so that net/http takes no other request from the connection
-		x.breakOff() // a panic alone may be recovered by an outer handler
+		if in.ProtoMajor == 1 || !x.wasCut.Load() {
+			x.breakOff() // a panic alone may be recovered by an outer handler
+		} // else it would send a second RST_STREAM behind that of the cut
 	case outcome == tracked.Told:
-		x.extendWriteDeadline() // again: the handler may have set a deadline with each of its writes
+		x.extendWriteDeadline(0) // again: the handler may have set a deadline with each of its writes
 	case x.committed || !returned: // net/http ends it
 	case outcome == tracked.Canceled:
 		abort = x.answerCanceled() // else net/http would send a 200 with an empty body
@@ -139,9 +141,11 @@ func (x *exchange) Cut() {
 // closed.
 func (x *exchange) breakOff() {
 	conn, control := x.ownConn(), x.controller()
-	now := time.Now()
-	_ = control.SetWriteDeadline(now) // not every writer has deadlines
-	_ = control.SetReadDeadline(now)
+	// Of a time that is past HTTP/2 makes a reset at once. One that were to be so in a moment may
+	// come behind that of a panic, and a stream has one (RFC 9113, section 5.1).
+	past := time.Now().Add(-time.Second)
+	_ = control.SetWriteDeadline(past) // not every writer has deadlines
+	_ = control.SetReadDeadline(past)
 	if conn == nil {
 		return
 	}
