@@ -47,7 +47,12 @@ func (x *exchange) mayEndClean() bool {
 
 // tornLocked reports whether the body of a stream stops within a line: its beginning could pass for
 // a whole one. Clients drop an event without its end (WHATWG HTML 9.2.6), and a part without it.
+// A body that stops before its declared length is torn as well: net/http sees that over HTTP/1 only,
+// and over HTTP/2 would send the end of a malformed response (RFC 9113, section 8.1.1).
 func (x *exchange) tornLocked() bool {
+	if x.missing != unknownLength && x.missing > 0 {
+		return true
+	}
 	return x.body != nil && x.body.Name() == format.Lines && !x.body.AtBoundary()
 }
 

@@ -137,3 +137,24 @@ func TestOneReset(t *testing.T) {
 		})
 	}
 }
+
+// A stream with a declared length that it doesn't reach is broken off: net/http sends its end over
+// HTTP/2 as if it were whole.
+func TestDeclaredLengthContradictsCleanEnd(t *testing.T) {
+	for name, c := range map[string]struct {
+		body string
+		want any
+	}{"not reached": {"half", http.ErrAbortHandler}, "reached": {"all of it", nil}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{Policy: policy.Rule{Kind: policy.Infinite, Ending: policy.CleanEnding}}
+				v := drainOverHTTP2(t, d, new(resetWriter), http.MethodGet, func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Length", "9")
+					_, _ = io.WriteString(w, c.body)
+					<-r.Context().Done()
+				})
+				assert.Equal(t, c.want, v)
+			})
+		})
+	}
+}
