@@ -56,17 +56,18 @@ func (x *exchange) tornLocked() bool {
 	return x.body != nil && x.body.Name() == format.Lines && !x.body.AtBoundary()
 }
 
-// awaitBreak waits behind the farewell of a response that ends as a broken one, for the rest of
-// breakGap, or until the request's context ends, as it does when the client leaves and behind a
-// cut. The handler must have returned.
-func (x *exchange) awaitBreak() {
+// awaitBreak waits behind the farewell of a response that ends as a broken one, be it by a panic, for
+// the rest of breakGap, or until the request's context ends, as it does when the client leaves and
+// behind a cut. The handler must have returned.
+func (x *exchange) awaitBreak(returned bool) {
 	f := x.farewell.Load()
 	if f == nil {
 		return
 	}
 	x.lock.Lock() // a farewell that is being written ends first, at the latest by the cut
 	f = x.farewell.Load()
-	waits := x.farewellWritten && x.hijacked == nil && x.farewellOutcome == tracked.ToldBroken && !x.wasCut.Load()
+	waits := x.farewellWritten && x.hijacked == nil && !x.wasCut.Load() &&
+		(x.farewellOutcome == tracked.ToldBroken || x.farewellOutcome == tracked.Told && !returned)
 	if waits {
 		f.ended = true
 	}

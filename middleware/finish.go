@@ -18,7 +18,7 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	if x.connect != nil && x.connect.accepted.Load() {
 		abort = x.connect.handlerEnded(returned)
 	}
-	x.awaitBreak()
+	x.awaitBreak(returned)
 	x.lock.Lock() // a farewell that is being written ends first, at the latest by the cut
 	if returned && x.d.draining() {
 		x.flushEndLocked()

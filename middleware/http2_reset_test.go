@@ -158,3 +158,19 @@ func TestDeclaredLengthContradictsCleanEnd(t *testing.T) {
 		})
 	}
 }
+
+// What a panic breaks behind a farewell, its client has as much time for as for any other.
+func TestPanicBehindFarewellWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := new(resetWriter)
+		d := &middleware.Drainer{Policy: policy.Rule{Ending: policy.CleanEnding, Timeout: time.Millisecond}}
+		v := drainOverHTTP2(t, d, w, http.MethodGet, func(w http.ResponseWriter, r *http.Request) {
+			begin(w)
+			<-r.Context().Done()
+			panic("a bug")
+		})
+		assert.Equal(t, "a bug", v)
+		assert.Equal(t, 200*time.Millisecond, time.Since(w.written))
+		assert.EqualValues(t, 1, d.Report().Broken)
+	})
+}
