@@ -83,11 +83,12 @@ func (x *exchange) awaitBreak(returned bool) {
 	}
 }
 
-// flushEndLocked flushes the end of a body whose beginning has been sent: net/http would do so once
-// the response has its outcome, and a peer that reads nothing would get less than that says. It
-// waits until the cut at the latest.
+// flushEndLocked flushes the end of a body whose beginning has been sent, or that was canceled:
+// net/http would do so once the response has its outcome, and a peer that reads nothing would get
+// less than that says. It waits until the cut at the latest. Any other short body is left to
+// net/http, which sends it with its length.
 func (x *exchange) flushEndLocked() {
-	if x.committed && x.hijacked == nil && !x.farewellWritten && x.unflushed > 0 && x.lastByte.Load() != 0 {
+	if x.committed && x.hijacked == nil && !x.farewellWritten && x.unflushed > 0 && (x.lastByte.Load() != 0 || x.Canceled()) {
 		if err := x.controller().Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			x.failed = true
 		}

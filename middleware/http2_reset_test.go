@@ -174,3 +174,48 @@ func TestPanicBehindFarewellWaits(t *testing.T) {
 		assert.EqualValues(t, 1, d.Report().Broken)
 	})
 }
+
+// Whether the end of a body that the drain waited for could be sent is known before its outcome is.
+func TestEndIsFlushed(t *testing.T) {
+	for name, c := range map[string]struct {
+		method string
+		rule   policy.Rule
+		err    error
+		handle func(w http.ResponseWriter, r *http.Request)
+		unsent int
+		cut    uint64
+	}{
+		"events": {method: http.MethodPost, handle: func(w http.ResponseWriter, _ *http.Request) {
+			begin(w)
+			time.Sleep(time.Second)
+			_, _ = io.WriteString(w, "data: 2\n\n")
+		}},
+		"more than net/http holds back, and a little": {method: http.MethodGet, handle: func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(time.Second)
+			_, _ = w.Write(make([]byte, 3000))
+			_, _ = w.Write(make([]byte, 3000))
+		}},
+		"begun behind the cancel": {http.MethodGet, policy.Rule{Grace: policy.AtOnce}, nil, func(w http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			_, _ = io.WriteString(w, "sorry")
+		}, 0, 0},
+		"begun behind the cancel, for a peer that reads nothing": {http.MethodGet, policy.Rule{Grace: policy.AtOnce}, io.ErrClosedPipe, func(w http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			_, _ = io.WriteString(w, "sorry")
+		}, 0, 1},
+		"short, which net/http sends with its length": {method: http.MethodGet, handle: func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(time.Second)
+			_, _ = io.WriteString(w, "short")
+		}, unsent: 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &resetWriter{flushErr: c.err}
+				d := &middleware.Drainer{Policy: c.rule}
+				drainOverHTTP2(t, d, w, c.method, c.handle)
+				assert.Equal(t, c.unsent, w.unsent)
+				assert.Equal(t, c.cut, d.Report().Cut)
+			})
+		})
+	}
+}

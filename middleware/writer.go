@@ -145,14 +145,15 @@ const unknownLength = math.MaxInt64
 
 // wroteLocked counts n bytes of the body, and notes whether their write failed. The time of the last
 // byte is set once net/http can't hold all of them back. How much another writer holds back is
-// unknown: a stream's bytes that go through one set that time at once.
+// unknown: a stream's bytes that go through one set that time at once. What has gone out says nothing
+// of the last of the bytes, so that at least one counts as held back until a flush.
 func (x *exchange) wroteLocked(n int64, err error) {
 	x.failed = x.failed || err != nil
 	if x.missing != unknownLength {
 		x.missing -= n
 	}
 	if n > netHTTPBuffer-int64(x.unflushed) || n > 0 && x.body != nil && !isNetHTTP1(x.w) {
-		x.unflushed = 0
+		x.unflushed = 1
 		x.byteMoved()
 	} else {
 		x.unflushed += uint16(n)
