@@ -108,4 +108,6 @@ const (
 	Lines     Format = format.Lines     // lines, of JSON say, that another can be written after
 	Task      Format = format.Task      // no response, but a task that was handed to middleware.Drainer.Go
 	Parts     Format = format.Parts     // a multipart/x-mixed-replace that another part can be written after
+	GRPC      Format = format.GRPC      // a call of gRPC or gRPC-Web, which a status can end between two messages
+	Connect   Format = format.Connect   // a streaming call of the Connect protocol, the same
 )

@@ -20,6 +20,8 @@ const (
 	SSE       = "sse"
 	Lines     = "lines"
 	Parts     = "parts"
+	GRPC      = "grpc"    // and gRPC-Web
+	Connect   = "connect" // of its calls those that stream
 	WebSocket = "websocket"
 	Hijacked  = "hijacked" // a connection whose protocol is unknown
 	Task      = "task"     // no response, but work that a handler left behind
@@ -60,8 +62,7 @@ func Recognize(h http.Header) (body Body, known, endless bool) {
 		return nil, false, false
 	}
 	known = true
-	mediaType, _, _ := strings.Cut(contentTypes[0], ";")
-	switch strings.ToLower(strings.TrimSpace(mediaType)) {
+	switch name := mediaType(h); name {
 	case "text/event-stream":
 		body, endless = new(eventStream), true
 	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json":
@@ -71,7 +72,11 @@ func Recognize(h http.Header) (body Body, known, endless bool) {
 	case "multipart/mixed":
 		body = newParts(contentTypes[0])
 	default:
-		return nil, false, false
+		call := newCall(h, name)
+		if call == nil {
+			return nil, false, false
+		}
+		body = call
 	}
 	if Encoded(h) {
 		body = nil
@@ -96,6 +101,16 @@ func As(f policy.Format, h http.Header) Body {
 		}
 	}
 	return nil
+}
+
+// mediaType returns that of the first Content-Type, in lower case and without parameters.
+func mediaType(h http.Header) string {
+	contentTypes := h["Content-Type"]
+	if len(contentTypes) == 0 {
+		return ""
+	}
+	name, _, _ := strings.Cut(contentTypes[0], ";")
+	return strings.ToLower(strings.TrimSpace(name))
 }
 
 // Encoded reports whether h has a Content-Encoding other than identity (RFC 9110, section 8.4).

@@ -1,0 +1,39 @@
+package format
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// connectStream is the body of a streaming call of the Connect protocol, whose last message says
+// how the call ended.
+type connectStream struct{ prefixed }
+
+// endOfStream is the flag of that message.
+const endOfStream = 0x02
+
+func (*connectStream) Name() string { return Connect }
+
+func (*connectStream) AppendFarewell(b []byte, f policy.Farewell, retry time.Duration) []byte {
+	var end struct {
+		Error    connectError        `json:"error"`
+		Metadata map[string][]string `json:"metadata"`
+	}
+	end.Error = connectError{"unavailable", f.Reason}
+	end.Metadata = map[string][]string{"grpc-retry-pushback-ms": {pushback(f, retry)}}
+	text, _ := json.Marshal(end) // strings only
+	return appendMessage(b, endOfStream, text)
+}
+
+func (c *connectStream) Ended(http.Header) bool { return c.ended && !c.Torn() }
+
+func (*connectStream) SetTrailers(http.Header, policy.Farewell, time.Duration) {}
+
+// A connectError is an error as the Connect protocol has it.
+type connectError struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}

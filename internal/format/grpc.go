@@ -1,0 +1,160 @@
+package format
+
+import (
+	"encoding/binary"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// prefixed follows messages that each have a prefix of five bytes: one of flags, and four with the
+// length of the rest. gRPC calls them length-prefixed messages (gRPC over HTTP2), Connect enveloped
+// messages. Whether a message is compressed makes no difference. The boundaries are between them.
+//
+// After a flag that the protocol doesn't know there is no boundary any more.
+type prefixed struct {
+	flags, end byte // all flags that the protocol has; the one of the message that ends the body, or zero
+
+	prefix  [5]byte
+	read    uint8  // how many bytes of prefix were sent
+	left    uint32 // how many bytes behind a whole prefix are to come
+	ended   bool   // the body's end was sent
+	unknown bool   // the bytes are not of the protocol
+}
+
+func (m *prefixed) Write(p []byte) (int, error) {
+	for n := len(p); ; {
+		if p = p[m.next(p):]; len(p) == 0 {
+			return n, nil
+		}
+	}
+}
+
+// next follows p as far as the next boundary, or all of it, and returns how far that is.
+func (m *prefixed) next(p []byte) (n int) {
+	if m.ended || m.unknown {
+		m.unknown = m.unknown || len(p) > 0
+		return len(p)
+	}
+	if m.read < uint8(len(m.prefix)) {
+		n = copy(m.prefix[m.read:], p)
+		if m.read += uint8(n); m.read < uint8(len(m.prefix)) {
+			return n
+		}
+		m.unknown = m.prefix[0]&^m.flags != 0
+		m.left = binary.BigEndian.Uint32(m.prefix[1:])
+	}
+	rest := min(uint64(len(p)-n), uint64(m.left))
+	m.left -= uint32(rest)
+	if m.left == 0 && !m.unknown {
+		m.read = 0
+		m.ended = m.prefix[0]&m.end != 0
+	}
+	return n + int(rest)
+}
+
+func (m *prefixed) AtBoundary() bool { return m.read == 0 && !m.ended && !m.unknown }
+
+func (m *prefixed) Boundary(p []byte) int {
+	if m.AtBoundary() {
+		return 0
+	}
+	ahead := *m
+	if n := ahead.next(p); ahead.AtBoundary() {
+		return n
+	}
+	return -1
+}
+
+// Torn implements [Call].
+func (m *prefixed) Torn() bool { return m.read != 0 || m.unknown }
+
+// appendMessage appends a message with this flag.
+func appendMessage(b []byte, flag byte, text []byte) []byte {
+	b = binary.BigEndian.AppendUint32(append(b, flag), uint32(len(text)))
+	return append(b, text...)
+}
+
+// grpc is a body of gRPC (gRPC over HTTP2), whose call ends with its status, a trailer.
+type grpc struct{ prefixed }
+
+func (*grpc) Name() string { return GRPC }
+
+func (*grpc) AppendFarewell(b []byte, _ policy.Farewell, _ time.Duration) []byte { return b }
+
+func (c *grpc) Ended(h http.Header) bool { return HasStatus(h) && !c.Torn() }
+
+func (*grpc) SetTrailers(h http.Header, f policy.Farewell, retry time.Duration) {
+	setStatus(h, http.TrailerPrefix, f, retry)
+}
+
+// grpcWeb is a body of gRPC-Web (gRPC's PROTOCOL-WEB.md), whose last message has the status.
+type grpcWeb struct{ prefixed }
+
+// webTrailers is the flag of the message that has gRPC-Web's trailers.
+const webTrailers = 0x80
+
+func (*grpcWeb) Name() string { return GRPC }
+
+func (c *grpcWeb) AppendFarewell(b []byte, f policy.Farewell, retry time.Duration) []byte {
+	h := make(http.Header)
+	setStatus(h, "", f, retry)
+	var text []byte
+	for _, name := range statusFields {
+		if value := h.Get(name); value != "" {
+			text = append(text, strings.ToLower(name)+": "+value+"\r\n"...)
+		}
+	}
+	return appendMessage(b, webTrailers, text)
+}
+
+func (c *grpcWeb) Ended(http.Header) bool { return c.ended && !c.Torn() }
+
+func (*grpcWeb) SetTrailers(http.Header, policy.Farewell, time.Duration) {}
+
+const grpcUnavailable = "14" // the status code UNAVAILABLE
+
+// statusFields are the header fields of a status, in the order in which they are sent.
+var statusFields = []string{"Grpc-Status", "Grpc-Message", "Grpc-Retry-Pushback-Ms", "Grpc-Status-Details-Bin"}
+
+// HasStatus reports whether h has a status, as a header field or as a trailer.
+func HasStatus(h http.Header) bool {
+	return len(h["Grpc-Status"]) > 0 || len(h[http.TrailerPrefix+"Grpc-Status"]) > 0
+}
+
+// setStatus sets a status of a server that is not available, in place of any that h has: f's
+// reason, and when to try again (gRPC proposal A6). prefix is what the names begin with.
+func setStatus(h http.Header, prefix string, f policy.Farewell, retry time.Duration) {
+	for _, name := range statusFields {
+		delete(h, name)
+		delete(h, http.TrailerPrefix+name)
+	}
+	h[prefix+"Grpc-Status"] = []string{grpcUnavailable}
+	h[prefix+"Grpc-Message"] = []string{percentEncode(f.Reason)}
+	h[prefix+"Grpc-Retry-Pushback-Ms"] = []string{pushback(f, retry)}
+}
+
+// pushback returns in how many milliseconds to try again; a negative number means never.
+func pushback(f policy.Farewell, retry time.Duration) string {
+	if f.Code == policy.StayAway().Code {
+		return "-1"
+	}
+	return strconv.FormatInt(max(0, retry.Milliseconds()), 10)
+}
+
+// percentEncode encodes a Grpc-Message: all but printable ASCII, and the percent sign.
+func percentEncode(s string) string {
+	const hex = "0123456789ABCDEF"
+	var b []byte
+	for _, c := range []byte(s) {
+		if c < ' ' || c > '~' || c == '%' {
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		} else {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
