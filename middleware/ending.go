@@ -19,9 +19,13 @@ const breakGap = 200 * time.Millisecond
 // endsBroken reports whether the response is to end as a broken one, after a farewell with this
 // WebSocket close code, or with code zero, after none. Unless the rule says how, an EventSource gets
 // a clean end, behind which it comes back, and so does who is told to stay away. All others are
-// broken off, since most of them take a clean end for the last word.
+// broken off, since most of them take a clean end for the last word. The end of a call says itself
+// that it is none.
 func (x *exchange) endsBroken(code int) bool {
 	r := x.Request()
+	if x.isCallLocked() {
+		return false
+	}
 	switch x.Rule().Ending {
 	case policy.CleanEnding:
 		return false
@@ -41,17 +45,23 @@ func (x *exchange) mayEndClean() bool {
 		return !x.farewell.Load().broken
 	case x.hijacked != nil || !x.committed || !x.Canceled():
 		return false
+	case x.isCallLocked():
+		return !x.tornLocked()
 	}
 	return x.Kind() == policy.Infinite && !x.tornLocked() && !x.endsBroken(0)
 }
 
-// tornLocked reports whether the body of a stream stops within a line: its beginning could pass for
-// a whole one. Clients drop an event without its end (WHATWG HTML 9.2.6), and a part without it.
-// A body that stops before its declared length is torn as well: net/http sees that over HTTP/1 only,
-// and over HTTP/2 would send the end of a malformed response (RFC 9113, section 8.1.1).
+// tornLocked reports whether the body stops where it can't be ended in order: within a message of a
+// call, or within a line, whose beginning could pass for a whole one. Clients drop an event without
+// its end (WHATWG HTML 9.2.6), and a part without it. A body that stops before its declared length is
+// torn as well: net/http sees that over HTTP/1 only, and over HTTP/2 would send the end of a
+// malformed response (RFC 9113, section 8.1.1).
 func (x *exchange) tornLocked() bool {
 	if x.missing != unknownLength && x.missing > 0 {
 		return true
+	}
+	if call, ok := x.body.(format.Call); ok {
+		return call.Torn()
 	}
 	return x.body != nil && x.body.Name() == format.Lines && !x.body.AtBoundary()
 }
@@ -110,9 +120,9 @@ func (x *exchange) outcomeLocked(returned bool) tracked.Outcome {
 		return tracked.Completed
 	case x.Kind() == policy.Infinite || !x.committed:
 		return tracked.Canceled
-	case !returned || !x.completeLocked():
+	case !returned || !x.completeLocked() && !x.canEndCallLocked():
 		return tracked.Cut
-	case x.committedAfterCancel || x.CancelSeen():
+	case x.committedAfterCancel || x.CancelSeen() || !x.completeLocked():
 		return tracked.Canceled
 	}
 	return tracked.Completed // its handler ended it without knowing of the cancel
@@ -129,10 +139,14 @@ func (x *exchange) toldLocked(o tracked.Outcome) tracked.Outcome {
 
 // completeLocked reports whether the body is known to be complete. The handler must have returned.
 // One without a declared length is, if every write succeeded, and if its handler began it after the
-// cancel, or can't have broken it off because of the cancel: it doesn't know of that.
+// cancel, or can't have broken it off because of the cancel: it doesn't know of that. That of a call
+// is, if it has its end.
 func (x *exchange) completeLocked() bool {
 	if x.missing != unknownLength {
 		return x.missing <= 0
+	}
+	if call, ok := x.body.(format.Call); ok {
+		return call.Ended(x.w.Header()) && !x.failed && !x.wasCut.Load()
 	}
 	return !x.failed && !x.wasCut.Load() && (x.committedAfterCancel || !x.CancelSeen() && !x.readsEnded)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
 )
@@ -40,15 +41,18 @@ func (x *exchange) DropMessage() {
 	}
 }
 
-// writeFarewellIfDueLocked writes the farewell if the body is at a boundary.
+// writeFarewellIfDueLocked writes the farewell if the body is at a boundary. That of a call may also
+// come in place of the whole answer.
 func (x *exchange) writeFarewellIfDueLocked() {
-	if !x.ended && x.hijacked == nil && x.body != nil && x.body.AtBoundary() {
+	switch {
+	case x.ended, x.hijacked != nil:
+	case x.body != nil && x.body.AtBoundary(), x.body == nil && !x.committed && format.StreamsMessages(x.Request()):
 		x.writeFarewellLocked()
 	}
 }
 
 // writeFarewellLocked writes the farewell, unless the response has become one that gets none. The
-// body must be at a boundary.
+// body must be at a boundary. Of a call's farewell handlerEnded writes what is not in the body.
 func (x *exchange) writeFarewellLocked() {
 	f := x.farewell.Load()
 	if f == nil || x.farewellWritten || x.wasCut.Load() {
@@ -61,16 +65,20 @@ func (x *exchange) writeFarewellLocked() {
 	x.farewellWritten = true
 	x.farewell.Store(f) // in case that it has been asked for again
 	x.ifOpen(func() { x.extendWriteDeadline(time.Second) })
-	text := x.body.AppendFarewell(nil, f.Farewell, f.retry)
-	err := errPanicked
-	// A writer of the program's may panic, and x.lock must be given back all the same.
-	x.d.guard("writing a farewell", func() { err = x.sendFarewellLocked(text) })
+	var text []byte
+	var err error
+	if x.body != nil {
+		text = x.body.AppendFarewell(nil, f.Farewell, f.retry)
+		err = errPanicked
+		// A writer of the program's may panic, and x.lock must be given back all the same.
+		x.d.guard("writing a farewell", func() { err = x.sendFarewellLocked(text) })
+	}
 	f.written = time.Now()
 	if f.broken = x.endsBroken(f.Code); len(text) == 0 {
 		f.broken = x.endsBroken(0)
 	}
 	switch {
-	case err == nil && len(text) == 0:
+	case err == nil && len(text) == 0 && !x.isCallLocked():
 		x.farewellOutcome = tracked.Canceled
 	case err == nil && f.broken:
 		x.farewellOutcome = tracked.ToldBroken

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
 )
@@ -50,7 +51,11 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 		} // else it would send a second RST_STREAM behind that of the cut
 	case outcome == tracked.Told:
 		x.extendWriteDeadline(0) // again: the handler may have set a deadline with each of its writes
+		x.finishFarewellLocked()
+	case outcome == tracked.Canceled && x.canEndCallLocked():
+		x.endCallLocked()
 	case x.committed || !returned: // net/http ends it
+	case outcome == tracked.Canceled && format.HasStatus(x.w.Header()): // the whole of a call's answer
 	case outcome == tracked.Canceled:
 		abort = x.answerCanceled() // else net/http would send a 200 with an empty body
 		x.answered = true

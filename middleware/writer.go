@@ -108,10 +108,12 @@ func (x *exchange) write(p []byte) (int, error) {
 // compressor does.
 func (x *exchange) mutedLocked() bool {
 	switch {
-	case !x.Canceled() || !x.committed || x.committedAfterCancel:
+	case !x.Canceled() || x.committedAfterCancel:
 		return false
 	case x.farewellWritten:
 		return true
+	case !x.committed:
+		return false
 	case x.CancelSeen() || x.body != nil && x.farewell.Load() != nil:
 		return false
 	}
