@@ -1,0 +1,253 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"google.golang.org/grpc"
+
+	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// Whatever the libraries and the moment: each result that a handler produced reaches its client, each
+// stream without an end is told and its client is back on the next server in time, each late call is
+// refused so that its client repeats it with success, nobody reads a reset, and the report says what
+// the clients saw.
+func TestDrain(t *testing.T) {
+	for _, c := range cells {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			for n := *seed; n < *seed+uint64(*rounds) && !t.Failed(); n++ {
+				synctest.Test(t, func(t *testing.T) {
+					defer func() {
+						if t.Failed() {
+							t.Logf("seed %d", n)
+						}
+					}()
+					newRound(t, c, n).run()
+				})
+			}
+		})
+	}
+}
+
+const tick = time.Millisecond // handlers and clients act, and drains begin, at whole ones
+
+type round struct {
+	t       *testing.T
+	cell    cell
+	ledger  *ledger
+	first   *server // is drained
+	second  *server
+	client  client
+	spread  time.Duration
+	size    int  // of messages at most
+	repeats bool // the client repeats calls by itself, as its retry policy says
+
+	mu      sync.Mutex // guards following
+	rng     *rand.Rand
+	got     map[string]int // results by the call's name
+	told    int            // clients of streams that read the first server's farewell
+	refused int            // calls that were refused
+}
+
+func newRound(t *testing.T, c cell, seed uint64) *round {
+	r := &round{t: t, cell: c, ledger: newLedger(), rng: rand.New(rand.NewPCG(seed, 0)), got: map[string]int{}}
+	r.spread = time.Duration(r.rng.IntN(3)*20) * tick
+	rule := policy.Rule{Spread: r.spread, Timeout: []time.Duration{policy.AtOnce, 5 * tick, 20 * tick, 0}[r.rng.IntN(4)]}
+	serving := func(name string) *server {
+		return serve(&middleware.Drainer{Policy: infinite(rule)}, c.wire, c.handler(t, &service{name, r.ledger}))
+	}
+	r.first, r.second = serving("first"), serving("second")
+	r.size = []int{1, 100, 3_000, 30_000}[r.rng.IntN(4)]
+	var options []grpc.DialOption
+	if r.repeats = c.client == "grpc-go" && r.rng.IntN(2) == 0; r.repeats {
+		options = append(options, grpc.WithDefaultServiceConfig(retryPolicy))
+	}
+	r.client = c.newClient(&dialer{servers: []*server{r.first, r.second}}, r.rng.IntN(2) == 0, r.rng.IntN(8) == 0, options...)
+	return r
+}
+
+// pick returns a random number below n.
+func (r *round) pick(n int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rng.IntN(n)
+}
+
+func (r *round) anyOf(words ...string) string { return words[r.pick(len(words))] }
+
+func (r *round) run() {
+	streams, stopStreams := context.WithCancel(context.Background())
+	var calls, standing sync.WaitGroup
+	var names []string
+	for i := range 3 {
+		name := fmt.Sprint("watch", i)
+		names = append(names, name)
+		does := fmt.Sprint(name, " ", r.pick(2)*r.pick(r.size), " ", r.anyOf("0s", "2ms", "5ms"), " ", r.anyOf("draining", "context"),
+			" ", r.anyOf("nil", "own", "err"))
+		standing.Go(func() { r.stays(streams, name, func() error { return r.client.watch(streams, does, func(string) {}) }) })
+	}
+	if r.cell.bidi() {
+		names = append(names, "chat")
+		standing.Go(func() {
+			r.stays(streams, "chat", func() error { return r.client.chat(streams, "chat", func() { r.idle(streams, 2) }) })
+		})
+	}
+	until := time.Now().Add(2 * time.Second)
+	for i := range 2 {
+		calls.Go(func() { r.callUntil(until, fmt.Sprint("unary", i)) })
+		calls.Go(func() { r.listUntil(until, fmt.Sprint("list", i)) })
+	}
+
+	time.Sleep(time.Duration(5+r.pick(20)) * tick)
+	r.first.stop()
+	begin := time.Now()
+	<-r.first.done
+	assert.NoError(r.t, r.first.err)
+	took := time.Since(begin)
+	calls.Wait()
+	time.Sleep(until.Add(5 * time.Second).Sub(time.Now())) // the last reconnect slots and a second are over
+
+	first := r.first.d.Report()
+	for _, name := range names {
+		at := r.ledger.arrivals(name)
+		if !assert.Len(r.t, at, 2, "%s came to each of the servers", name) {
+			continue
+		}
+		assert.Equal(r.t, "second", at[1].server)
+		assert.LessOrEqual(r.t, at[1].at.Sub(begin), r.spread+5*time.Second+time.Second, "%s is back in its slot", name)
+	}
+	stopStreams()
+	standing.Wait()
+	r.client.close()
+	r.second.stop()
+	<-r.second.done
+	assert.NoError(r.t, r.second.err)
+
+	assert.LessOrEqual(r.t, took, r.spread+2*time.Second, "no drain waits for a stream")
+	assert.EqualValues(r.t, len(names), first.Told)
+	assert.EqualValues(r.t, 0, first.Canceled)
+	assert.EqualValues(r.t, 0, first.Cut)
+	if !r.repeats {
+		assert.EqualValues(r.t, r.told, first.Told, "clients that were told")
+		assert.EqualValues(r.t, r.refused, first.Refused, "late calls")
+	}
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
+	assert.Equal(r.t, r.ledger.produced, r.got, "what the handlers produced is what the clients got")
+}
+
+// stays keeps a stream open as clients do: it calls again, after the time that it is given, whenever
+// the server is not available.
+func (r *round) stays(ctx context.Context, name string, call func() error) {
+	for {
+		err := call()
+		if ctx.Err() != nil {
+			return
+		}
+		f := r.failed(name, err)
+		if f == nil {
+			return
+		}
+		if strings.HasPrefix(f.message, "service restart; retry=") {
+			r.mu.Lock()
+			r.told++
+			r.mu.Unlock()
+			assert.Equal(r.t, fmt.Sprint("service restart; retry=", f.retry.Milliseconds()), f.message)
+		}
+		if pause(ctx, f.retry) != nil {
+			return
+		}
+	}
+}
+
+// failed looks at the error of a call, which must be that of a server that is going.
+func (r *round) failed(name string, err error) *failure {
+	var f *failure
+	if !assert.ErrorAs(r.t, err, &f, "%s ended", name) || !assert.Equal(r.t, "unavailable", f.code, "%s: %v", name, err) {
+		return nil
+	}
+	if strings.HasPrefix(f.message, "the server is shutting down") {
+		r.mu.Lock()
+		r.refused++
+		r.mu.Unlock()
+		assert.Positive(r.t, f.retry, "%s: %v", name, err)
+	}
+	return f
+}
+
+func (r *round) callUntil(until time.Time, prefix string) {
+	for i := 0; time.Now().Before(until); i++ {
+		name := fmt.Sprintf("%s.%d", prefix, i)
+		request := fmt.Sprint(name, " ", time.Duration(r.pick(4)*r.pick(20))*tick)
+		for {
+			answer, err := r.client.unary(context.Background(), request)
+			if err == nil {
+				assert.Equal(r.t, name, answer)
+				r.add(name)
+				break
+			}
+			f := r.failed(name, err)
+			if f == nil {
+				return
+			}
+			time.Sleep(max(0, f.retry))
+		}
+		r.idle(context.Background(), r.pick(10))
+	}
+}
+
+// idle waits for so many ticks between two calls, longer once the drain is over, where there is
+// nothing to see.
+func (r *round) idle(ctx context.Context, ticks int) {
+	d := time.Duration(ticks) * tick
+	select {
+	case <-r.first.done:
+		d = time.Second
+	case <-r.first.d.Draining():
+		d *= 8
+	default:
+	}
+	_ = pause(ctx, d)
+}
+
+func (r *round) listUntil(until time.Time, prefix string) {
+	for i := 0; time.Now().Before(until); i++ {
+		name := fmt.Sprintf("%s.%d", prefix, i)
+		n := r.pick(6)
+		request := fmt.Sprint(name, " ", n, " ", r.pick(2)*r.pick(r.size), " ", time.Duration(r.pick(10))*tick)
+		for {
+			var came int
+			err := r.client.list(context.Background(), request, func(m string) {
+				assert.True(r.t, strings.HasPrefix(m, fmt.Sprintf("%s/%d/", name, came)))
+				came++
+			})
+			if err == nil {
+				assert.Equal(r.t, n, came, "an end without an error means all of it")
+				r.add(name)
+				break
+			}
+			f := r.failed(name, err)
+			if f == nil || !assert.Zero(r.t, came, "a call that has begun is let finish: %v", err) {
+				return
+			}
+			time.Sleep(max(0, f.retry))
+		}
+		r.idle(context.Background(), r.pick(10))
+	}
+}
+
+func (r *round) add(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.got[name]++
+}

@@ -1,0 +1,165 @@
+package rpc
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"connectrpc.com/connect"
+	"google.golang.org/grpc"
+
+	"github.com/lastcall-go/lastcall/internal/memnet"
+	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// A server is one of those behind a dialer, on a network in memory, under a Drainer.
+type server struct {
+	net  *memnet.Network
+	d    *middleware.Drainer
+	stop context.CancelFunc
+	done chan struct{} // closed when Run has returned
+	err  error         // what it returned; may be read once done is closed
+}
+
+// wire is the protocol below that of the calls.
+type wire struct {
+	name       string
+	http2, tls bool
+}
+
+var (
+	http1 = wire{"HTTP/1.1", false, false}
+	h2    = wire{"HTTP/2", true, true}
+	h2c   = wire{"h2c", true, false}
+)
+
+func (w wire) protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(!w.http2)
+	p.SetHTTP2(w.http2 && w.tls)
+	p.SetUnencryptedHTTP2(w.http2 && !w.tls)
+	return p
+}
+
+// serve runs h under d, in a synctest bubble.
+func serve(d *middleware.Drainer, w wire, h http.Handler) *server {
+	ctx, stop := context.WithCancel(context.Background())
+	s := &server{net: memnet.New(), d: d, stop: stop, done: make(chan struct{})}
+	srv := &http.Server{Handler: middleware.Graceful(d)(h), Protocols: w.protocols(), ErrorLog: log.New(io.Discard, "", 0)}
+	listen := func() error { return srv.Serve(s.net) }
+	if w.tls {
+		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate()}}
+		listen = func() error { return srv.ServeTLS(s.net, "", "") }
+	}
+	go func() {
+		defer close(s.done)
+		s.err = d.Run(ctx, srv, listen)
+	}()
+	return s
+}
+
+var certificate = sync.OnceValue(func() tls.Certificate {
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	return s.TLS.Certificates[0]
+})
+
+func insecureTLS() *tls.Config { return &tls.Config{InsecureSkipVerify: true} } // it is a test's own certificate
+
+// infinite is the policy of the service.
+func infinite(rule policy.Rule) policy.Policy {
+	rule.Kind = policy.Infinite
+	var routes policy.Mux
+	routes.Handle("POST "+watch, rule)
+	routes.Handle("POST "+chat, rule)
+	return &routes
+}
+
+// A dialer connects to the first of its servers that isn't draining, as a load balancer does.
+type dialer struct {
+	servers []*server
+	dialed  atomic.Int32
+}
+
+func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d.dialed.Add(1)
+	for _, s := range d.servers {
+		select {
+		case <-s.d.Draining():
+		default:
+			return s.net.Dial(ctx, network, addr)
+		}
+	}
+	return nil, net.ErrClosed
+}
+
+func httpClient(w wire, dial func(context.Context, string, string) (net.Conn, error)) *http.Client {
+	t := &http.Transport{DialContext: dial, Protocols: w.protocols()}
+	if w.tls {
+		t.TLSClientConfig = insecureTLS()
+	}
+	return &http.Client{Transport: t}
+}
+
+// A cell is a library on either side and what is between them.
+type cell struct {
+	name   string
+	wire   wire
+	server string // connect-go or grpc-go
+	client string // connect, grpc, grpcweb, or grpc-go
+}
+
+func (c cell) handler(t testing.TB, s *service) http.Handler {
+	if c.server == "grpc-go" {
+		h := grpcHandler(s)
+		t.Cleanup(h.Stop)
+		return h
+	}
+	return connectHandler(s, connect.WithCompressMinBytes(100))
+}
+
+// bidi reports whether the wire lets both sides send at the same time.
+func (c cell) bidi() bool { return c.wire.http2 }
+
+func (c cell) newClient(d *dialer, json, gzip bool, options ...grpc.DialOption) client {
+	if c.client == "grpc-go" {
+		return newGRPCClient(d.dial, c.wire.tls, options...)
+	}
+	var with []connect.ClientOption
+	switch c.client {
+	case "grpc":
+		with = append(with, connect.WithGRPC())
+	case "grpcweb":
+		with = append(with, connect.WithGRPCWeb())
+	}
+	if json && c.server != "grpc-go" {
+		with = append(with, connect.WithProtoJSON())
+	}
+	if gzip && c.server != "grpc-go" {
+		with = append(with, connect.WithSendGzip(), connect.WithCompressMinBytes(100))
+	}
+	return newConnectClient(httpClient(c.wire, d.dial), with...)
+}
+
+var cells = []cell{
+	{"Connect over HTTP 1", http1, "connect-go", "connect"},
+	{"Connect over HTTP 2", h2, "connect-go", "connect"},
+	{"Connect over h2c", h2c, "connect-go", "connect"},
+	{"gRPC-Web over HTTP 1", http1, "connect-go", "grpcweb"},
+	{"gRPC-Web over HTTP 2", h2, "connect-go", "grpcweb"},
+	{"gRPC-Web over h2c", h2c, "connect-go", "grpcweb"},
+	{"gRPC over HTTP 2", h2, "connect-go", "grpc"},
+	{"gRPC over h2c", h2c, "connect-go", "grpc"},
+	{"ServeHTTP over HTTP 2", h2, "grpc-go", "grpc-go"},
+	{"ServeHTTP over h2c", h2c, "grpc-go", "grpc-go"},
+	{"connect-go to ServeHTTP", h2c, "grpc-go", "grpc"},
+	{"grpc-go to connect-go", h2c, "connect-go", "grpc-go"},
+}
