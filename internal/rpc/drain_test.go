@@ -67,12 +67,12 @@ func newRound(t *testing.T, c cell, seed uint64) *round {
 		return serve(&middleware.Drainer{Policy: infinite(rule)}, c.wire, c.handler(t, &service{name, r.ledger}))
 	}
 	r.first, r.second = serving("first"), serving("second")
-	r.size = []int{1, 100, 3_000, 30_000}[r.rng.IntN(4)]
+	r.size = []int{1, 10, 100, 1_000, 3_000, 10_000, 30_000}[r.rng.IntN(7)]
 	var options []grpc.DialOption
 	if r.repeats = c.client == "grpc-go" && r.rng.IntN(2) == 0; r.repeats {
 		options = append(options, grpc.WithDefaultServiceConfig(retryPolicy))
 	}
-	r.client = c.newClient(&dialer{servers: []*server{r.first, r.second}}, r.rng.IntN(2) == 0, r.rng.IntN(8) == 0, options...)
+	r.client = c.newClient(&dialer{servers: []*server{r.first, r.second}}, r.rng.IntN(2) == 0, r.rng.IntN(16) == 0, options...)
 	return r
 }
 
@@ -89,10 +89,10 @@ func (r *round) run() {
 	streams, stopStreams := context.WithCancel(context.Background())
 	var calls, standing sync.WaitGroup
 	var names []string
-	for i := range 3 {
+	for i := range 2 {
 		name := fmt.Sprint("watch", i)
 		names = append(names, name)
-		does := fmt.Sprint(name, " ", r.pick(2)*r.pick(r.size), " ", r.anyOf("0s", "2ms", "5ms"), " ", r.anyOf("draining", "context"),
+		does := fmt.Sprint(name, " ", r.pick(2)*r.pick(r.size), " ", r.anyOf("0s", "2ms", "3ms"), " ", r.anyOf("draining", "context"),
 			" ", r.anyOf("nil", "own", "err"))
 		standing.Go(func() { r.stays(streams, name, func() error { return r.client.watch(streams, does, func(string) {}) }) })
 	}
@@ -103,12 +103,10 @@ func (r *round) run() {
 		})
 	}
 	until := time.Now().Add(2 * time.Second)
-	for i := range 2 {
-		calls.Go(func() { r.callUntil(until, fmt.Sprint("unary", i)) })
-		calls.Go(func() { r.listUntil(until, fmt.Sprint("list", i)) })
-	}
+	calls.Go(func() { r.callUntil(until, "unary") })
+	calls.Go(func() { r.listUntil(until, "list") })
 
-	time.Sleep(time.Duration(5+r.pick(20)) * tick)
+	time.Sleep(time.Duration(2+r.pick(12)) * tick)
 	r.first.stop()
 	begin := time.Now()
 	<-r.first.done

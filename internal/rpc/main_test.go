@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"flag"
+	"runtime/debug"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -12,4 +13,7 @@ var (
 	seed   = flag.Uint64("seed", 0, "of the first round")
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400) // many small servers come and go
+	goleak.VerifyTestMain(m)
+}
