@@ -63,8 +63,13 @@ func newRound(t *testing.T, c cell, seed uint64) *round {
 	r := &round{t: t, cell: c, ledger: newLedger(), rng: rand.New(rand.NewPCG(seed, 0)), got: map[string]int{}}
 	r.spread = time.Duration(r.rng.IntN(3)*20) * tick
 	rule := policy.Rule{Spread: r.spread, Timeout: []time.Duration{policy.AtOnce, 5 * tick, 20 * tick, 0}[r.rng.IntN(4)]}
+	slowly := r.rng.IntN(3) == 0
 	serving := func(name string) *server {
-		return serve(&middleware.Drainer{Policy: infinite(rule)}, c.wire, c.handler(t, &service{name, r.ledger}))
+		h := c.handler(t, &service{name, r.ledger})
+		if slowly && name == "first" {
+			h = writesSlowly(h, r.pick)
+		}
+		return serve(&middleware.Drainer{Policy: infinite(rule)}, c.wire, h)
 	}
 	r.first, r.second = serving("first"), serving("second")
 	r.size = []int{1, 10, 100, 1_000, 3_000, 10_000, 30_000}[r.rng.IntN(7)]

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/grpc"
@@ -174,4 +175,27 @@ var cells = []cell{
 	{"ServeHTTP over h2c", h2c, "grpc-go", "grpc-go"},
 	{"connect-go to ServeHTTP", h2c, "grpc-go", "grpc"},
 	{"grpc-go to connect-go", h2c, "connect-go", "grpc-go"},
+}
+
+// writesSlowly has h write a piece at a time, so that a farewell comes in the middle of a message.
+func writesSlowly(h http.Handler, pick func(int) int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(slowWriter{w, pick}, r) })
+}
+
+type slowWriter struct {
+	http.ResponseWriter
+	pick func(int) int
+}
+
+func (w slowWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w slowWriter) Flush()                      { _ = http.NewResponseController(w.ResponseWriter).Flush() }
+
+func (w slowWriter) Write(p []byte) (n int, err error) {
+	for piece := p[:w.pick(len(p)+1)]; ; piece = p[n:] {
+		m, err := w.ResponseWriter.Write(piece)
+		if n += m; err != nil || n == len(p) {
+			return n, err
+		}
+		time.Sleep(time.Duration(w.pick(3)) * tick / 2)
+	}
 }
