@@ -56,14 +56,15 @@ type connectClient struct {
 }
 
 func newConnectClient(c *http.Client, options ...connect.ClientOption) *connectClient {
-	of := func(procedure string) *connect.Client[text, text] {
+	of := func(procedure string, options ...connect.ClientOption) *connect.Client[text, text] {
 		scheme := "http://"
 		if c.Transport.(*http.Transport).TLSClientConfig != nil {
 			scheme = "https://"
 		}
 		return connect.NewClient[text, text](c, scheme+"memory"+procedure, options...)
 	}
-	return &connectClient{c, of(unary), of(list), of(watch), of(chat)}
+	ofUnary := append(options[:len(options):len(options)], connect.WithIdempotency(connect.IdempotencyNoSideEffects))
+	return &connectClient{c, of(unary, ofUnary...), of(list, options...), of(watch, options...), of(chat, options...)}
 }
 
 func (c *connectClient) unary(ctx context.Context, request string) (string, error) {

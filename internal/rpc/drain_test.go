@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/stretchr/testify/assert"
 	"google.golang.org/grpc"
 
@@ -73,11 +74,20 @@ func newRound(t *testing.T, c cell, seed uint64) *round {
 	}
 	r.first, r.second = serving("first"), serving("second")
 	r.size = []int{1, 10, 100, 1_000, 3_000, 10_000, 30_000}[r.rng.IntN(7)]
-	var options []grpc.DialOption
+	var options []any
 	if r.repeats = c.client == "grpc-go" && r.rng.IntN(2) == 0; r.repeats {
 		options = append(options, grpc.WithDefaultServiceConfig(retryPolicy))
 	}
-	r.client = c.newClient(&dialer{servers: []*server{r.first, r.second}}, r.rng.IntN(2) == 0, r.rng.IntN(16) == 0, options...)
+	if r.rng.IntN(2) == 0 && c.server == "connect-go" {
+		options = append(options, connect.WithProtoJSON())
+	}
+	if r.rng.IntN(2) == 0 {
+		options = append(options, connect.WithHTTPGet())
+	}
+	if r.rng.IntN(16) == 0 && c.server == "connect-go" {
+		options = append(options, connect.WithSendGzip(), connect.WithCompressMinBytes(100))
+	}
+	r.client = c.newClient(&dialer{servers: []*server{r.first, r.second}}, options...)
 	return r
 }
 
@@ -200,7 +210,7 @@ func (r *round) callUntil(until time.Time, prefix string) {
 				break
 			}
 			f := r.failed(name, err)
-			if f == nil {
+			if f == nil || !assert.False(r.t, r.repeats, "the client's policy repeats the call: %v", err) {
 				return
 			}
 			time.Sleep(max(0, f.retry))

@@ -142,24 +142,29 @@ func (c cell) handler(t testing.TB, s *service) http.Handler {
 // bidi reports whether the wire lets both sides send at the same time.
 func (c cell) bidi() bool { return c.wire.http2 }
 
-func (c cell) newClient(d *dialer, json, gzip bool, options ...grpc.DialOption) client {
+// newClient returns the cell's client, with those of the options that are for it.
+func (c cell) newClient(d *dialer, options ...any) client {
 	if c.client == "grpc-go" {
-		return newGRPCClient(d.dial, c.wire.tls, options...)
+		return newGRPCClient(d.dial, c.wire.tls, of[grpc.DialOption](options)...)
 	}
-	var with []connect.ClientOption
+	with := of[connect.ClientOption](options)
 	switch c.client {
 	case "grpc":
 		with = append(with, connect.WithGRPC())
 	case "grpcweb":
 		with = append(with, connect.WithGRPCWeb())
 	}
-	if json && c.server != "grpc-go" {
-		with = append(with, connect.WithProtoJSON())
-	}
-	if gzip && c.server != "grpc-go" {
-		with = append(with, connect.WithSendGzip(), connect.WithCompressMinBytes(100))
-	}
 	return newConnectClient(httpClient(c.wire, d.dial), with...)
+}
+
+// of returns those that are a T.
+func of[T any](options []any) (ts []T) {
+	for _, o := range options {
+		if t, ok := o.(T); ok {
+			ts = append(ts, t)
+		}
+	}
+	return ts
 }
 
 var cells = []cell{
