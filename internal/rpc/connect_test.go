@@ -44,7 +44,10 @@ func connectHandler(s *service, options ...connect.HandlerOption) http.Handler {
 
 func connectError(err error) error {
 	if errors.Is(err, errOwn) {
-		return connect.NewError(connect.CodeResourceExhausted, err)
+		e := connect.NewError(connect.CodeResourceExhausted, err)
+		detail, _ := connect.NewErrorDetail(wrapperspb.String("which must not outlive it"))
+		e.AddDetail(detail)
+		return e
 	}
 	return err
 }

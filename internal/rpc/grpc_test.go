@@ -64,7 +64,8 @@ func receivesOne(h func(context.Context, string, func(string) error) error) grpc
 
 func grpcError(err error) error {
 	if errors.Is(err, errOwn) {
-		return status.Error(codes.ResourceExhausted, err.Error())
+		s, _ := status.New(codes.ResourceExhausted, err.Error()).WithDetails(wrapperspb.String("which must not outlive it"))
+		return s.Err()
 	}
 	return err
 }
