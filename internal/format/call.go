@@ -112,15 +112,15 @@ func StreamsMessages(r *http.Request) bool {
 //
 // gRPC's clients repeat a call by their policy only if its status is in the header.
 func AnswerCall(r *http.Request, h http.Header, f policy.Farewell, retry time.Duration) (code int, body []byte) {
+	for name := range h {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
+			delete(h, name) // with trailers gRPC's header would not be the end
+		}
+	}
 	code = http.StatusOK
 	contentType := r.Header.Get("Content-Type")
 	switch requestProtocol(r) {
 	case protocolGRPC, protocolGRPCWeb, protocolGRPCWebText:
-		for name := range h {
-			if strings.HasPrefix(name, http.TrailerPrefix) {
-				delete(h, name) // with trailers the header would not be the end
-			}
-		}
 		setStatus(h, "", f, retry)
 	case protocolConnect:
 		body = new(connectStream).AppendFarewell(nil, f, retry)
