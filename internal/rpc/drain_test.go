@@ -87,7 +87,7 @@ func newRound(t *testing.T, c cell, seed uint64) *round {
 	if r.rng.IntN(16) == 0 && c.server == "connect-go" {
 		options = append(options, connect.WithSendGzip(), connect.WithCompressMinBytes(100))
 	}
-	r.client = c.newClient(&dialer{servers: []*server{r.first, r.second}}, options...)
+	r.client = c.newClient(oneOf(r.first, r.second), options...)
 	return r
 }
 

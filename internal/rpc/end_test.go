@@ -30,7 +30,7 @@ func TestCanceledCallEndsWithItsOwnStatus(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					d := &middleware.Drainer{Policy: policy.Rule{Grace: time.Second}}
 					s := serve(d, c.wire, c.handler(t, &service{"first", newLedger()}))
-					client := c.newClient(&dialer{servers: []*server{s}})
+					client := c.newClient(oneOf(s))
 					defer client.close()
 					time.AfterFunc(time.Second, s.stop)
 					var came int
@@ -109,7 +109,7 @@ func TestCallWithoutAnEndIsNotWhole(t *testing.T) {
 							w.Header().Set(http.TrailerPrefix+"Grpc-Status", test.status)
 						}
 					}))
-					client := c.newClient(&dialer{servers: []*server{s}})
+					client := c.newClient(oneOf(s))
 					defer client.close()
 					time.AfterFunc(time.Second, s.stop)
 					came := 0
@@ -149,7 +149,7 @@ func TestLateCallIsRefused(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					d := &middleware.Drainer{}
 					s := serve(d, c.wire, c.handler(t, &service{"first", newLedger()}))
-					client := c.newClient(&dialer{servers: []*server{s}}, connect.WithHTTPGet())
+					client := c.newClient(oneOf(s), connect.WithHTTPGet())
 					defer client.close()
 					going := make(chan error)
 					go func() {
@@ -196,7 +196,7 @@ func TestSilentStreamIsTold(t *testing.T) {
 						at := policy.Window{Min: 4 * time.Second, Max: 4 * time.Second}
 						d := &middleware.Drainer{Policy: infinite(policy.Rule{Farewell: test.farewell, Reconnect: at})}
 						s := serve(d, c.wire, c.handler(t, &service{"first", newLedger()}))
-						client := c.newClient(&dialer{servers: []*server{s}})
+						client := c.newClient(oneOf(s))
 						defer client.close()
 						time.AfterFunc(time.Second, s.stop)
 						f, _ := client.watch(t.Context(), "watch 1 "+gap+" own", func(string) {}).(*failure)

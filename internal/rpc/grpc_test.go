@@ -77,7 +77,7 @@ const retryPolicy = `{"methodConfig": [{"name": [{}], "retryPolicy": {
 	"maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2,
 	"retryableStatusCodes": ["UNAVAILABLE"]}}]}`
 
-func newGRPCClient(dial func(context.Context, string, string) (net.Conn, error), secure bool, options ...grpc.DialOption) *grpcClient {
+func newGRPCClient(dial dial, secure bool, options ...grpc.DialOption) *grpcClient {
 	with := insecure.NewCredentials()
 	if secure {
 		with = credentials.NewTLS(insecureTLS())

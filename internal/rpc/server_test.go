@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,25 +95,23 @@ func infinite(rule policy.Rule) policy.Policy {
 	return &routes
 }
 
-// A dialer connects to the first of its servers that isn't draining, as a load balancer does.
-type dialer struct {
-	servers []*server
-	dialed  atomic.Int32
-}
+type dial = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	d.dialed.Add(1)
-	for _, s := range d.servers {
-		select {
-		case <-s.d.Draining():
-		default:
-			return s.net.Dial(ctx, network, addr)
+// oneOf connects to the first of the servers that isn't draining, as a load balancer does.
+func oneOf(servers ...*server) dial {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		for _, s := range servers {
+			select {
+			case <-s.d.Draining():
+			default:
+				return s.net.Dial(ctx, network, addr)
+			}
 		}
+		return nil, net.ErrClosed
 	}
-	return nil, net.ErrClosed
 }
 
-func httpClient(w wire, dial func(context.Context, string, string) (net.Conn, error)) *http.Client {
+func httpClient(w wire, dial dial) *http.Client {
 	t := &http.Transport{DialContext: dial, Protocols: w.protocols()}
 	if w.tls {
 		t.TLSClientConfig = insecureTLS()
@@ -143,9 +140,9 @@ func (c cell) handler(t testing.TB, s *service) http.Handler {
 func (c cell) bidi() bool { return c.wire.http2 }
 
 // newClient returns the cell's client, with those of the options that are for it.
-func (c cell) newClient(d *dialer, options ...any) client {
+func (c cell) newClient(dial dial, options ...any) client {
 	if c.client == "grpc-go" {
-		return newGRPCClient(d.dial, c.wire.tls, of[grpc.DialOption](options)...)
+		return newGRPCClient(dial, c.wire.tls, of[grpc.DialOption](options)...)
 	}
 	with := of[connect.ClientOption](options)
 	switch c.client {
@@ -154,7 +151,7 @@ func (c cell) newClient(d *dialer, options ...any) client {
 	case "grpcweb":
 		with = append(with, connect.WithGRPCWeb())
 	}
-	return newConnectClient(httpClient(c.wire, d.dial), with...)
+	return newConnectClient(httpClient(c.wire, dial), with...)
 }
 
 // of returns those that are a T.
