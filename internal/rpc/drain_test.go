@@ -76,7 +76,7 @@ func newRound(t *testing.T, c cell, seed uint64) *round {
 	r.size = []int{1, 10, 100, 1_000, 3_000, 10_000, 30_000}[r.rng.IntN(7)]
 	var options []any
 	if r.repeats = c.client == "grpc-go" && r.rng.IntN(2) == 0; r.repeats {
-		options = append(options, grpc.WithDefaultServiceConfig(retryPolicy))
+		options = append(options, grpc.WithDefaultServiceConfig(RetryPolicy))
 	}
 	if r.rng.IntN(2) == 0 && c.server == "connect-go" {
 		options = append(options, connect.WithProtoJSON())

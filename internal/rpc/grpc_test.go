@@ -72,11 +72,6 @@ func grpcError(err error) error {
 
 type grpcClient struct{ conn *grpc.ClientConn }
 
-// retryPolicy has grpc-go's client repeat a call that is refused.
-const retryPolicy = `{"methodConfig": [{"name": [{}], "retryPolicy": {
-	"maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2,
-	"retryableStatusCodes": ["UNAVAILABLE"]}}]}`
-
 func newGRPCClient(dial dial, secure bool, options ...grpc.DialOption) *grpcClient {
 	with := insecure.NewCredentials()
 	if secure {
