@@ -39,8 +39,9 @@ type Drainer struct {
 	// [Drainer.Drain] began closes the listeners when it becomes final.
 	CloseListeners bool
 	// Refusal answers the requests that come after the drain has stopped admitting. Their responses
-	// have Connection: close already, count as refused, and aren't waited for. Nil means [sse.Refuse]
-	// for a request that [sse.Accepts], and 503 with Retry-After for all others.
+	// have Connection: close already, count as refused, and aren't waited for. Nil means the status
+	// unavailable for a call of gRPC, gRPC-Web or Connect, in its protocol, [sse.Refuse] for a
+	// request that [sse.Accepts], and 503 with Retry-After for all others.
 	Refusal http.Handler
 	// Logger gets a line when the drain begins, one a second while it goes on, one for each response
 	// that is cut, and one when it ends or is taken back. Cuts and likely mistakes of the program

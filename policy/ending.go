@@ -1,7 +1,8 @@
 package policy
 
 // An Ending is how a stream ends after its farewell. Event streams and other bodies follow it; a
-// WebSocket ends with its close frames whatever its rule says. The zero Ending is AutoEnding.
+// WebSocket ends with its close frames whatever its rule says, and a call of gRPC or Connect with its
+// status. The zero Ending is AutoEnding.
 type Ending uint8
 
 const (

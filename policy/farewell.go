@@ -20,8 +20,9 @@ type Farewell struct {
 	// Code is the WebSocket close code. Zero: 1012, service restart.
 	Code int
 	// Reason is the WebSocket close reason, at most 123 bytes of UTF-8 after expansion: a control
-	// frame carries 125 bytes (RFC 6455 section 5.5), two of which are the code. Zero: "service
-	// restart; retry={retry}".
+	// frame carries 125 bytes (RFC 6455 section 5.5), two of which are the code. It is also the
+	// message of the status that ends a call of gRPC or Connect. Zero: "service restart;
+	// retry={retry}".
 	Reason string
 	// Message is sent before the end where the format has a place for it: on a WebSocket as a last
 	// message before the close frame, in a stream of JSON lines as the last line, without its line
