@@ -27,7 +27,7 @@ var callTypes = []struct {
 }
 
 func callOf(t testing.TB, contentType string) Call {
-	body, endless := Recognize(http.Header{"Content-Type": {contentType}})
+	body, _, endless := Recognize(http.Header{"Content-Type": {contentType}})
 	require.Implements(t, (*Call)(nil), body)
 	assert.False(t, endless)
 	return body.(Call)
@@ -46,7 +46,7 @@ func TestRecognizeCalls(t *testing.T) {
 		"application/json":                      "",
 		"text/grpc":                             "",
 	} {
-		body, endless := Recognize(http.Header{"Content-Type": {contentType}})
+		body, _, endless := Recognize(http.Header{"Content-Type": {contentType}})
 		assert.False(t, endless)
 		if name == "" {
 			assert.Nil(t, body, contentType)
@@ -54,7 +54,7 @@ func TestRecognizeCalls(t *testing.T) {
 			assert.Equal(t, name, body.Name(), contentType)
 		}
 	}
-	body, _ := Recognize(http.Header{"Content-Type": {"application/grpc"}, "Content-Encoding": {"gzip"}})
+	body, _, _ := Recognize(http.Header{"Content-Type": {"application/grpc"}, "Content-Encoding": {"gzip"}})
 	assert.Nil(t, body)
 }
 
@@ -165,7 +165,7 @@ func TestWhoStaysAwayIsNotToRepeat(t *testing.T) {
 
 // A call of gRPC-Web that ends before its first message has its status in the header.
 func TestStatusInTheHeader(t *testing.T) {
-	body, _ := Recognize(http.Header{"Content-Type": {"application/grpc-web"}, "Grpc-Status": {"5"}})
+	body, _, _ := Recognize(http.Header{"Content-Type": {"application/grpc-web"}, "Grpc-Status": {"5"}})
 	assert.True(t, body.(Call).Ended(nil))
 	assert.False(t, body.AtBoundary())
 }

@@ -32,7 +32,7 @@ func FuzzBoundary(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, chunk, protocol uint8) {
 		contentType := []string{"application/grpc+raw", "application/grpc-web+raw", "application/connect+raw"}[protocol%3]
 		header := http.Header{"Content-Type": {contentType}}
-		b, _ := format.Recognize(header)
+		b, _, _ := format.Recognize(header)
 		for rest := body; len(rest) > 0; {
 			n := min(len(rest), int(chunk)+1)
 			at := b.Boundary(rest[:n])
