@@ -65,12 +65,13 @@ type Drainer struct {
 	serveCalls atomic.Int32  // calls of Run whose serve function has not returned
 	madeFinal  chan struct{} // closed when the drain can't be taken back any more
 
-	mu         sync.Mutex      // guards following, and drain's fields that say so; taken before a registry's locks
-	drainBegan chan struct{}   // closed when a drain begins; made anew by Resume
-	current    *drain          // nil: none has begun, or Resume took it back
-	hinted     map[string]bool // the routes of which a hint was logged
-	running    []*running      // the servers that RunAll serves
-	failure    error           // of the first of them that failed
+	mu         sync.Mutex                   // guards following, and drain's fields that say so; taken before a registry's locks
+	drainBegan chan struct{}                // closed when a drain begins; made anew by Resume
+	givenUp    map[*tracked.Response]*drain // whose handlers ran on when this drain ended, and do so still
+	current    *drain                       // nil: none has begun, or Resume took it back
+	hinted     map[string]bool              // the routes of which a hint was logged
+	running    []*running                   // the servers that RunAll serves
+	failure    error                        // of the first of them that failed
 }
 
 func (d *Drainer) init() {
@@ -243,13 +244,15 @@ func (d *Drainer) begin(limit time.Time, final bool, cause string) *drain {
 
 // end ends a response with its outcome.
 func (d *Drainer) end(r *tracked.Response, o tracked.Outcome) {
-	if _, ended := r.Outcome(); ended || o != tracked.Cut {
-		r.End(o)
-		return
+	if _, ended := r.Outcome(); !ended && o == tracked.Cut {
+		a := newAborted(r)
+		d.logAborted("cut", a)
+		d.endCut(r, a)
+	} else if !r.End(o) { // a drain has given it up
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.givenUp, r)
 	}
-	a := newAborted(r)
-	d.logAborted("cut", a)
-	d.endCut(r, a)
 }
 
 // endCut ends a response as one that was cut, and adds a to the drain's report.
@@ -257,7 +260,16 @@ func (d *Drainer) endCut(r *tracked.Response, a Aborted) {
 	// r may be the last open response. The lock keeps the drain from ending before a is added.
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if r.End(tracked.Cut) && d.current != nil {
+	switch ended := r.End(tracked.Cut); {
+	case !ended:
+		delete(d.givenUp, r)
+	case d.current != nil:
 		d.current.aborted = append(d.current.aborted, a)
+		if a.Running {
+			if d.givenUp == nil {
+				d.givenUp = map[*tracked.Response]*drain{}
+			}
+			d.givenUp[r] = d.current
+		}
 	}
 }

@@ -229,6 +229,13 @@ func (d *Drainer) errorOf(dr *drain, cause error) error {
 			e.Cut = append(e.Cut, a)
 		}
 	}
+	for r, of := range d.givenUp {
+		if of != dr { // it was taken back
+			a := newAborted(r)
+			a.Running = true
+			e.Running = append(e.Running, a)
+		}
+	}
 	if len(e.Running) > 0 || cause != nil && len(e.Cut) > 0 {
 		return e
 	}

@@ -261,3 +261,37 @@ func TestResumeBesideABlockedOnFarewell(t *testing.T) {
 	}
 	require.NoError(t, d.Shutdown(context.Background()))
 }
+
+// A handler that a drain has given up still runs when that is taken back, and the next one doesn't
+// say that none does.
+func TestResumeRemembersWhoWasGivenUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		lasts   time.Duration // of the handler
+		running int
+	}{"still running": {20 * time.Second, 1}, "returned since": {9 * time.Second, 0}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{Budget: policy.Budget{Total: 3 * time.Second}}
+				r := serve(t, d, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(c.lasts) }))
+				r.getAsync("/stubborn")
+				synctest.Wait()
+				d.Drain()
+				time.Sleep(5 * time.Second)
+				assert.Equal(t, middleware.Done, d.Report().Phase)
+				require.NoError(t, d.Resume())
+				time.Sleep(5 * time.Second)
+
+				err := d.Shutdown(context.Background())
+				var incomplete *middleware.IncompleteError
+				if c.running == 0 {
+					assert.NoError(t, err)
+				} else if assert.ErrorAs(t, err, &incomplete) && assert.Len(t, incomplete.Running, 1) {
+					assert.Equal(t, "GET /stubborn", incomplete.Running[0].Route)
+				}
+				time.Sleep(c.lasts)
+				d.Start() // and Shutdown again
+				assert.NoError(t, d.Shutdown(context.Background()))
+			})
+		})
+	}
+}
