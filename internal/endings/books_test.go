@@ -17,12 +17,13 @@ var outcomeNames = []string{
 // sums are of all rounds of one test.
 type sums struct {
 	exchanges int
+	tasks     int
 	outcomes  tracked.Counts
 	faults    map[string]int // by their kind
 }
 
 func (s *sums) String() string {
-	text := fmt.Sprintf("%d requests:", s.exchanges)
+	text := fmt.Sprintf("%d requests, %d tasks:", s.exchanges, s.tasks)
 	for o, name := range outcomeNames {
 		text += fmt.Sprintf(" %d %s,", s.outcomes[o], name)
 	}
@@ -46,18 +47,26 @@ func (ro *round) judge(t *testing.T) {
 	report := ro.d.Report()
 	over := report.Began.Add(report.Took)
 	var counts tracked.Counts
-	cut := map[int]bool{} // by connection
 	failed := false
 	for _, x := range ro.exchanges {
-		x.behindCut, x.late = cut[x.conn], !x.view.ended.Before(over)
+		x.draining, x.over = report.Began, over
+		x.closedAt, x.late = ro.closedAt, !x.view.ended.Before(over)
 		ro.sums.exchanges++
 		switch {
 		case x.runs > 0:
 			o, _ := x.response.Outcome()
 			counts[o]++
-			cut[x.conn] = cut[x.conn] || o == tracked.Cut
 		case x.seen > 0:
 			counts[tracked.Refused]++
+		}
+		if x.chore != nil && x.chore.asked {
+			o, fault := x.chore.judge(over)
+			counts[o]++
+			ro.sums.tasks++
+			if fault != "" {
+				failed = true
+				ro.sums.contradicts(t, fault, fmt.Sprintf("seed %d: %s: %+v\n%s", ro.seed, fault, x.chore, x))
+			}
 		}
 		if fault := x.judge(); fault != "" {
 			failed = true

@@ -30,15 +30,17 @@ func (r reader) slow() bool { return r.chunk > 0 || r.stuck > 0 }
 type peerConn struct {
 	net.Conn
 	reader
-	began  bool
-	chunks int         // how many it has read slowly
-	left   atomic.Bool // the client has closed it
+	began     bool
+	readsFrom atomic.Value // time.Time, of a stuck one
+	chunks    int          // how many it has read slowly
+	left      atomic.Bool  // the client has closed it
 }
 
 func (c *peerConn) Read(p []byte) (int, error) {
 	if !c.began && c.stuck > 0 {
 		c.began = true
 		time.Sleep(c.stuck)
+		c.readsFrom.Store(time.Now())
 	}
 	if c.chunk > 0 && c.chunks < 150 { // then it has seen enough to hurry
 		c.chunks++
@@ -46,6 +48,11 @@ func (c *peerConn) Read(p []byte) (int, error) {
 		p = p[:min(len(p), c.chunk)]
 	}
 	return c.Conn.Read(p)
+}
+
+func (c *peerConn) beganToRead() time.Time {
+	t, _ := c.readsFrom.Load().(time.Time)
+	return t
 }
 
 // leave closes the connection in the middle of whatever is going on.
@@ -83,7 +90,7 @@ func (x *exchange) fields() map[string]string {
 }
 
 // sendBody sends an upload. It fails once the server has closed the connection.
-func (x *exchange) sendBody(c net.Conn) {
+func (x *exchange) sendBody(c io.Writer) (sent bool) {
 	left := x.upload
 	for left > 0 {
 		n := min(left, 700)
@@ -91,10 +98,11 @@ func (x *exchange) sendBody(c net.Conn) {
 			time.Sleep(20 * time.Millisecond)
 		}
 		if _, err := io.WriteString(c, filler(n)); err != nil {
-			return
+			return false
 		}
 		left -= n
 	}
+	return true
 }
 
 // readResponse reads one response with a parser that takes nothing but what RFC 9112 has servers
@@ -102,7 +110,7 @@ func (x *exchange) sendBody(c net.Conn) {
 func (x *exchange) readResponse(c *peerConn, br *bufio.Reader) (reusable bool) {
 	v := view{done: true}
 	defer func() {
-		v.ended = time.Now()
+		v.ended, v.readsFrom = time.Now(), c.beganToRead()
 		if v.end == broken || v.end == nothing {
 			v.left = c.left.Load()
 		}
@@ -233,7 +241,7 @@ func (x *exchange) sent() bool {
 
 // finish notes what the client saw, and returns the header for the record.
 func (x *exchange) finish(v *view) http.Header {
-	if x.upgrade == "" || v.status != http.StatusSwitchingProtocols {
+	if !x.upgraded(v) {
 		v.text = speeches[x.speaks].parse(v.body, x.size)
 	}
 	x.mu.Lock()
@@ -243,7 +251,7 @@ func (x *exchange) finish(v *view) http.Header {
 }
 
 // readUpgraded reads what comes over a connection that was hijacked, up to its end.
-func (x *exchange) readUpgraded(c *peerConn, br *bufio.Reader, v *view) {
+func (x *exchange) readUpgraded(c io.Writer, br *bufio.Reader, v *view) {
 	plain := speeches["plain"]
 	if x.upgrade != "websocket" {
 		b, err := io.ReadAll(br)
@@ -297,15 +305,15 @@ func (x *exchange) readUpgraded(c *peerConn, br *bufio.Reader, v *view) {
 			return
 		default:
 			v.code, v.told = int(payload[0])<<8|int(payload[1]), time.Now()
-			if c.answers < 0 {
+			if x.reads.answers < 0 {
 				continue
 			}
-			time.Sleep(c.answers)
+			time.Sleep(x.reads.answers)
 			_, err := c.Write([]byte{0x88, 0x82, 0, 0, 0, 0, payload[0], payload[1]})
 			v.answered = err == nil
 		}
 	}
-	v.text.farewell = v.code == cmp.Or(x.rule.Farewell.Code, 1012) // the handler's own is 1001
+	v.text.farewell = v.code == cmp.Or(x.farewell().Code, 1012) // the handler's own is 1001
 	if v.err == io.EOF {
 		v.end = clean
 	}

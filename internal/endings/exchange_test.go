@@ -27,14 +27,17 @@ const (
 // An exchange is one request, what its handler is to do, and what both sides saw. All of it is known
 // to both, since they are in one process.
 type exchange struct {
-	id        int
-	conn      int    // of the connection, or the client's over HTTP/2
-	stops     string // how its server is stopped
-	late      bool   // the client saw the end after that of the drain
-	noConn    bool   // the Drainer isn't shown the connections
-	behindCut bool   // on a connection on which a response has been cut
-	rule      policy.Rule
-	real      bool // over the loopback
+	id       int
+	over     time.Time // when the drain was
+	draining time.Time // when it began
+	conn     int       // of the connection, or the client's over HTTP/2
+	stops    string    // how its server is stopped
+	late     bool      // the client saw the end after that of the drain
+	closedAt time.Time // when the drain was cut short; zero: it wasn't
+	refusal  bool      // the Drainer has one
+	noConn   bool      // the Drainer isn't shown the connections
+	rule     policy.Rule
+	real     bool // over the loopback
 
 	// The request.
 	proto   string // "1.0", "1.1", "2"
@@ -48,6 +51,9 @@ type exchange struct {
 	speaks     string
 	tag        policy.Kind
 	refine     policy.Rule
+	own        *policy.Farewell // by stream.OnFarewell
+	ownPanics  bool
+	chore      *chore        // for Drainer.Go
 	begins     time.Duration // before its first byte
 	units      int           // how many it has to say; it is endless where that can't be reached
 	size       int           // of a unit's filler
@@ -84,26 +90,30 @@ type exchange struct {
 	writeErr  error
 	returned  bool
 	panicked  bool
-	canceled  bool   // the handler saw its context canceled
-	deadAt    string // where the context had ended though nobody but net/http had ended it
+	canceled  bool      // the handler saw its context canceled
+	endedAt   time.Time // Graceful has returned
+	deadAt    string    // where the context had ended though nobody but net/http had ended it
 	view      view
 }
 
 // A view is what the client saw.
 type view struct {
-	done     bool // it is final
-	status   int  // zero: no response
-	header   http.Header
-	text     text
-	body     string
-	end      ending
-	left     bool // the client broke it off itself
-	err      error
-	told     time.Time // when the farewell was complete
-	ended    time.Time
-	code     int  // of a WebSocket's Close; zero: none came
-	answered bool // the client has sent its Close
-	fault    string
+	done      bool // it is final
+	status    int  // zero: no response
+	header    http.Header
+	text      text
+	body      string
+	end       ending
+	left      bool // the client broke it off itself
+	err       error
+	told      time.Time // when the farewell was complete
+	ended     time.Time
+	code      int  // of a WebSocket's Close; zero: none came
+	answered  bool // the client has sent its Close
+	fault     string
+	readsFrom time.Time // a client that was stuck has begun to read
+	goAway    bool      // on its connection has come a GOAWAY
+	untaken   bool      // which says that nothing was done for it
 }
 
 // How a response ended, for its client.

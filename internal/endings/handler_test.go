@@ -7,13 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
@@ -29,6 +27,11 @@ func (ro *round) inFront(graceful http.Handler) http.Handler {
 		x.seen++
 		x.mu.Unlock()
 		ro.seen.Add(1)
+		defer func() {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.endedAt = time.Now()
+		}()
 		switch x.middleOut {
 		case "flush":
 			w = flushOnly{w, w.(http.Flusher)}
@@ -42,6 +45,17 @@ func (ro *round) inFront(graceful http.Handler) http.Handler {
 		}
 		graceful.ServeHTTP(w, r)
 	})
+}
+
+const (
+	refusalStatus = http.StatusTooManyRequests
+	refusalText   = "come back"
+)
+
+// refuse is the Drainer's Refusal.
+func refuse(w http.ResponseWriter, _ *http.Request) {
+	w.WriteHeader(refusalStatus)
+	_, _ = io.WriteString(w, refusalText)
 }
 
 // flushOnly loses the errors of Flush, as many a middleware does.
@@ -85,6 +99,8 @@ func (ro *round) handle(w http.ResponseWriter, r *http.Request) {
 	x.runs++
 	x.response = tracked.From(r.Context())
 	x.mu.Unlock()
+	ro.inside.Add(1)
+	defer ro.inside.Add(-1)
 	x.lookBehind("the beginning")
 	normal := false
 	defer func() {
@@ -100,6 +116,17 @@ func (ro *round) handle(w http.ResponseWriter, r *http.Request) {
 		stream.Tag(r.Context(), x.tag)
 	}
 	stream.From(r.Context()).Refine(x.refine)
+	if x.own != nil {
+		stream.OnFarewell(r.Context(), func(time.Duration) policy.Farewell {
+			if x.ownPanics {
+				panic(x.panic())
+			}
+			return *x.own
+		})
+	}
+	if x.chore != nil {
+		ro.handOver(x.chore, r)
+	}
 	if x.middleIn == "flush" {
 		if f, ok := w.(http.Flusher); ok {
 			w = struct {
@@ -109,6 +136,10 @@ func (ro *round) handle(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	switch {
+	case x.upgrade != "" && x.proto == "2":
+		w.Header().Set(idHeader, strconv.Itoa(x.id))
+		w.WriteHeader(http.StatusOK)
+		ro.talk(r.Context(), x, connectConn{w: w, body: r.Body}, bufio.NewReader(r.Body))
 	case x.upgrade != "":
 		ro.takeOver(x, w, r)
 	case x.upload > 0:
@@ -313,101 +344,4 @@ func (x *exchange) say(ctx context.Context, w http.ResponseWriter) {
 		return
 	}
 	_ = x.write(w, word{s.last, true})
-}
-
-// takeOver hijacks the connection.
-func (ro *round) takeOver(x *exchange, w http.ResponseWriter, r *http.Request) {
-	conn, brw, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		x.mu.Lock()
-		x.writeErr = err
-		x.mu.Unlock()
-		panic(err)
-	}
-	ctx := r.Context()
-	talk := func() {
-		defer conn.Close()
-		head := "HTTP/1.1 101 Switching Protocols\r\n" + idHeader + ": " + strconv.Itoa(x.id) +
-			"\r\nConnection: Upgrade\r\nUpgrade: " + x.upgrade + "\r\n\r\n"
-		if _, err := io.WriteString(conn, head); err == nil {
-			x.talk(ctx, conn, brw.Reader)
-		}
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		x.returned = true
-	}
-	if x.detached {
-		ctx = context.Background() // which net/http cancels as the handler returns
-		ro.handlers.Go(talk)
-		return
-	}
-	talk()
-}
-
-// talk is what goes on over a hijacked connection.
-func (x *exchange) talk(ctx context.Context, conn net.Conn, br *bufio.Reader) {
-	heard := make(chan struct{})
-	go func() {
-		defer close(heard)
-		if x.upgrade != "websocket" {
-			_, _ = io.Copy(io.Discard, br)
-			return
-		}
-		frames := format.Frames{FromClient: true, Upgraded: true}
-		buf := make([]byte, 256)
-		for !frames.Closed {
-			n, err := br.Read(buf)
-			_, _ = frames.Write(buf[:n])
-			if err != nil {
-				return
-			}
-		}
-	}()
-	defer func() { // no byte may be read once the connection is closed
-		_ = conn.SetReadDeadline(time.Now())
-		_ = conn.Close()
-		<-heard
-	}()
-	frame := func(text string) string {
-		if x.upgrade != "websocket" {
-			return text
-		}
-		return serverFrame(0x81, text)
-	}
-	s := speeches["plain"]
-	for i := range x.units {
-		if err := x.write(conn, word{text: frame(s.unit(i, x.size))}); err != nil {
-			return
-		}
-		timer := time.NewTimer(x.pause)
-		over := false
-		select {
-		case <-timer.C:
-		case <-heard:
-			over = true
-		case <-ctx.Done():
-			over = x.look(ctx, "on a hijacked connection") && x.manner != ignores
-		}
-		timer.Stop()
-		if over {
-			break
-		}
-	}
-	if x.upgrade == "websocket" && x.closesSelf {
-		_ = x.write(conn, word{serverFrame(0x88, "\x03\xe9"), true})
-		timer := time.NewTimer(x.begins)
-		defer timer.Stop()
-		select {
-		case <-heard:
-		case <-timer.C:
-		}
-	}
-}
-
-// serverFrame is a whole frame as a server sends it.
-func serverFrame(first byte, text string) string {
-	if len(text) < 126 {
-		return string([]byte{first, byte(len(text))}) + text
-	}
-	return string([]byte{first, 126, byte(len(text) >> 8), byte(len(text))}) + text
 }

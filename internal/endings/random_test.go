@@ -57,7 +57,7 @@ func (ro *round) newRule() policy.Rule {
 // newExchange makes a random one.
 func (ro *round) newExchange(conn int, proto string) *exchange {
 	x := &exchange{
-		conn: conn, stops: ro.stops, noConn: ro.noConn, proto: proto, method: http.MethodGet, speaks: one(ro, "plain", "plain", "plain", "events", "events", "events", "lines", "parts"),
+		conn: conn, stops: ro.stops, refusal: ro.d.Refusal != nil, noConn: ro.noConn, proto: proto, method: http.MethodGet, speaks: one(ro, "plain", "plain", "plain", "events", "events", "events", "lines", "parts"),
 		begins: ro.ms(300), units: 1 + ro.of(20), size: one(ro, 0, 10, 100, 3000), pause: ro.ms(100),
 		flush: one(ro, 0, 1, 1, 2), split: ro.chance(30), manner: manner(ro.of(int(manners))), panicsAt: -1,
 		listens: ro.chance(15), readFrom: ro.chance(20), status: one(ro, 0, 0, 0, 200, 201),
@@ -73,9 +73,12 @@ func (ro *round) newExchange(conn int, proto string) *exchange {
 			x.method = http.MethodPost
 		}
 		x.tag = one(ro, policy.Auto, policy.Auto, policy.Auto, policy.Finite, policy.Infinite)
-	case proto == "1.1" && ro.chance(25):
+	case proto != "1.0" && ro.chance(25):
 		x.upgrade = one(ro, "websocket", "websocket", "tcp")
-		x.units, x.closesSelf, x.detached, x.split = one(ro, 3, 200), ro.chance(50), ro.chance(30), ro.chance(50)
+		if proto == "2" {
+			x.upgrade = "websocket"
+		}
+		x.units, x.closesSelf, x.detached, x.split = one(ro, 3, 200), ro.chance(50), ro.chance(30) && proto != "2", ro.chance(50)
 		x.middleOut, x.middleIn, x.readFrom = "", "", false
 		if x.size == 3000 {
 			x.size = 200
@@ -95,6 +98,14 @@ func (ro *round) newExchange(conn int, proto string) *exchange {
 	x.encoded = x.upgrade == "" && ro.chance(5)
 	if ro.chance(10) {
 		x.refine = policy.Rule{MaxAge: ro.ms(2000), Timeout: one(ro, 0, policy.AtOnce, ro.ms(500))}
+	}
+	if ro.chance(20) {
+		x.own = &policy.Farewell{Code: one(ro, 0, 1000, 4001, 1006), Message: one(ro, "", bye), Data: "own",
+			Send: one(ro, 0, 0, policy.SendAll, policy.SendRetry, policy.SendNothing)}
+		x.ownPanics = ro.chance(20)
+	}
+	if ro.chance(10) {
+		x.chore = &chore{lasts: ro.ms(one(ro, 500, 5000)), ignores: ro.chance(30), panics: ro.chance(10)}
 	}
 	x.reads.answers = one(ro, 0, 0, ro.ms(300), -1)
 	if x.manner == answers && x.units > 20 {

@@ -32,6 +32,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	_ "github.com/lastcall-go/lastcall/internal/endings/xconnect"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 )
@@ -68,6 +69,7 @@ var serverTLS, clientTLS = func() (server, client *tls.Config) {
 // A round is one server with its clients, from its start to its end.
 type round struct {
 	seed     uint64
+	t        *testing.T
 	sums     *sums    // of all rounds
 	network  *network // nil: the loopback, where all takes an eighth of the time
 	listener net.Listener
@@ -77,10 +79,12 @@ type round struct {
 	noConn   bool   // Drainer.ConnContext isn't set
 	rules    []policy.Rule
 	d        *middleware.Drainer
+	closedAt time.Time     // when Close was called; zero: it wasn't
 	over     chan struct{} // closed when clients shall not begin anything any more
 
 	handlers sync.WaitGroup
-	seen     atomic.Uint64
+	seen     atomic.Uint64 // requests, and tasks
+	inside   atomic.Int64  // how many handlers and tasks run, inside of Graceful
 
 	mu        sync.Mutex
 	dice      *mathrand.Rand
@@ -210,28 +214,6 @@ func (ro *round) session1(reads reader, leaves time.Duration) (refused, more boo
 	return refused, true
 }
 
-// session2 is session1 with HTTP/2.
-func (ro *round) session2(reads reader, leaves time.Duration) (refused, more bool) {
-	t := ro.newTransport(reader{stuck: reads.stuck})
-	defer t.CloseIdleConnections()
-	conn := ro.newConn()
-	for range 1 + ro.of(3) {
-		var all sync.WaitGroup
-		var last *exchange
-		for range 1 + ro.of(5) {
-			x := ro.newExchange(conn, "2")
-			x.reads, x.leaves = reads, leaves > 0
-			all.Go(func() { ro.ask2(t, x, leaves) })
-			last = x
-		}
-		all.Wait()
-		if refused = last.sent(); refused {
-			break
-		}
-	}
-	return refused, true
-}
-
 // disturb drains and sheds while the server serves.
 func (ro *round) disturb(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -249,13 +231,18 @@ func (ro *round) disturb(ctx context.Context) {
 	}
 }
 
+// isOver is called when the drain is. Without an error no handler and no task may be running.
+func (ro *round) isOver(err error) {
+	if n := ro.inside.Load(); err == nil && n != 0 {
+		ro.sums.contradicts(ro.t, "over, while handlers run", fmt.Sprintf("seed %d: %d handlers and tasks run on", ro.seed, n))
+	}
+}
+
 // run plays the round.
 func (ro *round) run(t *testing.T) {
+	ro.t = t
 	ro.dice = mathrand.New(mathrand.NewPCG(ro.seed, 5))
 	proto := one(ro, "1", "1", "tls", "2", "h2c")
-	if raceDetector && ro.listener == nil && *only == "" {
-		proto = one(ro, "1", "tls")
-	}
 	switch cmp.Or(*only, proto) {
 	case "tls":
 		ro.tls = true
@@ -275,6 +262,9 @@ func (ro *round) run(t *testing.T) {
 	ro.d = &middleware.Drainer{Policy: ro, Budget: policy.Budget{
 		Total: ro.least(2000) + ro.ms(4000), Announce: one(ro, 0, 0, ro.least(300)), Reserve: ro.least(400) + ro.ms(600),
 	}}
+	if ro.chance(20) {
+		ro.d.Refusal = http.HandlerFunc(refuse)
+	}
 	graceful := ro.inFront(middleware.Graceful(ro.d)(http.HandlerFunc(ro.handle)))
 	srv := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -302,7 +292,9 @@ func (ro *round) run(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		if runs {
-			ended <- ro.d.Run(stop, srv, serve)
+			err := ro.d.Run(stop, srv, serve)
+			ro.isOver(err)
+			ended <- err
 			return
 		}
 		ended <- serve()
@@ -320,10 +312,14 @@ func (ro *round) run(t *testing.T) {
 	calm()
 	end()
 	if !runs {
-		_ = ro.d.Shutdown(context.Background())
+		ro.isOver(ro.d.Shutdown(context.Background()))
+		rest, cancel := context.WithTimeout(context.Background(), ro.least(1000))
+		_ = srv.Shutdown(rest) // net/http may have to write what its buffers hold
+		cancel()
 		_ = srv.Close()
 	} else if ro.stops == "run, close" {
 		time.Sleep(ro.ms(500))
+		ro.closedAt = time.Now()
 		_ = ro.d.Close()
 	}
 	<-ended

@@ -1,5 +1,0 @@
-//go:build !race
-
-package endings
-
-const raceDetector = false
