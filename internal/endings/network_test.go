@@ -157,14 +157,13 @@ func (e *end) Write(p []byte) (n int, err error) {
 			e.resetBy()
 		default:
 			room := min(e.most-len(e.peer.in), len(p)-n)
+			if e.closing {
+				room = len(p) - n
+			}
 			if room > 0 {
 				e.peer.in = append(e.peer.in, p[n:n+room]...)
 				n += room
 				e.change()
-			}
-			if n < len(p) && e.closing {
-				err = os.ErrDeadlineExceeded
-				return true
 			}
 			return n == len(p)
 		}
@@ -204,9 +203,9 @@ func (e *end) SetLinger(sec int) error { return e.set(func() { e.abortive = sec 
 
 func (e *end) SetReadDeadline(t time.Time) error { return e.set(func() { e.readBy = t }) }
 
-// SetWriteDeadline lets the alert with which a tls.Conn is closed fail where there is no room for it.
-// The tls.Conn gives it 5 s, in which http.Server.Close holds the lock that its connections wait
-// for, and in a bubble no time passes while anybody waits for a lock.
+// SetWriteDeadline finds room for the alert with which a tls.Conn is closed. The tls.Conn gives it 5 s,
+// in which http.Server.Close holds the lock that its connections wait for, and in a bubble no time
+// passes while anybody waits for a lock.
 func (e *end) SetWriteDeadline(t time.Time) error {
 	closing := time.Until(t) == 5*time.Second
 	return e.set(func() { e.writeBy, e.closing = t, closing })
