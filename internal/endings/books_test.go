@@ -47,8 +47,10 @@ func (ro *round) judge(t *testing.T) {
 	report := ro.d.Report()
 	over := report.Began.Add(report.Took)
 	var counts tracked.Counts
+	spent := map[int]bool{} // by connection
 	failed := false
 	for _, x := range ro.exchanges {
+		x.spent = spent[x.conn]
 		x.draining, x.over = report.Began, over
 		x.closedAt, x.late = ro.closedAt, !x.view.ended.Before(over)
 		ro.sums.exchanges++
@@ -56,6 +58,7 @@ func (ro *round) judge(t *testing.T) {
 		case x.runs > 0:
 			o, _ := x.response.Outcome()
 			counts[o]++
+			spent[x.conn] = spent[x.conn] || o == tracked.Told || o == tracked.Canceled
 		case x.seen > 0:
 			counts[tracked.Refused]++
 		}

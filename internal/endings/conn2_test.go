@@ -172,9 +172,10 @@ func (c *h2Conn) take(f http2.Frame) (answer func() error, fault string) {
 	reset, _ := f.(*http2.RSTStreamFrame)
 	answersLate := reset != nil && reset.ErrCode == http2.ErrCodeStreamClosed && s.hasBody()
 	if s.reset {
-		// While the client reads nothing, net/http has both that of a deadline and that of a panic in
-		// its queue.
-		again := reset != nil && reset.ErrCode == s.code && (s.x.reads.stuck > 0 || s.left)
+		// While net/http is writing something else it can have both that of a deadline and that of a
+		// panic in its queue ("this may result in duplicate RST_STREAMs", as it says).
+		again := reset != nil && reset.ErrCode == s.code && !s.resetAgain
+		s.resetAgain = true
 		return nil, must(answersLate || again, "behind RST_STREAM "+s.code.String())
 	}
 	switch f := f.(type) {
@@ -253,6 +254,7 @@ type h2Stream struct {
 	ended       bool   // by END_STREAM
 	reset       bool   // by the server
 	code        http2.ErrCode
+	resetAgain  bool
 	left        bool // reset by the client, before its end
 	stopped     bool // the client sends no more
 }

@@ -33,6 +33,7 @@ type exchange struct {
 	conn     int       // of the connection, or the client's over HTTP/2
 	stops    string    // how its server is stopped
 	late     bool      // the client saw the end after that of the drain
+	spent    bool      // on a connection that the drain has ended: behind a canceled or told response nothing is read from it
 	closedAt time.Time // when the drain was cut short; zero: it wasn't
 	refusal  bool      // the Drainer has one
 	noConn   bool      // the Drainer isn't shown the connections

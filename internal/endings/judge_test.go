@@ -170,7 +170,7 @@ func (x *exchange) sentAway(v *view) string {
 	switch {
 	case v.left, x.runs == 0 && v.end != clean && (x.late || x.reads.slow()): // nobody waits for a refusal
 		return ""
-	case x.upload > 0 && v.end != clean && (x.proto == "1.0" || x.reads.slow()):
+	case x.upload > 0 && v.end != clean && (x.proto == "1.0" || x.reads.slow() || x.spent):
 		return "" // net/http closes under what it hasn't read, and a reset may destroy the answer
 	case x.runs == 0 && x.refusal:
 		return must(v.status == refusalStatus && (v.body == refusalText || x.method == http.MethodHead) && v.end == clean && closes,
