@@ -58,7 +58,7 @@ func (ro *round) judge(t *testing.T) {
 		case x.runs > 0:
 			o, _ := x.response.Outcome()
 			counts[o]++
-			spent[x.conn] = spent[x.conn] || o == tracked.Told || o == tracked.Canceled
+			spent[x.conn] = spent[x.conn] || !ro.two && (o == tracked.Told || o == tracked.Canceled)
 		case x.seen > 0:
 			counts[tracked.Refused]++
 		}

@@ -38,7 +38,7 @@ import (
 )
 
 var (
-	rounds = flag.Int("endings.rounds", 60, "how many servers are ended, with some hundred responses each")
+	rounds = flag.Int("endings.rounds", 40, "how many servers are ended, with some hundred responses each")
 	seed   = flag.Uint64("endings.seed", 0, "of the first round; the one behind it has the next. 0: a random one")
 	real   = flag.Int("endings.loopback", 3, "the same over the loopback, in real time")
 	only   = flag.String("endings.only", "", "protocol: 1, tls, 2, h2c; empty: all")
