@@ -177,7 +177,7 @@ func (r *round) stays(ctx context.Context, name string, call func() error) {
 			r.mu.Unlock()
 			assert.Equal(r.t, fmt.Sprint("service restart; retry=", f.retry.Milliseconds()), f.message)
 		}
-		if pause(ctx, f.retry) != nil {
+		if pause(ctx, max(tick, f.retry)) != nil {
 			return
 		}
 	}
@@ -213,7 +213,7 @@ func (r *round) callUntil(until time.Time, prefix string) {
 			if f == nil || !assert.False(r.t, r.repeats, "the client's policy repeats the call: %v", err) {
 				return
 			}
-			time.Sleep(max(0, f.retry))
+			time.Sleep(max(tick, f.retry))
 		}
 		r.idle(context.Background(), r.pick(10))
 	}
@@ -253,7 +253,7 @@ func (r *round) listUntil(until time.Time, prefix string) {
 			if f == nil || !assert.Zero(r.t, came, "a call that has begun is let finish: %v", err) {
 				return
 			}
-			time.Sleep(max(0, f.retry))
+			time.Sleep(max(tick, f.retry))
 		}
 		r.idle(context.Background(), r.pick(10))
 	}

@@ -7,11 +7,14 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +25,7 @@ import (
 	"github.com/lastcall-go/lastcall/internal/memnet"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
 )
 
 // A server is one of those behind a dialer, on a network in memory, under a Drainer.
@@ -123,7 +127,7 @@ func httpClient(w wire, dial dial) *http.Client {
 type cell struct {
 	name   string
 	wire   wire
-	server string // connect-go or grpc-go
+	server string // connect-go, grpc-go, or a proxy before connect-go
 	client string // connect, grpc, grpcweb, or grpc-go
 }
 
@@ -133,7 +137,38 @@ func (c cell) handler(t testing.TB, s *service) http.Handler {
 		t.Cleanup(h.Stop)
 		return h
 	}
-	return connectHandler(s, connect.WithCompressMinBytes(100))
+	h := connectHandler(s, connect.WithCompressMinBytes(100))
+	if c.server == "proxy" {
+		return proxyTo(t, c.wire, h)
+	}
+	return h
+}
+
+// proxyTo returns a proxy whose back end serves h, and goes on until the test ends.
+func proxyTo(t testing.TB, w wire, h http.Handler) http.Handler {
+	l := memnet.New()
+	srv := &http.Server{Handler: h, Protocols: w.protocols()}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = srv.Serve(l)
+	}()
+	backend := httpClient(w, l.Dial).Transport.(*http.Transport)
+	t.Cleanup(func() {
+		backend.CloseIdleConnections()
+		_ = srv.Close()
+		<-served
+	})
+	return &httputil.ReverseProxy{
+		Transport: backend,
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: "memory"}) },
+		ErrorLog:  log.New(io.Discard, "", 0),
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, _ error) {
+			if !errors.Is(context.Cause(r.Context()), stream.ErrDraining) { // else lastcall answers
+				w.WriteHeader(http.StatusBadGateway)
+			}
+		},
+	}
 }
 
 // bidi reports whether the wire lets both sides send at the same time.
@@ -176,6 +211,8 @@ var cells = []cell{
 	{"ServeHTTP over HTTP 2", h2, "grpc-go", "grpc-go"},
 	{"ServeHTTP over h2c", h2c, "grpc-go", "grpc-go"},
 	{"connect-go to ServeHTTP", h2c, "grpc-go", "grpc"},
+	{"Connect through a proxy", h2c, "proxy", "connect"},
+	{"gRPC through a proxy", h2c, "proxy", "grpc-go"},
 	{"grpc-go to connect-go", h2c, "connect-go", "grpc-go"},
 }
 
