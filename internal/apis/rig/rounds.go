@@ -1,0 +1,91 @@
+package rig
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var (
+	rounds = flag.Int("rounds", 200, "how many rounds each cell has")
+	seed   = flag.Uint64("seed", 0, "of the first round; the one behind it has the next. 0: a random one")
+)
+
+// Limit is how long a test waits for something that has to happen. It is far longer than that takes,
+// so that it holds on a slow machine too.
+const Limit = time.Minute
+
+// atOnce is how many rounds of a cell run at the same time. They mostly wait.
+const atOnce = 50
+
+var hosts atomic.Uint32
+
+// A Round is one of many, alike but for its dice. Failures in it name its seed.
+type Round struct {
+	testing.TB
+	Seed uint64
+	Host string // a loopback address of its own: no other round gets a port that one of its servers has left
+
+	mu   sync.Mutex
+	dice *rand.Rand // guarded by mu
+}
+
+// Of returns a random number below n.
+func (r *Round) Of(n int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dice.IntN(n)
+}
+
+// Moment returns a random time below most.
+func (r *Round) Moment(most time.Duration) time.Duration { return time.Duration(r.Of(int(most))) }
+
+// Errorf implements testify's TestingT.
+func (r *Round) Errorf(format string, args ...any) {
+	r.TB.Helper()
+	r.TB.Errorf("-seed %d: %s", r.Seed, fmt.Sprintf(format, args...))
+}
+
+// Rounds runs the rounds of a cell, and no more once one has failed.
+func Rounds(t *testing.T, round func(r *Round)) {
+	first := *seed
+	if first == 0 {
+		first = rand.Uint64() >> 16
+	}
+	t.Logf("%d rounds from -seed %d", *rounds, first)
+	t.Run("rounds", func(t *testing.T) {
+		turn := make(chan struct{}, atOnce)
+		var all sync.WaitGroup
+		for i := range uint64(*rounds) {
+			turn <- struct{}{}
+			if t.Failed() {
+				break
+			}
+			all.Go(func() {
+				defer func() { <-turn }()
+				t.Run("", func(t *testing.T) { // with cleanups of its own
+					n := hosts.Add(1)
+					host := fmt.Sprintf("127.77.%d.%d", n/250%250, 1+n%250)
+					round(&Round{TB: t, Seed: first + i, Host: host, dice: rand.New(rand.NewPCG(first+i, 1))})
+				})
+			})
+		}
+		all.Wait()
+	})
+}
+
+// Pause waits for d, or until done is closed or sent to; nil never is. It reports whether d is over.
+func Pause(d time.Duration, done <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-done:
+		return false
+	}
+}
