@@ -34,14 +34,18 @@ func rounds(t *testing.T, ask client) {
 	for _, h2 := range []bool{false, true} {
 		t.Run(fmt.Sprint("HTTP/2 ", h2), func(t *testing.T) {
 			t.Parallel()
-			var refused, late atomic.Int64
-			rig.Rounds(t, func(r *rig.Round) { roundOf(r, ask, h2, &refused, &late) })
-			t.Logf("%d answers came late and were refused, of %d calls", refused.Load(), late.Load())
+			roundsOver(t, h2, ask)
 		})
 	}
 }
 
-func roundOf(r *rig.Round, ask client, h2 bool, allRefused, allCalls *atomic.Int64) {
+func roundsOver(t *testing.T, h2 bool, ask client) {
+	var refused, answered atomic.Int64
+	rig.Rounds(t, func(r *rig.Round) { roundOf(r, ask, h2, &refused, &answered) })
+	t.Logf("%d answers, and %d refusals", answered.Load(), refused.Load())
+}
+
+func roundOf(r *rig.Round, ask client, h2 bool, allRefused, allAnswered *atomic.Int64) {
 	m := newModel(r)
 	first, h := m.server("first")
 	a := rig.Serve(r, r.Host+":0", &middleware.Drainer{Policy: soon}, h)
@@ -66,22 +70,28 @@ func roundOf(r *rig.Round, ask client, h2 bool, allRefused, allCalls *atomic.Int
 	b := rig.Serve(r, a.Addr, &middleware.Drainer{Policy: soon}, h)
 	clients.Wait()
 	assert.EqualValues(r, first.arrived.Load(), report.Completed+report.Before.Completed, "%+v", report)
-	assert.EqualValues(r, counted.refused.Load(), report.Refused, "%+v", report)
+	// Of HTTP/2 the client may lose a refusal, whose connection is closed behind it.
+	assert.LessOrEqual(r, uint64(counted.refused.Load()), report.Refused, "%+v", report)
+	if !h2 && counted.used.Load() {
+		assert.EqualValues(r, counted.refused.Load(), report.Refused, "%+v", report)
+	}
 	assert.Zero(r, report.Canceled+report.Cut+report.Told, "%+v", report)
 	assert.EqualValues(r, calls, first.arrived.Load()+second.arrived.Load(), "each call was answered once")
 	after := b.Drain(r)
 	assert.EqualValues(r, second.arrived.Load(), after.Completed+after.Before.Completed)
-	allRefused.Add(counted.refused.Load())
-	allCalls.Add(calls)
+	allRefused.Add(int64(report.Refused))
+	allAnswered.Add(calls)
 }
 
 // A counter counts the refusals that a client gets.
 type counter struct {
 	inner   http.RoundTripper
+	used    atomic.Bool
 	refused atomic.Int64
 }
 
 func (c *counter) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.used.Store(true)
 	res, err := c.inner.RoundTrip(r)
 	if err == nil && res.StatusCode == http.StatusServiceUnavailable {
 		c.refused.Add(1)

@@ -1,0 +1,133 @@
+package rig
+
+import (
+	"bufio"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+//go:embed node
+var scripts embed.FS
+
+// folder is where Install has put the scripts and the npm packages.
+var folder string
+
+// Install installs the npm packages in a temporary folder, which Remove removes.
+func Install() (err error) {
+	if folder, err = os.MkdirTemp("", "apis"); err != nil {
+		return err
+	}
+	node, err := fs.Sub(scripts, "node")
+	if err != nil {
+		return err
+	}
+	if err = os.CopyFS(folder, node); err != nil {
+		return err
+	}
+	npm := exec.Command("npm", "ci", "--prefix", folder, "--no-audit", "--no-fund", "--loglevel=error")
+	if output, err := npm.CombinedOutput(); err != nil {
+		return fmt.Errorf("these tests need Node.js and npm, and this failed: %v: %w\n%s", npm, err, output)
+	}
+	return nil
+}
+
+// Remove removes what Install has installed.
+func Remove() { _ = os.RemoveAll(folder) }
+
+// A Command begins what an npm package does, or stops it: see node/clients.mjs.
+type Command struct {
+	ID       int    `json:"id"`
+	Client   string `json:"client,omitempty"`
+	URL      string `json:"url,omitempty"`
+	Question string `json:"question,omitempty"`
+	Stop     bool   `json:"stop,omitempty"`
+}
+
+// An Event is what an npm package says. One of the fields is set.
+type Event struct {
+	ID       int     `json:"id"`
+	Value    string  `json:"value"`
+	Answer   *string `json:"answer"`
+	Told     string  `json:"told"`
+	Error    string  `json:"error"`
+	Complete bool    `json:"complete"`
+
+	At time.Time `json:"-"` // when it was read
+}
+
+// A Node is a Node.js process with the npm packages. Its methods may be called concurrently.
+type Node struct {
+	mu     sync.Mutex // guards following
+	stdin  io.WriteCloser
+	events map[int]chan Event
+}
+
+// Start starts a Node, which ends with the test.
+func Start(tb testing.TB) *Node {
+	tb.Helper()
+	cmd := exec.Command("node", filepath.Join(folder, "clients.mjs"))
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	require.NoError(tb, err)
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(tb, err)
+	require.NoError(tb, cmd.Start())
+	n := &Node{stdin: stdin, events: map[int]chan Event{}}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for lines := bufio.NewScanner(stdout); lines.Scan(); {
+			var e Event
+			if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+				fmt.Fprintln(os.Stderr, lines.Text())
+				continue
+			}
+			e.At = time.Now()
+			n.mu.Lock()
+			events := n.events[e.ID]
+			n.mu.Unlock()
+			select {
+			case events <- e:
+			default: // nobody waits for it any more
+			}
+		}
+	}()
+	tb.Cleanup(func() {
+		_ = stdin.Close()
+		<-read
+		_ = cmd.Wait()
+	})
+	return n
+}
+
+// Begin begins what the command says, and returns what comes of it. The channel has room for all
+// that a round can bring.
+func (n *Node) Begin(tb testing.TB, c Command) (id int, events <-chan Event) {
+	tb.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c.ID = len(n.events) + 1
+	made := make(chan Event, 10_000)
+	n.events[c.ID] = made
+	require.NoError(tb, json.NewEncoder(n.stdin).Encode(c))
+	return c.ID, made
+}
+
+// Stop stops what Begin began.
+func (n *Node) Stop(tb testing.TB, id int) {
+	tb.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	require.NoError(tb, json.NewEncoder(n.stdin).Encode(Command{ID: id, Stop: true}))
+}

@@ -1,0 +1,133 @@
+// The npm packages of the tests, one process for all rounds.
+//
+// It reads commands from its standard input, one JSON object a line: {id, client, url, question}
+// begins a call or a subscription, {id, stop: true} ends it. It prints what comes of each: {id, value}
+// for a value of a subscription, {id, answer} for an answer, {id, error} or {id, complete: true} where
+// it has ended.
+import { createInterface } from 'node:readline'
+import Anthropic from '@anthropic-ai/sdk'
+import { ApolloClient, gql, HttpLink, InMemoryCache } from '@apollo/client'
+import { createClient as createSSEClient } from 'graphql-sse'
+import { createClient as createWSClient } from 'graphql-ws'
+import { meros } from 'meros/browser'
+import OpenAI from 'openai'
+import { WebSocket } from 'ws'
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+const print = (what) => process.stdout.write(JSON.stringify(what) + '\n')
+const ticks = 'subscription { ticks }'
+
+// Each returns what stops it.
+const clients = {
+  openai: answers(async function* ({ url, question }) {
+    const api = new OpenAI({ baseURL: url + '/v1', apiKey: 'none', maxRetries: 10 })
+    const messages = [{ role: 'user', content: question }]
+    for await (const chunk of await api.chat.completions.create({ model: 'm', messages, stream: true })) {
+      yield chunk.choices[0]?.delta.content ?? ''
+    }
+  }),
+
+  anthropic: answers(async function* ({ url, question }) {
+    const api = new Anthropic({ baseURL: url, apiKey: 'none', maxRetries: 10 })
+    const messages = [{ role: 'user', content: question }]
+    for await (const event of await api.messages.create({ model: 'm', max_tokens: 100, messages, stream: true })) {
+      yield event.delta?.text ?? ''
+    }
+  }),
+
+  // A deferred query. The package doesn't repeat it.
+  meros: answers(async function* ({ url, question }) {
+    let res
+    do {
+      res = await fetch(url + '/graphql', {
+        method: 'POST',
+        headers: { accept: 'multipart/mixed', 'content-type': 'application/json' },
+        body: JSON.stringify({ query: `{ ... @defer { answer(call: "${question}") } }` }),
+      }).catch(() => undefined)
+      if (!res?.ok) await sleep(50)
+    } while (!res?.ok)
+    let last
+    for await (const part of await meros(res)) {
+      if (!part.json) throw new Error('no JSON: ' + part.body)
+      last = part.body
+      for (const result of [last, ...(last.incremental ?? [])]) yield result.data?.answer ?? ''
+    }
+    if (last?.hasNext !== false) throw new Error('it has ended before its last part')
+  }),
+
+  'graphql-ws'({ id, url }) {
+    let slot // when the server asks this client to come back, in milliseconds
+    const client = createWSClient({
+      url: url.replace('http', 'ws') + '/graphql',
+      webSocketImpl: WebSocket,
+      retryAttempts: 20,
+      on: { closed: (event) => { slot = /retry=(\d+)/.exec(event.reason)?.[1] } },
+      retryWait: () => sleep(Number(slot ?? 500 + 500 * Math.random())),
+    })
+    client.subscribe({ query: ticks }, sink(id))
+    return () => client.dispose()
+  },
+
+  'graphql-sse'({ id, url }) {
+    const client = createSSEClient({ url: url + '/graphql', retryAttempts: 20 }) // with its own back-off
+    client.subscribe({ query: ticks }, sink(id))
+    return () => client.dispose()
+  },
+
+  // A subscription by multipart/mixed. The package reports an error, and the application subscribes again.
+  apollo({ id, url }) {
+    let stopped = false
+    let subscription
+    const link = new HttpLink({ uri: url + '/multipart' })
+    const client = new ApolloClient({ link, cache: new InMemoryCache() })
+    const subscribe = () => {
+      const { next, complete } = sink(id)
+      subscription = client.subscribe({ query: gql(ticks), fetchPolicy: 'no-cache' }).subscribe({
+        next: (result) => {
+          if (!result.error) return next(result)
+          print({ id, told: String(result.error.message) })
+          again()
+        },
+        error: again,
+        complete,
+      })
+    }
+    const again = async () => {
+      subscription?.unsubscribe()
+      await sleep(50 + 100 * Math.random())
+      if (!stopped) subscribe()
+    }
+    subscribe()
+    return () => { stopped = true; subscription.unsubscribe(); client.stop() }
+  },
+}
+
+function sink(id) {
+  return {
+    next: (result) => print(result.errors ? { id, error: JSON.stringify(result.errors) } : { id, value: result.data.ticks }),
+    error: (e) => print({ id, error: String(e.reason ?? e.message ?? e) + ' ' + (e.code ?? '') }),
+    complete: () => print({ id, complete: true }),
+  }
+}
+
+function answers(parts) {
+  return (command) => {
+    (async () => {
+      let answer = ''
+      try {
+        for await (const part of parts(command)) answer += part
+        print({ id: command.id, answer })
+      } catch (e) {
+        print({ id: command.id, error: String(e) })
+      }
+    })()
+    return () => {}
+  }
+}
+
+const running = new Map()
+createInterface({ input: process.stdin }).on('line', (line) => {
+  const command = JSON.parse(line)
+  if (command.stop) running.get(command.id)()
+  else running.set(command.id, clients[command.client](command))
+}).on('close', () => process.exit())
