@@ -40,11 +40,12 @@ func (m *model) answers(call string) []string {
 type server struct {
 	*model
 	name    string
-	arrived atomic.Int64 // requests whose handler was called
+	arrived atomic.Int64  // requests whose handler was called
+	began   chan struct{} // closed by the first of them
 }
 
 func (m *model) server(name string) (*server, http.Handler) {
-	s := &server{model: m, name: name}
+	s := &server{model: m, name: name, began: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/chat/completions", s.openAI)
 	mux.HandleFunc("POST /v1/messages", s.anthropic)
@@ -55,7 +56,9 @@ func (m *model) server(name string) (*server, http.Handler) {
 
 // tokens calls write with one token after the other, and flushes.
 func (s *server) tokens(w http.ResponseWriter, call string, write func(token string), end func()) {
-	s.arrived.Add(1)
+	if s.arrived.Add(1) == 1 {
+		close(s.began)
+	}
 	flush := http.NewResponseController(w).Flush
 	var all strings.Builder
 	for i := range 3 + s.round.Of(15) {

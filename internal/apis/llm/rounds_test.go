@@ -63,7 +63,7 @@ func roundOf(r *rig.Round, ask client, h2 bool, allRefused, allAnswered *atomic.
 			assert.Equal(r, []string{answer}, m.answers(call), "%s: what was produced for it is what it got", call)
 		})
 	}
-	rig.Pause(r.Moment(during), nil)
+	r.AwaitSome(first.began, during)
 	report := a.Drain(r)
 
 	second, h := m.server("second")

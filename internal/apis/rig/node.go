@@ -85,9 +85,11 @@ func Start(tb testing.TB) *Node {
 	require.NoError(tb, cmd.Start())
 	n := &Node{stdin: stdin, events: map[int]chan Event{}}
 	read := make(chan struct{})
+	lines := bufio.NewScanner(stdout)
+	require.True(tb, lines.Scan(), "Node.js has ended")
 	go func() {
 		defer close(read)
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		for lines.Scan() {
 			var e Event
 			if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 				fmt.Fprintln(os.Stderr, lines.Text())

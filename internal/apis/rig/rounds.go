@@ -44,6 +44,15 @@ func (r *Round) Of(n int) int {
 // Moment returns a random time below most.
 func (r *Round) Moment(most time.Duration) time.Duration { return time.Duration(r.Of(int(most))) }
 
+// AwaitSome waits for the arrival of a request in three rounds of four, and then for a random moment:
+// in the others all that comes is late.
+func (r *Round) AwaitSome(arrived <-chan struct{}, most time.Duration) {
+	if r.Of(4) > 0 {
+		Pause(Limit, arrived)
+	}
+	Pause(r.Moment(most), nil)
+}
+
 // Errorf implements testify's TestingT.
 func (r *Round) Errorf(format string, args ...any) {
 	r.TB.Helper()

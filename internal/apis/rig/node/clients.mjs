@@ -3,7 +3,7 @@
 // It reads commands from its standard input, one JSON object a line: {id, client, url, question}
 // begins a call or a subscription, {id, stop: true} ends it. It prints what comes of each: {id, value}
 // for a value of a subscription, {id, answer} for an answer, {id, error} or {id, complete: true} where
-// it has ended.
+// it has ended. Once it can read commands it prints {ready: true}.
 import { createInterface } from 'node:readline'
 import Anthropic from '@anthropic-ai/sdk'
 import { ApolloClient, gql, HttpLink, InMemoryCache } from '@apollo/client'
@@ -61,6 +61,7 @@ const clients = {
       url: url.replace('http', 'ws') + '/graphql',
       webSocketImpl: WebSocket,
       retryAttempts: 20,
+      shouldRetry: () => true, // also when the server answers 503, or nobody listens
       on: { closed: (event) => { slot = /retry=(\d+)/.exec(event.reason)?.[1] } },
       retryWait: () => sleep(Number(slot ?? 500 + 500 * Math.random())),
     })
@@ -131,3 +132,4 @@ createInterface({ input: process.stdin }).on('line', (line) => {
   if (command.stop) running.get(command.id)()
   else running.set(command.id, clients[command.client](command))
 }).on('close', () => process.exit())
+print({ ready: true })
