@@ -82,7 +82,7 @@ func subscriptionRound(r *rig.Round, node *rig.Node, name string) time.Duration 
 					listens = time.Time{}.Add(e.At.Sub(listens)) // from here on how long it was away
 				}
 			case e.Told != "":
-				said = e.Told
+				said += e.Told + "; "
 			default:
 				r.Errorf("it has ended: %+v", e)
 				return 0

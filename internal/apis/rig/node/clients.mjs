@@ -133,3 +133,6 @@ createInterface({ input: process.stdin }).on('line', (line) => {
   else running.set(command.id, clients[command.client](command))
 }).on('close', () => process.exit())
 print({ ready: true })
+
+// graphql-ws leaves the error of a connection that is refused unhandled, beside retrying.
+process.on('unhandledRejection', (e) => { if (e?.type !== 'error') throw e })
