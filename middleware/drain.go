@@ -39,9 +39,10 @@ type drain struct {
 	empty       <-chan struct{} // closed when no response is left
 	lastCut     time.Time       // start, until a response is cut
 
-	waitersNamed bool                // the responses that the drain waits for were named
-	looks        int                 // how often stacks were taken of late handlers
-	located      []*tracked.Response // that logLate was called with
+	sessions     map[string]*mcpSession // with open calls
+	waitersNamed bool                   // the responses that the drain waits for were named
+	looks        int                    // how often stacks were taken of late handlers
+	located      []*tracked.Response    // that logLate was called with
 }
 
 // newDrain divides the Drainer's budget. If limit is sooner and not zero, announce, work and
@@ -126,6 +127,8 @@ func (s *scheduler) planAll(now time.Time) {
 	plan := dr.plan
 	open, dr.empty = s.d.registry.Close(func(rule policy.Rule) bool { return plan.Admits(rule, time.Since(now)) })
 
+	dr.sessions = mcpSessions(open)
+
 	var endings []*tracked.Ending
 	var subjects []policy.Subject
 	for _, r := range open {
@@ -139,7 +142,8 @@ func (s *scheduler) planAll(now time.Time) {
 		}
 		// Published before its kind is read: a change of the kind is reported from then on.
 		r.Publish(tracked.Moments{Cancel: workEnd, Cut: workEnd})
-		endings, subjects = append(endings, e), append(subjects, subject(r, r.Kind(), r.Rule()))
+		kind := r.Kind()
+		endings, subjects = append(endings, e), append(subjects, subject(r, kind, dr.ruleOf(e, kind)))
 	}
 	for i, m := range dr.plan.Begin(subjects) {
 		s.plan(endings[i], subjects[i].Kind, tracked.Add(now, m))
@@ -153,7 +157,7 @@ func subject(r *tracked.Response, kind policy.Kind, rule policy.Rule) policy.Sub
 // lateMoments returns the moments of a response that the plan doesn't have, or has as another kind.
 // after is the time since start.
 func (dr *drain) lateMoments(e *tracked.Ending, kind policy.Kind, after time.Duration) tracked.Moments {
-	rule := e.Response.Rule()
+	rule := dr.ruleOf(e, kind)
 	s := policy.Subject{Rule: &rule, Kind: kind, Answers: answers(e.Response)}
 	return tracked.Add(dr.start, dr.plan.Late(s, after))
 }

@@ -18,9 +18,9 @@ const breakGap = 200 * time.Millisecond
 
 // endsBroken reports whether the response is to end as a broken one, after a farewell with this
 // WebSocket close code, or with code zero, after none. Unless the rule says how, an EventSource gets
-// a clean end, behind which it comes back, and so does who is told to stay away. All others are
-// broken off, since most of them take a clean end for the last word. The end of a call says itself
-// that it is none.
+// a clean end, behind which it comes back, and so do a client of MCP and who is told to stay away.
+// All others are broken off, since most of them take a clean end for the last word. The end of a
+// call says itself that it is none.
 func (x *exchange) endsBroken(code int) bool {
 	r := x.Request()
 	if x.isCallLocked() {
@@ -32,7 +32,7 @@ func (x *exchange) endsBroken(code int) bool {
 	case policy.BrokenEnding:
 		return true
 	}
-	return code != policy.StayAway().Code && (code != 0 || sse.Accepts(r)) && !sse.FromEventSource(r)
+	return code != policy.StayAway().Code && (code != 0 || sse.Accepts(r)) && !sse.FromEventSource(r) && !format.MCP(r)
 }
 
 // mayEndClean reports whether the response ends cleanly though its handler panics: it is a stream
@@ -116,6 +116,8 @@ func (x *exchange) outcomeLocked(returned bool) tracked.Outcome {
 		return x.toldLocked(tracked.ToldBroken) // net/http breaks the connection
 	case x.farewellWritten:
 		return x.toldLocked(x.farewellOutcome)
+	case returned && x.d.draining() && x.RefusedByHandler():
+		return tracked.Refused
 	case !x.Canceled():
 		return tracked.Completed
 	case x.Kind() == policy.Infinite || !x.committed:

@@ -31,7 +31,7 @@ func (x *exchange) shapeLocked(h http.Header, noBody bool) policy.Kind {
 	if noBody {
 		x.body = nil
 	}
-	if endless && (head || method == http.MethodGet) {
+	if endless && (head || method == http.MethodGet || format.MCPListen(x.Request())) {
 		kind = policy.Infinite
 	}
 	usual := kind

@@ -280,6 +280,7 @@ func (s *scheduler) changed(r *tracked.Response) {
 			s.unschedule(e)
 		}
 		s.countShed(r, outcome)
+		s.callEnded(r)
 		return
 	}
 	if queued && e.Kind == kind && e.Stage == stageCancel {

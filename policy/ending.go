@@ -6,8 +6,8 @@ package policy
 type Ending uint8
 
 const (
-	// AutoEnding is whichever brings the client back: clean for an EventSource, which comes back
-	// from any end, broken for all others, to many of which a clean end means that nothing more is
+	// AutoEnding is whichever brings the client back: clean for an EventSource and a client of the
+	// Model Context Protocol's streamable HTTP, which come back from any end, broken for all others, to many of which a clean end means that nothing more is
 	// to come. It is clean for everyone whose farewell has the Code 1000, as that of [StayAway], and
 	// where no farewell is written, for requests that accept no event stream.
 	AutoEnding Ending = iota

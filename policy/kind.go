@@ -5,7 +5,8 @@ type Kind uint8
 
 const (
 	// Auto leaves it open: what the handler does decides. Infinite are hijacked connections, and
-	// text/event-stream and multipart/x-mixed-replace that answer a GET. All else is Finite.
+	// text/event-stream and multipart/x-mixed-replace that answer a GET, and the subscriptions of the
+	// Model Context Protocol, which are a POST. All else is Finite.
 	Auto Kind = iota
 	// Finite responses end by themselves, and a drain waits for that.
 	Finite

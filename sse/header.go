@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/format"
 )
 
 const mediaType = "text/event-stream"
@@ -45,7 +47,8 @@ const breakGap = 200 * time.Millisecond
 // client comes back. It gets its own Last-Event-ID again: MCP's go-sdk forgets it otherwise. Nothing may have been written to w before. It ignores write errors, and keeps a
 // Content-Encoding: whoever set it is to encode.
 //
-// A request that is not [FromEventSource] is broken off 200 ms later: Refuse panics with
+// A request that is not [FromEventSource], nor of the Model Context Protocol's streamable HTTP (it
+// has Mcp-Session-Id or Mcp-Protocol-Version), is broken off 200 ms later: Refuse panics with
 // [http.ErrAbortHandler], so that net/http closes the HTTP/1 connection or resets the HTTP/2 stream.
 // Most other clients would take a clean end for the last word. Connection: close is left out there,
 // behind which Node's fetch takes a broken body for whole.
@@ -53,7 +56,7 @@ const breakGap = 200 * time.Millisecond
 // After another status an EventSource doesn't come back, whatever Retry-After says (WHATWG HTML
 // 9.2.3), nor does one of another origin if Access-Control-Allow-Origin wasn't set before.
 func Refuse(w http.ResponseWriter, r *http.Request, retry time.Duration) {
-	clean := FromEventSource(r)
+	clean := FromEventSource(r) || format.MCP(r)
 	h := w.Header()
 	h.Del("Content-Length")
 	h.Set("Content-Type", mediaType)

@@ -103,6 +103,18 @@ func TestRefuseRepeatsTheLastEventID(t *testing.T) {
 	assert.Empty(t, w.Body.String())
 }
 
+// A client of the Model Context Protocol comes back behind a clean end, as go-sdk's does, whose requests
+// look like those of a loop.
+func TestRefuseEndsCleanlyForMCP(t *testing.T) {
+	for _, header := range []string{"Mcp-Session-Id", "Mcp-Protocol-Version"} {
+		r := httptest.NewRequest(http.MethodGet, "/mcp", nil)
+		r.Header = http.Header{"Accept": {"text/event-stream"}, "User-Agent": {"Go-http-client/1.1"}, header: {"x"}}
+		w := httptest.NewRecorder()
+		sse.Refuse(w, r, time.Second) // would panic
+		assert.Equal(t, "retry: 1000\n\n", w.Body.String())
+	}
+}
+
 func eventSource() *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/events", nil)
 	r.Header = http.Header{"Accept": {"text/event-stream"}, "Cache-Control": {"no-cache"}, "User-Agent": {"Mozilla/5.0"}}

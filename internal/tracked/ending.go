@@ -149,7 +149,7 @@ func (r *Response) FarewellFor(retry time.Duration) (policy.Farewell, error) {
 		f, err := callOwn(own, retry)
 		whole := policy.Rule{Farewell: f}.Over(rule).Farewell
 		if err = errors.Join(err, whole.Expand(retry).Validate()); err == nil {
-			return whole, nil
+			return r.parsable(whole), nil
 		}
 		skipped = fmt.Errorf("stream: the handler's own: %w", err)
 	}
@@ -157,7 +157,16 @@ func (r *Response) FarewellFor(retry time.Duration) (policy.Farewell, error) {
 	if err := rule.Farewell.Expand(retry).Validate(); err != nil {
 		return policy.Farewell{}, errors.Join(skipped, fmt.Errorf("stream: the rule's: %w", err))
 	}
-	return rule.Farewell, skipped
+	return r.parsable(rule.Farewell), skipped
+}
+
+// parsable returns f without the default event where the client takes every event for a message of
+// its protocol.
+func (r *Response) parsable(f policy.Farewell) policy.Farewell {
+	if f.Send == policy.SendAll && f.Event == "" && f.Data == "" && format.MCP(r.request) {
+		f.Send = policy.SendRetry
+	}
+	return f
 }
 
 // callOwn calls a handler's function. It runs on a goroutine of the drain, where a panic would end

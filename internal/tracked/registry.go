@@ -16,7 +16,7 @@ const (
 	Unanswered                // its farewell was written, but the WebSocket's peer didn't answer
 	Canceled                  // by its context, without a farewell
 	Cut                       // its connection was closed, or its body broken off, by force
-	Refused                   // it came too late and was never begun
+	Refused                   // it came too late and was never begun, or its handler said so
 	outcomes
 )
 

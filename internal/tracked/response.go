@@ -57,11 +57,13 @@ type Response struct {
 	tag     policy.Kind // what the handler said
 	shape   policy.Kind // what the response's header showed
 	matched bool        // route is a pattern
+	refused bool        // the handler says that it has refused the request
 
 	// Guarded by the registry's lock.
 	ended      bool
 	outcome    Outcome
 	watched    bool // its end is reported as a change
+	late       bool // it was admitted after Close; immutable once it is entered
 	prev, next *Response
 }
 
@@ -86,8 +88,9 @@ func (r *Response) begin(g *Registry, req *http.Request, rule *policy.Rule, c Ca
 	r.registry, r.request, r.began = g, req, time.Since(epoch)
 	r.carrier, r.rule = c, rule
 	r.route = req.URL.Path // copied now, since handlers may change the URL that they share
-	admitted, late := g.add(r, mayBeLate)
-	if admitted && (late || rule.Kind == policy.Infinite && rule.MaxAge > 0) {
+	var admitted bool
+	admitted, r.late = g.add(r, mayBeLate)
+	if admitted && (r.late || rule.Kind == policy.Infinite && rule.MaxAge > 0) {
 		g.changed(r) // nothing later may change its kind and report it
 	}
 	return admitted
@@ -111,6 +114,23 @@ func (r *Response) openIn(g *Registry) bool {
 	}
 	_, ended := r.Outcome()
 	return !ended
+}
+
+// Late reports whether the response was admitted when its drain admitted no others any more.
+func (r *Response) Late() bool { return r.late }
+
+// Refuse records that the handler answers the request by refusing it: its outcome will be Refused.
+func (r *Response) Refuse() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refused = true
+}
+
+// RefusedByHandler reports whether Refuse was called.
+func (r *Response) RefusedByHandler() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refused
 }
 
 // Request returns the request as it came.

@@ -31,7 +31,8 @@ type (
 		N       int    `json:"n"`
 		Last    string `json:"last"`  // the Last-Event-ID of the stream's request
 		Proto   string `json:"proto"` // of that request
-		// EventSource says that the request is taken for an EventSource's, whose stream ends clean.
+		// EventSource says that the request is taken for an EventSource's, whose stream ends clean, or
+		// is one of MCP, whose does so too.
 		EventSource bool `json:"eventSource"`
 
 		at time.Time

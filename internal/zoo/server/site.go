@@ -112,7 +112,7 @@ func (s site) events(format string) http.HandlerFunc {
 		for n := 1; ; n++ {
 			data, err := json.Marshal(map[string]any{
 				"process": s.name, "n": n, "last": r.Header.Get("Last-Event-ID"),
-				"proto": r.Proto, "eventSource": sse.FromEventSource(r),
+				"proto": r.Proto, "eventSource": sse.FromEventSource(r) || r.Header.Get("Mcp-Session-Id") != "",
 			})
 			if err != nil {
 				return
