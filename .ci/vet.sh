@@ -69,6 +69,7 @@ may internal/tracked "$module/(policy|internal/format)"
 may sse "$module/(policy|internal/format)"
 may ws "$module/(policy|internal/format)"
 may stream "$module/(policy|internal/(format|tracked))"
+may stream/mcp "$module/(policy|sse|internal/(format|tracked))"
 may middleware "$module/(policy|stream|ws|sse|internal/.*)" 'golang.org/x/sync/.*' 'github.com/gorilla/websocket'
 
 exit "$failed"

@@ -1,0 +1,71 @@
+package mcp
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+)
+
+// maxAhead is how much of a request is read before its handler is called.
+const maxAhead = 1 << 20
+
+// An ahead is what is known of a request's messages. It is the request's body, too.
+type ahead struct {
+	scanner scanner
+	whole   bool // all of the body has been read ahead
+	session *session
+	noted   int // messages that the session knows of
+
+	io.Reader
+	io.Closer
+}
+
+// readAhead reads the beginning of r's body and puts itself in its place.
+func readAhead(r *http.Request) *ahead {
+	a := &ahead{Reader: http.NoBody, Closer: http.NoBody, whole: true}
+	if r.Body == nil {
+		return a
+	}
+	beginning, err := io.ReadAll(io.LimitReader(r.Body, maxAhead))
+	_, _ = a.scanner.Write(beginning)
+	a.Reader, a.Closer = bytes.NewReader(beginning), r.Body
+	if err != nil || len(beginning) == maxAhead { // a body that has failed does so again
+		a.whole = a.scanner.ended
+		a.Reader = io.MultiReader(a.Reader, &rest{a, r.Body})
+	}
+	r.Body = a
+	return a
+}
+
+// mayPass reports whether the request is let through while the server drains: it has no new call.
+func (a *ahead) mayPass() bool {
+	for _, m := range a.scanner.found {
+		if m.isNew() {
+			return false
+		}
+	}
+	return a.whole || a.scanner.open && a.scanner.answers && a.scanner.current.method == ""
+}
+
+// listens returns the id of the request's call if it is the only message.
+func (a *ahead) listens() string {
+	if found := a.scanner.found; len(found) == 1 && found[0].method == "subscriptions/listen" {
+		return found[0].id
+	}
+	return ""
+}
+
+// A rest is what follows the beginning that was read ahead.
+type rest struct {
+	ahead *ahead
+	body  io.Reader
+}
+
+func (r *rest) Read(p []byte) (int, error) {
+	n, err := r.body.Read(p)
+	_, _ = r.ahead.scanner.Write(p[:n])
+	if s := r.ahead.session; s != nil {
+		s.note(r.ahead)
+	}
+	return n, err
+}

@@ -1,0 +1,247 @@
+package mcp
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/format"
+)
+
+// A message is what is to be known of a JSON-RPC message.
+type message struct {
+	method  string
+	id      string // as it stands in the message; empty: none, or null, or no string or number
+	cancels string // of notifications/cancelled: params.requestId, as id
+	resumes bool   // it is a call with params.inputResponses, which goes on with an earlier one
+}
+
+// isCall reports whether the message is to be answered.
+func (m message) isCall() bool { return m.method != "" && m.id != "" }
+
+// isNew reports whether the message is a call that doesn't go on with an earlier one. From protocol
+// version 2026-07-28 on a client answers a server's request by the same call again (SEP-2322).
+func (m message) isNew() bool { return m.isCall() && !m.resumes }
+
+// isAnswer reports whether the message answers another one.
+func (m message) isAnswer() bool { return m.method == "" && m.id != "" }
+
+// sameID returns a form of an id that is the same for every way to write it. Libraries keep numbers
+// as float64.
+func sameID(id string) string {
+	if strings.HasPrefix(id, `"`) {
+		return `"` + unquote(id)
+	}
+	if n, err := strconv.ParseFloat(id, 64); err == nil {
+		return strconv.FormatFloat(n, 'g', -1, 64)
+	}
+	return id
+}
+
+func unquote(token string) (s string) {
+	_ = json.Unmarshal([]byte(token), &s)
+	return s
+}
+
+// listenResult returns what ends a subscription whose request had this id.
+func listenResult(id string) string {
+	id = strings.ReplaceAll(id, "{", `\u007b`) // in a farewell's data, {retry} stands for something else
+	return `{"jsonrpc":"2.0","id":` + id +
+		`,"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":` + id + `}}}`
+}
+
+// refusal returns the event that refuses the call with this id.
+func refusal(id string, slot time.Duration) []byte {
+	ms := strconv.FormatInt(slot.Milliseconds(), 10)
+	return format.AppendEvent(nil, 0, "message", `{"jsonrpc":"2.0","id":`+id+
+		`,"error":{"code":-32050,"message":"the server is shutting down; please call again","data":{"retry":`+ms+`}}}`)
+}
+
+// maxToken is how long a key, an id or a method's name may be, as it stands in the message. A longer
+// one counts as none.
+const maxToken = 4096
+
+// A scanner follows the bytes of a JSON-RPC message, or of a batch of them, and keeps nothing of
+// what it doesn't look for. It checks no syntax: of what is not JSON it finds anything. The zero
+// scanner has seen nothing.
+type scanner struct {
+	found []message // those that are complete
+
+	begun    bool // a byte other than white space has come
+	batch    bool // the value is an array
+	ended    bool // the value is complete
+	open     bool // a message has begun, which is in current
+	answers  bool // current has a result or an error, or is about to have one
+	current  message
+	depth    int // brackets that are open
+	inString bool
+	escaped  bool // the byte before was a backslash that escapes this one
+	levels   [2]level
+	keeping  bool // the token that is being read is one to keep
+	token    []byte
+}
+
+// A level is an object or an array in which the scanner knows where it is: a message, or what is
+// directly in it.
+type level struct {
+	object  bool
+	wantKey bool
+	key     string
+}
+
+func (s *scanner) Write(p []byte) (int, error) {
+	for _, c := range p {
+		s.writeByte(c)
+	}
+	return len(p), nil
+}
+
+func (s *scanner) writeByte(c byte) {
+	if s.inString {
+		s.keep(c)
+		switch {
+		case s.escaped:
+			s.escaped = false
+		case c == '\\':
+			s.escaped = true
+		case c == '"':
+			s.inString = false
+			s.endToken()
+		}
+		return
+	}
+	switch c {
+	case ' ', '\t', '\n', '\r':
+		s.endToken()
+		return
+	case '"':
+		s.startToken()
+		s.inString = true
+		s.keep(c)
+	case '{', '[':
+		s.endToken()
+		s.openBracket(c)
+	case '}', ']':
+		s.endToken()
+		s.closeBracket()
+	case ',', ':':
+		s.endToken()
+		if l := s.level(s.depth); l != nil {
+			l.wantKey = l.object && c == ','
+		}
+	default:
+		if !s.keeping {
+			s.startToken()
+		}
+		s.keep(c)
+	}
+	s.begun = true
+}
+
+// level returns the level at a depth, nil where the scanner doesn't look for anything.
+func (s *scanner) level(depth int) *level {
+	if s.batch {
+		depth--
+	}
+	if depth < 1 || depth > len(s.levels) {
+		return nil
+	}
+	return &s.levels[depth-1]
+}
+
+// member returns which of a message's members a value at this place is: id, method, or
+// cancels for the requestId of its params. It returns the empty string for all others.
+func (s *scanner) member() string {
+	l := s.level(s.depth)
+	if !s.open || l == nil || !l.object || l.wantKey {
+		return ""
+	}
+	if l == &s.levels[0] {
+		switch l.key {
+		case "id", "method":
+			return l.key
+		}
+	} else if s.levels[0].key == "params" && l.key == "requestId" {
+		return "cancels"
+	}
+	return ""
+}
+
+func (s *scanner) openBracket(c byte) {
+	if !s.begun {
+		s.batch = c == '['
+	}
+	s.set(s.member(), "")
+	if l := s.level(s.depth); l != nil && l == &s.levels[0] && l.key == "params" {
+		s.current.cancels, s.current.resumes = "", false
+	}
+	s.depth++
+	if l := s.level(s.depth); l != nil {
+		*l = level{object: c == '{', wantKey: c == '{'}
+		if l == &s.levels[0] && !s.ended {
+			s.open, s.answers, s.current = l.object, false, message{}
+		}
+	}
+}
+
+func (s *scanner) closeBracket() {
+	if s.level(s.depth) == &s.levels[0] && s.open {
+		s.found = append(s.found, s.current)
+		s.open = false
+	}
+	if s.depth--; s.depth <= 0 {
+		s.depth, s.ended = 0, true
+	}
+}
+
+// startToken keeps the token that begins here if it is a key or a value to look for.
+func (s *scanner) startToken() {
+	l := s.level(s.depth)
+	s.keeping = l != nil && l.object && s.open && (l.wantKey || s.member() != "")
+	s.token = s.token[:0]
+}
+
+func (s *scanner) keep(c byte) {
+	if s.keeping && len(s.token) <= maxToken {
+		s.token = append(s.token, c)
+	}
+}
+
+func (s *scanner) endToken() {
+	if !s.keeping {
+		return
+	}
+	s.keeping = false
+	token := string(s.token)
+	if len(token) > maxToken {
+		token = ""
+	}
+	if l := s.level(s.depth); l.wantKey {
+		l.key = unquote(token)
+		switch {
+		case l == &s.levels[0]:
+			s.answers = s.answers || l.key == "result" || l.key == "error"
+		case s.levels[0].key == "params" && l.key == "inputResponses":
+			s.current.resumes = true
+		}
+		return
+	}
+	s.set(s.member(), token)
+}
+
+// set sets a member of the current message. Of several of one name the last counts, as in package
+// encoding/json.
+func (s *scanner) set(member, token string) {
+	if token == "null" || token == "true" || token == "false" {
+		token = ""
+	}
+	switch member {
+	case "id":
+		s.current.id = token
+	case "method":
+		s.current.method = unquote(token)
+	case "cancels":
+		s.current.cancels = token
+	}
+}

@@ -1,0 +1,212 @@
+package mcp
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/lastcall-go/lastcall/internal/format"
+	"github.com/lastcall-go/lastcall/internal/tracked"
+)
+
+// A forward is a writer around another one that can flush and be unwrapped.
+type forward struct{ http.ResponseWriter }
+
+// Unwrap is for [http.ResponseController].
+func (f forward) Unwrap() http.ResponseWriter { return f.ResponseWriter }
+
+// Flush implements [http.Flusher].
+func (f forward) Flush() { _ = f.FlushError() }
+
+// FlushError is for [http.ResponseController].
+func (f forward) FlushError() error { return http.NewResponseController(f.ResponseWriter).Flush() }
+
+// A statusWriter knows the status of a reply.
+type statusWriter struct {
+	forward
+	status int // zero: nothing was written, which net/http takes for 200
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status < 200 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// A watchedStream writes the answer to a GET and looks for results in it, if it is a standing stream
+// of the old transport: its first event is named endpoint, and says where clients post to.
+type watchedStream struct {
+	forward
+	calls    *Calls
+	response *tracked.Response
+
+	mu       sync.Mutex // guards following; held while writing, as net/http's own writers hold theirs
+	events   eventScanner
+	begun    bool     // something has been written
+	other    bool     // it is something else
+	session  *session // nil before the first event
+	key      string   // of the session
+	injected []byte   // events of ours that wait for the end of one
+}
+
+func (w *watchedStream) Write(p []byte) (int, error) {
+	n, answered, err := w.write(p)
+	for _, id := range answered {
+		w.session.end(id)
+	}
+	return n, err
+}
+
+func (w *watchedStream) write(p []byte) (n int, answered []string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.begun {
+		w.begun = true
+		mediaType, _, _ := strings.Cut(w.Header().Get("Content-Type"), ";")
+		w.other = !strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream") || format.Encoded(w.Header())
+	}
+	if w.other {
+		n, err = w.ResponseWriter.Write(p)
+		return n, nil, err
+	}
+	for _, c := range p {
+		if event, ok := w.events.writeByte(c); ok && !w.other {
+			answered = append(answered, w.event(event)...)
+		}
+	}
+	n, err = w.ResponseWriter.Write(p)
+	w.writeInjectedLocked()
+	return n, answered, err
+}
+
+// inject writes events of ours between two of the handler's.
+func (w *watchedStream) inject(events []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.injected = append(w.injected, events...)
+	w.writeInjectedLocked()
+}
+
+func (w *watchedStream) writeInjectedLocked() {
+	if len(w.injected) > 0 && w.events.betweenEvents() {
+		_, _ = w.ResponseWriter.Write(w.injected)
+		w.Flush()
+		w.injected = nil
+	}
+}
+
+// event takes an event that is about to be written, and returns the ids of the calls that it answers.
+func (w *watchedStream) event(e event) (answered []string) {
+	if w.session == nil {
+		if w.other = e.name != "endpoint"; w.other {
+			return nil
+		}
+		w.session = &session{response: w.response, stream: w}
+		w.key = w.calls.addSession(e.data, w.session)
+		setFarewell(w.response)
+		return nil
+	}
+	for _, m := range e.messages {
+		if m.isAnswer() {
+			answered = append(answered, m.id)
+		}
+	}
+	return answered
+}
+
+// close ends the session when the stream's handler has returned.
+func (w *watchedStream) close() {
+	if w.session != nil {
+		w.calls.removeSession(w.key, w.session)
+	}
+}
+
+// An event is one of an event stream (WHATWG HTML 9.2.6) that has data.
+type event struct {
+	name     string    // its first maxToken bytes
+	data     string    // its first maxToken bytes
+	messages []message // that its data is, of any length
+}
+
+// An eventScanner follows the bytes of an event stream. The zero eventScanner is at its beginning.
+type eventScanner struct {
+	field      []byte // the name of the line's field, its first maxToken bytes
+	inValue    bool   // the line's colon has come
+	valueBegun bool   // and a byte behind it
+	afterCR    bool
+	hasData    bool
+	name, data []byte
+	message    scanner
+}
+
+// betweenEvents reports whether another event may be written here.
+func (s *eventScanner) betweenEvents() bool {
+	return !s.hasData && len(s.name) == 0 && len(s.field) == 0 && !s.inValue
+}
+
+// writeByte follows one byte, and returns the event that is complete with it, if any.
+func (s *eventScanner) writeByte(c byte) (e event, complete bool) {
+	afterCR := s.afterCR
+	s.afterCR = c == '\r'
+	switch {
+	case c == '\n' && afterCR:
+	case c == '\n' || c == '\r':
+		return s.endLine()
+	case !s.inValue && c == ':':
+		s.inValue = true
+		s.beginValue()
+	case !s.inValue:
+		s.field = appendSome(s.field, c)
+	case !s.valueBegun && c == ' ':
+		s.valueBegun = true
+	default:
+		s.valueBegun = true
+		s.writeValue(c)
+	}
+	return event{}, false
+}
+
+func appendSome(b []byte, c byte) []byte {
+	if len(b) < maxToken {
+		b = append(b, c)
+	}
+	return b
+}
+
+func (s *eventScanner) beginValue() {
+	switch string(s.field) {
+	case "event":
+		s.name = s.name[:0]
+	case "data":
+		if s.hasData {
+			s.writeValue('\n')
+		}
+		s.hasData = true
+	}
+}
+
+func (s *eventScanner) writeValue(c byte) {
+	switch string(s.field) {
+	case "event":
+		s.name = appendSome(s.name, c)
+	case "data":
+		s.data = appendSome(s.data, c)
+		s.message.writeByte(c)
+	}
+}
+
+func (s *eventScanner) endLine() (e event, complete bool) {
+	if len(s.field) > 0 || s.inValue {
+		if !s.inValue {
+			s.beginValue() // a field without a colon has an empty value
+		}
+		s.field, s.inValue, s.valueBegun = s.field[:0], false, false
+		return event{}, false
+	}
+	if complete = s.hasData; complete {
+		e = event{string(s.name), string(s.data), s.message.found}
+	}
+	s.hasData, s.name, s.data, s.message = false, s.name[:0], s.data[:0], scanner{}
+	return e, complete
+}
