@@ -200,6 +200,8 @@ func (c *h2Conn) take(f http2.Frame) (answer func() error, fault string) {
 			return nil, ""
 		case s.ended && s.x.method == http.MethodHead: // whose end net/http sends with the header
 			return nil, ""
+		case s.ended && s.x.reads.stuck > 0: // the end was still being written when its deadline had passed
+			return nil, ""
 		case s.ended: // the server needs no more of the request
 			return nil, must(f.ErrCode == http2.ErrCodeNo && s.hasBody() || answersLate, f.ErrCode.String()+" behind the end")
 		}

@@ -240,8 +240,12 @@ func (x *exchange) stopped(v *view) bool {
 	case !x.reads.slow() || !x.late || !x.returned:
 		return false
 	}
-	// The drain waited for no end, a middleware outside of Graceful has it, or all of it is so short
-	// that net/http sends it with its length.
+	// The drain waited for no end, a middleware outside of Graceful has it, all of it is so short that
+	// net/http sends it with its length, or what is missing is the end itself, which net/http writes
+	// when the handler has returned.
+	if x.stream() || v.text.last {
+		return true
+	}
 	return x.endedAt.Before(x.draining) || x.middleOut == "buffer" || x.flush == 0 && !x.canceled && x.written() <= 4096
 }
 
