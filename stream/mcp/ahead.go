@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"slices"
 )
 
 // maxAhead is how much of a request is read before its handler is called.
@@ -37,12 +38,13 @@ func readAhead(r *http.Request) *ahead {
 	return a
 }
 
+// hasCall reports whether one of the messages that are complete is a call.
+func (a *ahead) hasCall() bool { return slices.ContainsFunc(a.scanner.found, message.isCall) }
+
 // mayPass reports whether the request is let through while the server drains: it has no new call.
 func (a *ahead) mayPass() bool {
-	for _, m := range a.scanner.found {
-		if m.isNew() {
-			return false
-		}
+	if slices.ContainsFunc(a.scanner.found, message.isNew) {
+		return false
 	}
 	return a.whole || a.scanner.open && a.scanner.answers && a.scanner.current.method == ""
 }
@@ -63,9 +65,8 @@ type rest struct {
 
 func (r *rest) Read(p []byte) (int, error) {
 	n, err := r.body.Read(p)
-	_, _ = r.ahead.scanner.Write(p[:n])
 	if s := r.ahead.session; s != nil {
-		s.note(r.ahead)
+		s.note(r.ahead, p[:n])
 	}
 	return n, err
 }

@@ -21,8 +21,9 @@ import (
 //     finite until the results of all calls are on it.
 //   - While the server drains, what a running call may wait for is served: answers to requests of
 //     the server (elicitation, sampling, roots), also those that are the same call once more (from
-//     2026-07-28), notifications, and the DELETE of a session. A new call is refused with 503 and Retry-After, which leaves a client's session as it is; none of
-//     the known clients repeats it by itself.
+//     2026-07-28), notifications, and the DELETE of a session. A new call is refused in a way that
+//     leaves the client's session as it is: with 503 and Retry-After, over the old transport with an
+//     error of JSON-RPC. None of the known clients repeats it by itself.
 //   - A subscription (subscriptions/listen) ends with the result that the protocol wants there, and
 //     a stream of the old transport with a log message (notifications/message). Both carry the
 //     client's reconnect slot in a retry field.
@@ -72,7 +73,7 @@ func (c *Calls) Check(b policy.Budget) error {
 // POST that comes while the server drains, one that opens a subscription, and one to a session of
 // the old transport. It waits for 1 MiB or the end, whichever is first, and the handler gets all of
 // it. Whether a longer message is a call may remain unknown; it is refused then while the server
-// drains.
+// drains, with 503 in any case.
 func (c *Calls) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("mcp: Handler was given a nil http.Handler to wrap")
@@ -82,7 +83,7 @@ func (c *Calls) Handler(next http.Handler) http.Handler {
 		switch {
 		case response == nil:
 			next.ServeHTTP(w, r)
-		case r.Method == http.MethodGet && format.MCPSession(r) == "":
+		case sse.Accepts(r) && format.MCPSession(r) == "":
 			c.serveStream(next, w, r, response)
 		case r.Method == http.MethodPost:
 			c.servePost(next, w, r, response)
@@ -116,7 +117,7 @@ func (c *Calls) servePost(next http.Handler, w http.ResponseWriter, r *http.Requ
 	}
 	ahead := readAhead(r)
 	if response.Late() && !ahead.mayPass() {
-		if s != nil && s.refuse(ahead, c.slot(response)) {
+		if s != nil && ahead.whole && s.refuse(ahead, c.slot(response)) {
 			response.Refuse()
 			w.WriteHeader(http.StatusAccepted)
 			return
@@ -139,7 +140,7 @@ func (c *Calls) servePost(next http.Handler, w http.ResponseWriter, r *http.Requ
 	}
 	status := &statusWriter{forward: forward{w}}
 	accepted := false
-	defer func() { s.accepted(ahead, accepted) }()
+	defer func() { s.finish(ahead, accepted) }()
 	next.ServeHTTP(status, r)
 	accepted = status.status < 300
 }

@@ -60,8 +60,8 @@ type served struct {
 	stop    func()
 }
 
-func serve(t *testing.T, h http.Handler) *served {
-	calls := new(mcp.Calls)
+func serve(t *testing.T, h http.Handler, rule policy.Rule) *served {
+	calls := &mcp.Calls{Policy: rule}
 	network := memnet.New()
 	ctx, stop := context.WithCancel(t.Context())
 	s := &served{
@@ -81,9 +81,19 @@ func (s *served) post(t *testing.T, body string) int {
 	return resp.StatusCode
 }
 
+// get asks for the standing stream, as this client does.
+func (s *served) get(agent string) (*http.Response, error) {
+	req, err := http.NewRequest(http.MethodGet, "http://server/sse", nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header = http.Header{"Accept": {"text/event-stream"}, "Cache-Control": {"no-cache"}, "User-Agent": {agent}}
+	return s.Do(req)
+}
+
 // stream opens the standing stream and returns its lines, the last of which is the error of its end.
 func (s *served) stream(t *testing.T) <-chan string {
-	resp, err := s.Get("http://server/sse")
+	resp, err := s.get("Go-http-client/1.1")
 	require.NoError(t, err)
 	lines := make(chan string, 100)
 	go func() {
@@ -133,11 +143,12 @@ func TestOldTransport(t *testing.T) {
 		{"a call that is canceled while draining", []string{forEver}, []string{canceled}, []int{202, 202}, time.Second, ""},
 		{"a call that comes too late", []string{call}, []string{forEver}, []int{202, 202}, 3 * time.Second, `"id":"x","error"`},
 		{"an answer", []string{call}, []string{`{"jsonrpc":"2.0","id":1,"result":{}}`}, []int{202, 202}, 3 * time.Second, `"result"`},
+		{"two results of one call", []string{`{"method":"notifications/tools/call"}`, call}, nil, []int{202, 202}, 3 * time.Second, `"result"`},
 		{"too late for any", nil, []string{call}, []int{503}, 0, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := serve(t, &oldServer{make(chan string)})
+				s := serve(t, &oldServer{make(chan string, 1)}, policy.Rule{})
 				lines := s.stream(t)
 				var status []int
 				for _, body := range tt.before {
@@ -164,24 +175,39 @@ func TestOldTransport(t *testing.T) {
 	}
 }
 
+// TestNotificationKeepsTheSlot has a client post a notification while its stream waits for its slot, and
+// a call that is too long to be told from anything else in time.
+func TestNotificationKeepsTheSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, &oldServer{make(chan string, 1)}, policy.Rule{Grace: 5 * time.Second})
+		lines := s.stream(t)
+		s.stop()
+		synctest.Wait()
+		require.Equal(t, 202, s.post(t, canceled))
+		require.Equal(t, 503, s.post(t, `{"params":"`+strings.Repeat("x", 2<<20)+`","id":1,"method":"tools/call"}`))
+		start := time.Now()
+		require.Regexp(t, "EOF$", all(lines))
+		require.Equal(t, 5250*time.Millisecond, time.Since(start))
+		require.NoError(t, <-s.done)
+		require.EqualValues(t, 1, s.drainer.Report().Refused)
+	})
+}
+
 // TestLateStream has a client ask for a stream of the old transport while the server drains.
 func TestLateStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := serve(t, &oldServer{make(chan string)})
+		s := serve(t, &oldServer{make(chan string, 1)}, policy.Rule{})
 		lines := s.stream(t)
 		require.Equal(t, 202, s.post(t, call))
 		s.stop()
 		synctest.Wait()
-		resp, err := s.Get("http://server/sse")
+		resp, err := s.get("Go-http-client/1.1")
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
 		require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode, "a Go client would wait for the endpoint")
 		require.NotEmpty(t, resp.Header.Get("Retry-After"))
 
-		req, err := http.NewRequest(http.MethodGet, "http://server/sse", nil)
-		require.NoError(t, err)
-		req.Header = http.Header{"Accept": {"text/event-stream"}, "Cache-Control": {"no-cache"}, "User-Agent": {"node"}}
-		resp, err = s.Do(req)
+		resp, err = s.get("node")
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, resp.StatusCode, "an EventSource would give up")
 		body, err := io.ReadAll(resp.Body)
@@ -205,7 +231,7 @@ func TestStreamable(t *testing.T) {
 				time.Sleep(5 * time.Second)
 			}
 			w.WriteHeader(http.StatusAccepted)
-		}))
+		}), policy.Rule{})
 		post := func(name, body string) int {
 			req, err := http.NewRequest(http.MethodPost, "http://server/mcp", strings.NewReader(body))
 			require.NoError(t, err)

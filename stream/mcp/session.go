@@ -67,6 +67,9 @@ func (c *Calls) removeSession(key string, s *session) { c.sessions.CompareAndDel
 func (s *session) begin(a *ahead) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if a.whole && !a.hasCall() { // the stream keeps its slot
+		return !s.response.FarewellSent() && !s.response.Canceled()
+	}
 	if !s.holdLocked() {
 		return false
 	}
@@ -101,14 +104,18 @@ func (s *session) refuse(a *ahead, slot time.Duration) bool {
 			s.stream.inject(refusal(m.id, slot))
 		}
 	}
-	s.accepted(a, true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.posts--
+	s.tagLocked()
 	return true
 }
 
-// note notes the calls of a request that the session doesn't know of yet.
-func (s *session) note(a *ahead) {
+// note follows more of a request's body, and notes the calls that are complete with it.
+func (s *session) note(a *ahead, p []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	_, _ = a.scanner.Write(p)
 	s.noteLocked(a)
 }
 
@@ -123,20 +130,22 @@ func (s *session) noteLocked(a *ahead) {
 	}
 }
 
-// accepted is called when the handler of a request has returned, and says whether it took the
-// messages. If not, no result will come, nor does one for a call that a message cancels.
-func (s *session) accepted(a *ahead, ok bool) {
+// finish is called when the handler of a request has returned, and says whether it took the messages.
+// If not, no result will come, nor does one for a call that a message cancels.
+func (s *session) finish(a *ahead, accepted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, m := range a.scanner.found[:a.noted] {
-		if m.isCall() && !ok {
+	for _, m := range a.scanner.found {
+		if m.isCall() && !accepted {
 			s.endLocked(sameID(m.id))
 		}
-		if ok && m.method == "notifications/cancelled" && m.cancels != "" {
+		if accepted && m.method == "notifications/cancelled" && m.cancels != "" {
 			s.endLocked(sameID(m.cancels))
 		}
 	}
-	s.posts--
+	if a.session != nil {
+		s.posts--
+	}
 	s.tagLocked()
 }
 
@@ -149,7 +158,9 @@ func (s *session) end(id string) {
 }
 
 func (s *session) endLocked(id string) {
-	if s.open[id]--; s.open[id] <= 0 {
+	if s.open[id] > 1 {
+		s.open[id]--
+	} else {
 		delete(s.open, id)
 	}
 }
