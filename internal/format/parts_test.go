@@ -99,6 +99,30 @@ func TestPartsWhoseNextDelimiterIsWritten(t *testing.T) {
 	}
 }
 
+// Where the next bytes tell, before a line that is a delimiter and not one that only begins so, and
+// nowhere behind the closing one.
+func TestPartsBoundary(t *testing.T) {
+	for _, c := range []struct {
+		before, p string
+		want      int
+	}{
+		{"", "anything", 0},
+		{"--frame\r\n\r\none\r\n", "--frame\r\n", 0},
+		{"--frame\r\n\r\none", "\r\n--frame\r\n", 2},
+		{"--frame\r\n\r\none", "\r\n--frame--\r\n", 2},
+		{"--frame\r\n\r\none", "\r\n--frames\r\n--frame", 12},
+		{"--frame\r\n\r\none", "\r\n--frame-\r\n", -1},
+		{"--frame\r\n\r\none", " --frame\r\n", -1},
+		{"--frame\r\n\r\none\r\n--fr", "ame\r\nA: b\r\n", 5}, // behind the delimiter
+		{"--frame\r\n\r\none\r\n--frame--\r\n", "--frame\r\n\r\ntwo\r\n--frame\r\n", -1},
+		{"--frame\r\n\r\none", "\r\n--fra", -1},
+	} {
+		s := newParts("multipart/mixed; boundary=frame")
+		_, _ = s.Write([]byte(c.before))
+		assert.Equal(t, c.want, s.Boundary([]byte(c.p)), "%q then %q", c.before, c.p)
+	}
+}
+
 func TestPartsWithABoundaryThatIsTooLong(t *testing.T) {
 	for length, ok := range map[int]bool{70: true, 71: false} {
 		h := http.Header{"Content-Type": {"multipart/mixed; boundary=" + strings.Repeat("x", length)}}
