@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,30 +13,56 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/tracked"
-	"github.com/lastcall-go/lastcall/policy"
 )
 
 const (
 	nameAfter     = 5 * time.Second // of a drain, the responses that it waits for are named
 	lateAfter     = time.Second     // after its cancel, a response is late
 	maxLooks      = 4               // at the stacks of late handlers, in one drain
+	mostLocated   = 4               // late handlers in each look
 	maxGoroutines = 2_000           // the world stops for 15 µs per goroutine while stacks are taken
 	maxStacks     = 4 << 20         // bytes
-	maxLocated    = 16              // handlers whose lines are looked for when the drain gives up
+	maxStack      = 8 << 10         // bytes of one goroutine's
+	maxGivenUp    = 16              // handlers that are located when the drain gives up
 )
+
+// A place is where a handler was seen that has not returned.
+type place struct {
+	state string // such as "chan receive"
+	lines string // of the program
+	stack string // of its goroutine
+}
+
+// String returns the state and the lines, or the empty string if the handler was not seen.
+func (p place) String() string {
+	if p.lines == "" {
+		return ""
+	}
+	return p.state + " at " + p.lines
+}
+
+// attrs returns the place for a line in the log.
+func (p place) attrs() []any {
+	if p.lines == "" {
+		return nil
+	}
+	return []any{"state", p.state, "at", p.lines}
+}
 
 // tick logs, every second of a drain, how far it has come. Once it takes long it says whom it waits
 // for, and where the handlers wait that have not returned though they were canceled.
 func (s *scheduler) tick(now time.Time) {
-	dr := s.drain
-	s.d.logProgress(dr.end.Sub(now))
-	if s.d.Logger == nil || dr.plan == nil {
-		return
+	d, dr := s.d, s.drain
+	open := d.registry.Open()
+	if d.Logger != nil {
+		attrs := append(tally(open).attrs(), "left", dr.end.Sub(now).Round(time.Millisecond))
+		if dr.plan != nil && now.Sub(dr.start) >= nameAfter {
+			attrs = append(attrs, "waiting", d.summaryOf(open))
+		}
+		d.log(slog.LevelInfo, "draining", attrs...)
 	}
-	open := s.d.registry.Open()
-	if !dr.waitersNamed && now.Sub(dr.start) >= nameAfter && len(open) > 0 {
-		dr.waitersNamed = true
-		s.d.log(slog.LevelInfo, "still waiting for responses", "open", len(open), "responses", summary(longest(open)))
+	if dr.plan == nil {
+		return
 	}
 	var late []*tracked.Response
 	for _, r := range open {
@@ -50,50 +75,54 @@ func (s *scheduler) tick(now time.Time) {
 	}
 	if len(late) > 0 && dr.looks < maxLooks && runtime.NumGoroutine() <= maxGoroutines {
 		dr.looks++
-		late = late[:min(len(late), mostNamed)]
+		late = longest(late, mostLocated)
 		dr.located = append(dr.located, late...)
-		s.workers.apart(func() { s.d.logLate(late) })
+		s.workers.apart(func() { d.locate(dr, late) })
 	}
 }
 
-// longest returns what is known of the responses, those first that hold up the drain: the finite
-// ones, whose end is theirs, before streams, and the oldest of each.
-func longest(open []*tracked.Response) []Aborted {
-	type waiter struct {
-		*tracked.Response
-		stream bool
-		age    time.Duration
+// summaryOf names the responses that hold up the drain the longest.
+func (d *Drainer) summaryOf(open []*tracked.Response) string {
+	infos := make([]ResponseInfo, len(open)) // of which those that are not named are only counted
+	for i, r := range longest(open, mostWaiting) {
+		infos[i] = d.info(r, d.placeSeen(r))
 	}
-	waiters := make([]waiter, len(open))
-	for i, r := range open {
-		waiters[i] = waiter{r, r.Kind() == policy.Infinite, r.Age()}
-	}
-	slices.SortFunc(waiters, func(a, b waiter) int {
-		if a.stream != b.stream {
-			if a.stream {
-				return 1
-			}
-			return -1
-		}
-		return cmp.Compare(b.age, a.age)
-	})
-	all := make([]Aborted, len(open))
-	for i, w := range waiters[:min(mostNamed, len(waiters))] { // the others are only counted
-		all[i] = newAborted(w.Response)
-	}
-	return all
+	return summary(infos, mostWaiting)
 }
 
-// logLate logs where the handlers of late responses wait.
-func (d *Drainer) logLate(late []*tracked.Response) {
+// locate looks where the handlers of late responses wait, for the report, and logs it.
+func (d *Drainer) locate(dr *drain, late []*tracked.Response) {
 	stacks := takeStacks()
 	for _, r := range late {
-		if state, line := handlerLine(stacks, r); line != "" {
-			a := newAborted(r)
-			d.log(slog.LevelWarn, "a handler has not returned since its context was canceled",
-				"route", a.Route, "age", a.Age, "state", state, "at", line)
+		p := placeOf(stacks, r)
+		if p.lines == "" {
+			continue
 		}
+		dr.saw(d, r, p)
+		i := d.info(r, p)
+		d.log(slog.LevelWarn, "a handler has not returned since its context was canceled",
+			append([]any{"route", i.Route, "age", i.Age}, p.attrs()...)...)
 	}
+}
+
+// saw notes where a response's handler was seen.
+func (dr *drain) saw(d *Drainer, r *tracked.Response, p place) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if dr.where == nil {
+		dr.where = make(map[*tracked.Response]place)
+	}
+	dr.where[r] = p
+}
+
+// placeSeen returns where a response's handler was seen.
+func (d *Drainer) placeSeen(r *tracked.Response) place {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.current == nil {
+		return place{}
+	}
+	return d.current.where[r]
 }
 
 // takeStacks returns the stacks of all goroutines as text, or of as many as fit. It returns none
@@ -110,10 +139,9 @@ func takeStacks() []byte {
 // ours is what the names of this library's functions begin with.
 const ours = "github.com/lastcall-go/lastcall/"
 
-// handlerLine returns what the handler of a response is doing, such as "chan receive", and in which
-// lines of the program. It returns empty strings where no goroutine is in the handler. The method
-// run that calls the handler has the response's address as its first argument.
-func handlerLine(stacks []byte, r *tracked.Response) (state, line string) {
+// placeOf returns where the handler of a response is, the zero place if no goroutine is in it. The
+// method run that calls the handler has the response's address as its first argument.
+func placeOf(stacks []byte, r *tracked.Response) (p place) {
 	mark := []byte(fmt.Sprintf(").run(%p", r))
 	for stack := range bytes.SplitSeq(stacks, []byte("\n\n")) {
 		at := bytes.Index(stack, mark)
@@ -124,12 +152,15 @@ func handlerLine(stacks []byte, r *tracked.Response) (state, line string) {
 		if !bytes.HasPrefix(stack[start:], []byte(ours)) {
 			continue
 		}
-		head, frames, _ := strings.Cut(string(stack[:start]), "\n") // goroutine 7 [chan receive, 2 minutes]:
-		_, state, _ = strings.Cut(head, "[")
-		state, _, _ = strings.Cut(strings.TrimSuffix(state, "]:"), ",")
-		return state, programLines(strings.Split(frames, "\n"))
+		p.stack = strings.TrimSpace(string(stack[:start]))
+		head, frames, _ := strings.Cut(p.stack, "\n") // goroutine 7 [chan receive, 2 minutes]:
+		_, p.state, _ = strings.Cut(head, "[")
+		p.state, _, _ = strings.Cut(strings.TrimSuffix(p.state, "]:"), ",")
+		p.lines = programLines(strings.Split(frames, "\n"))
+		p.stack = p.stack[:min(len(p.stack), maxStack)]
+		return p
 	}
-	return "", ""
+	return place{}
 }
 
 // programLines returns the innermost lines of a stack that are the program's: not the standard

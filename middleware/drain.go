@@ -15,18 +15,23 @@ import (
 type drain struct {
 	// Immutable.
 	began                   time.Time
+	deadline                time.Time // when all is over, at the latest
 	cause                   string
 	found                   Tally         // the responses that were open when it began
 	announce, work, reserve time.Duration // how its time is divided
 	cutWait                 time.Duration // how long after the last cut handlers have to return
 	done                    chan struct{} // closed when the drain is over
+	takenBack               chan struct{} // closed when Resume has taken it back
 
 	// Guarded by Drainer.mu.
 	final                bool // it can't be taken back
 	phase                Phase
+	entered              []entry // what phase was, and when, in order
 	ended                time.Time
-	aborted              []Aborted
-	streaming, swallowed int // see Report
+	aborted              []ResponseInfo
+	where                map[*tracked.Response]place // of handlers that have not returned since their cancel
+	streaming, swallowed int                         // see Report
+	swallowedBytes       int64                       // see Report
 
 	// Owned by the scheduler.
 	ticker      *time.Ticker // for a line in the log every second
@@ -39,23 +44,42 @@ type drain struct {
 	empty       <-chan struct{} // closed when no response is left
 	lastCut     time.Time       // start, until a response is cut
 
-	sessions     map[string]*mcpSession // with open calls
-	waitersNamed bool                   // the responses that the drain waits for were named
-	looks        int                    // how often stacks were taken of late handlers
-	located      []*tracked.Response    // that logLate was called with
+	sessions map[string]*mcpSession // with open calls
+	looks    int                    // how often stacks were taken of late handlers
+	located  []*tracked.Response    // that locate was called with
+}
+
+// An entry is when a drain entered a phase.
+type entry struct {
+	phase Phase
+	at    time.Time
 }
 
 // newDrain divides the Drainer's budget. If limit is sooner and not zero, announce, work and
 // reserve are shortened by the same factor.
-func newDrain(d *Drainer, limit time.Time, cause string) *drain {
+func newDrain(d *Drainer, limit time.Time, cause string, found Tally) *drain {
 	b, factor := d.Budget.WithDefaults(), 1.0
 	if left := time.Until(limit); !limit.IsZero() && left < b.Total {
 		factor = max(0, float64(left)/float64(b.Total))
 	}
 	shorten := func(t time.Duration) time.Duration { return time.Duration(factor * float64(t)) }
-	return &drain{
-		began: time.Now(), cause: cause, found: tally(d.registry.Open()), phase: Announcing, done: make(chan struct{}), cutWait: b.Reserve / 2,
+	now := time.Now()
+	dr := &drain{
+		began: now, cause: cause, found: found, done: make(chan struct{}), takenBack: make(chan struct{}), cutWait: b.Reserve / 2,
 		announce: shorten(b.Announce), work: shorten(b.Total - b.Announce - b.Reserve), reserve: shorten(b.Reserve),
+	}
+	dr.deadline = now.Add(dr.announce + dr.work + dr.reserve)
+	dr.enterLocked(Announcing, now)
+	return dr
+}
+
+// enterLocked begins a phase.
+func (dr *drain) enterLocked(p Phase, at time.Time) {
+	dr.phase = p
+	if p == Done {
+		dr.ended = at
+	} else {
+		dr.entered = append(dr.entered, entry{p, at})
 	}
 }
 
@@ -71,11 +95,10 @@ func (s *scheduler) beginDrain(dr *drain) {
 	if takenBack {
 		return
 	}
-	total := dr.announce + dr.work + dr.reserve
 	s.d.log(slog.LevelInfo, "drain begins",
-		append(dr.found.attrs(), "announce", dr.announce, "budget", total, "cause", dr.cause)...)
+		append(dr.found.attrs(), "announce", dr.announce, "budget", dr.deadline.Sub(dr.began), "cause", dr.cause)...)
 	s.drain = dr
-	dr.announceEnd, dr.end = dr.began.Add(dr.announce), dr.began.Add(total)
+	dr.announceEnd, dr.end = dr.began.Add(dr.announce), dr.deadline
 	dr.ticker = time.NewTicker(time.Second)
 }
 
@@ -235,22 +258,7 @@ func (s *scheduler) endDrain() {
 	if late {
 		return
 	}
-	var stacks []byte
-	if len(running) > 0 && d.Logger != nil {
-		stacks = takeStacks()
-	}
-	for i, r := range running {
-		a := newAborted(r)
-		a.Running = true
-		var where []any
-		if i < maxLocated {
-			if state, line := handlerLine(stacks, r); line != "" {
-				where = []any{"state", state, "at", line}
-			}
-		}
-		d.logAborted("still running; given up", a, where...)
-		d.endCut(r, a)
-	}
+	d.giveUp(dr, running)
 	if len(running) == 0 {
 		s.waitWorkers(dr.cutWait)
 	}
@@ -264,13 +272,38 @@ func (s *scheduler) endDrain() {
 	s.drain, dr.located = nil, nil
 	dr.ticker.Stop()
 	d.mu.Lock()
-	dr.phase, dr.ended = Done, time.Now()
+	dr.enterLocked(Done, time.Now())
+	dr.where = nil
 	if dr.final {
 		s.refuseTasks()
 	}
 	d.mu.Unlock()
-	d.logOutcomes()
+	report := d.Report()
+	d.log(slog.LevelInfo, "drain ends", report.outcomeAttrs()...)
+	d.writeReport(report)
 	close(dr.done)
+}
+
+// giveUp ends the responses that are still running, with where their handlers are.
+func (d *Drainer) giveUp(dr *drain, running []*tracked.Response) {
+	if len(running) == 0 {
+		return
+	}
+	stacks := takeStacks()
+	for n, r := range running {
+		var p place
+		if n < maxGivenUp {
+			p = placeOf(stacks, r)
+		}
+		i := d.info(r, p)
+		i.Running = true
+		attrs := p.attrs()
+		if i.Stack != "" {
+			attrs = append(attrs, "stack", i.Stack)
+		}
+		d.logAborted("still running; given up", i, attrs...)
+		d.endCut(r, i)
+	}
 }
 
 // waitWorkers waits for the workers to return. No response is open, so only an OnFarewell function
@@ -300,7 +333,7 @@ func (s *scheduler) enterPhase(p Phase) {
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
 	if slices.Index(phases, p) > slices.Index(phases, s.drain.phase) {
-		s.drain.phase = p
+		s.drain.enterLocked(p, time.Now())
 	}
 }
 
@@ -320,6 +353,7 @@ func (s *scheduler) resume() error {
 	d.drainBegan = make(chan struct{})
 	d.isDraining.Store(false)
 	d.registry.Reopen()
+	close(dr.takenBack)
 	d.mu.Unlock()
 
 	if s.drain == dr {

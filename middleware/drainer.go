@@ -48,6 +48,14 @@ type Drainer struct {
 	// are warnings. Its handler must not block, which would hold up the drain, and must not call
 	// the Drainer's methods. If it panics, its line is lost. Nil means silent.
 	Logger *slog.Logger
+	// ReportFile is where the final [Report] is written when the drain is over: as JSON if its name
+	// ends in .json, else as text for people, which Kubernetes shows in kubectl describe pod if the
+	// file is /dev/termination-log. What the file had is overwritten, and errors are logged. The
+	// drain waits for the write, so it must be a plain file on a disk. Empty means none.
+	ReportFile string
+	// RedactRemote gives what reports say of a client in place of its address, the request's
+	// RemoteAddr: "", say. Nil means the address. It must not block. Logs have no addresses.
+	RedactRemote func(addr string) string
 
 	registry       tracked.Registry
 	scheduler      *scheduler
@@ -219,11 +227,11 @@ func (d *Drainer) begin(limit time.Time, final bool, cause string) *drain {
 	defer d.mu.Unlock()
 	dr := d.current
 	if dr == nil {
-		d.registry.BeginCount()
+		found := tally(d.registry.BeginCount())
 		if s := d.signal.Load(); s != nil && *s != cause {
 			cause = fmt.Sprintf("%s (%s)", cause, *s)
 		}
-		dr = newDrain(d, limit, cause)
+		dr = newDrain(d, limit, cause, found)
 		d.current = dr
 		d.isDraining.Store(true)
 		close(d.drainBegan)
@@ -245,9 +253,9 @@ func (d *Drainer) begin(limit time.Time, final bool, cause string) *drain {
 // end ends a response with its outcome.
 func (d *Drainer) end(r *tracked.Response, o tracked.Outcome) {
 	if _, ended := r.Outcome(); !ended && o == tracked.Cut {
-		a := newAborted(r)
-		d.logAborted("cut", a)
-		d.endCut(r, a)
+		i := d.info(r, d.placeSeen(r))
+		d.logAborted("cut", i)
+		d.endCut(r, i)
 	} else if !r.End(o) { // a drain has given it up
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -255,17 +263,22 @@ func (d *Drainer) end(r *tracked.Response, o tracked.Outcome) {
 	}
 }
 
-// endCut ends a response as one that was cut, and adds a to the drain's report.
-func (d *Drainer) endCut(r *tracked.Response, a Aborted) {
-	// r may be the last open response. The lock keeps the drain from ending before a is added.
+func (d *Drainer) logAborted(msg string, i ResponseInfo, more ...any) {
+	d.log(slog.LevelWarn, msg, append([]any{"route", i.Route, "kind", i.Kind.String(), "format", string(i.Format),
+		"age", i.Age, "idle", i.Idle}, more...)...)
+}
+
+// endCut ends a response as one that was cut, and adds i to the drain's report.
+func (d *Drainer) endCut(r *tracked.Response, i ResponseInfo) {
+	// r may be the last open response. The lock keeps the drain from ending before i is added.
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch ended := r.End(tracked.Cut); {
 	case !ended:
 		delete(d.givenUp, r)
 	case d.current != nil:
-		d.current.aborted = append(d.current.aborted, a)
-		if a.Running {
+		d.current.aborted = append(d.current.aborted, i)
+		if i.Running {
 			if d.givenUp == nil {
 				d.givenUp = map[*tracked.Response]*drain{}
 			}

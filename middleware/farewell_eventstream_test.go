@@ -286,8 +286,8 @@ func TestEventStreamWhoseClientDoesNotRead(t *testing.T) {
 		assert.EqualValues(t, 1, report.Told)
 		assert.EqualValues(t, 1, report.Cut)
 		require.Len(t, report.Aborted, 1)
-		assert.Equal(t, middleware.Aborted{
-			Route: "GET /stream", Kind: policy.Infinite, Format: stream.SSE,
+		assert.Equal(t, middleware.ResponseInfo{
+			Route: "GET /stream", Pattern: "GET /stream", Remote: "pipe", Kind: policy.Infinite, Format: stream.SSE,
 			Age: 13 * time.Second, Idle: 13 * time.Second,
 		}, report.Aborted[0])
 	})

@@ -21,8 +21,11 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	}
 	x.awaitBreak(returned)
 	x.lock.Lock() // a farewell that is being written ends first, at the latest by the cut
-	if returned && x.d.draining() {
-		x.flushEndLocked()
+	if x.d.draining() {
+		x.SetPattern(x.req.Pattern) // of a handler that wrote no header, as reports have it
+		if returned {
+			x.flushEndLocked()
+		}
 	}
 	x.openMu.Lock()
 	x.ended = true

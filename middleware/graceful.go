@@ -106,7 +106,7 @@ func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 	}
 	rule := g.ruleFor(r)
 	if g.d.isSpent(r) {
-		g.d.registry.Refuse()
+		g.d.registry.Refuse(r, rule)
 		g.d.refuse(w, r, *rule)
 		return nil
 	}

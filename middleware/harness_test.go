@@ -112,7 +112,9 @@ func (r *rig) endsAfter(after time.Duration) middleware.Report {
 	require.NoError(r.t, err)
 	require.GreaterOrEqual(r.t, took, after)
 	require.LessOrEqual(r.t, took, after+20*time.Millisecond)
-	return r.d.Report()
+	report := r.d.Report()
+	requireBalanced(r.t, report)
+	return report
 }
 
 func (r *rig) get(path string, header ...string) *http.Response {

@@ -33,6 +33,9 @@ type hijacked struct {
 // done is called when the connection is closed, and when the handler has returned.
 func (h *hijacked) done() {
 	if h.remaining.Add(-1) == 0 {
+		if ws, ok := h.conn.(interface{ Swallowed() int64 }); ok {
+			h.x.d.countSwallowed(ws.Swallowed())
+		}
 		h.x.d.end(&h.x.Response, h.conn.outcome(h.x.Canceled()))
 	}
 }

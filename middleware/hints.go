@@ -19,6 +19,7 @@ func (x *exchange) hintLocked(outcome tracked.Outcome, returned bool) {
 	switch {
 	case x.farewellWritten:
 		f := x.farewell.Load()
+		x.d.countSwallowed(f.swallowed)
 		if f.swallowed > 0 && returned && !x.Canceled() {
 			x.d.hint(cmp.Or(x.Pattern(), x.Route()), func(dr *drain) { dr.swallowed++ },
 				"a stream's handler wrote on after its farewell and then returned by itself; if it ends by itself, give it Kind: Finite",
@@ -27,6 +28,18 @@ func (x *exchange) hintLocked(outcome tracked.Outcome, returned bool) {
 	case x.Canceled() && x.committed && !x.committedAfterCancel && x.missing == unknownLength && x.Kind() != policy.Infinite:
 		x.d.hint(cmp.Or(x.Pattern(), x.Route()), func(dr *drain) { dr.streaming++ },
 			"a finite response was still streaming when the drain had to cancel it; if it never ends by itself, give it Kind: Infinite")
+	}
+}
+
+// countSwallowed counts bytes that a handler wrote behind its response's farewell.
+func (d *Drainer) countSwallowed(bytes int64) {
+	if bytes == 0 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.current != nil {
+		d.current.swallowedBytes += bytes
 	}
 }
 

@@ -1,10 +1,8 @@
 package middleware
 
 import (
-	"fmt"
-	"log/slog"
+	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/tracked"
@@ -28,23 +26,45 @@ var phases = []Phase{Serving, Announcing, Draining, Canceling, Cutting, Done}
 
 // A Report says what became of the responses, and of the tasks that were handed to [Drainer.Go],
 // which count as responses here. Each is counted in exactly one of Before, Open and the six
-// outcomes. In JSON, durations are nanoseconds, and a kind is a word.
+// outcomes, and these sums are equal at any moment:
+//
+//	Found + Late = Open + the six outcomes, once a drain has begun
+//	Open and the outcomes = those of all Groups
+//
+// A Report is a copy, and the zero Report says nothing. In JSON, fields have their Go names,
+// durations are nanoseconds, and words stand for kinds; what doesn't apply is left out. The schema
+// is in docs/report.schema.json.
 type Report struct {
-	Phase Phase
-	Cause string        // what began the drain: a signal, a call, or which server failed, and with what
-	Began time.Time     // zero while serving
-	Took  time.Duration // since Began, up to the drain's end; zero while serving
+	Phase  Phase
+	Cause  string                  `json:",omitzero"` // what began the drain: a signal, a call, or which server failed, and with what
+	Began  time.Time               `json:",omitzero"` // zero while serving
+	Took   time.Duration           // since Began, up to the drain's end; zero while serving
+	Left   time.Duration           // until the budget is used up; zero while serving, and once done
+	Phases map[Phase]time.Duration `json:",omitempty"` // how long each phase was that the drain has entered, but Done
 
 	Before   Outcomes // of responses that ended before the drain began
 	Found    Tally    // open when the drain began
+	Late     uint64   // requests that came since then, served or refused, and tasks
 	Open     Tally    // open now
 	Outcomes          // of responses that were open when the drain began or came after
 
-	Aborted []Aborted // cut by the drain, in the order of their ends
+	// Groups are the responses that are open, and that have ended since the drain began or were
+	// refused, by route, rule, kind and format: the largest first. There are 500 at most for those
+	// that have ended; a Group whose Route, Rule, Kind and Format are zero has the rest.
+	Groups []Group `json:",omitempty"`
+
+	// These are for each second since the drain began, an hour at most; the last has what came
+	// later as well.
+	ToldPerSecond  []int `json:",omitempty"` // farewells that went out
+	EndedPerSecond []int `json:",omitempty"` // responses that ended, or were refused
+
+	Waiting []ResponseInfo `json:",omitempty"` // up to three that are open while the drain goes on, and hold it up longest
+	Aborted []ResponseInfo `json:",omitempty"` // cut by the drain, in the order of their ends
 
 	// These hint at a wrong Kind in a rule. The log names each route once.
-	Streaming int // finite responses that were still streaming when the drain canceled them: are they Infinite?
-	Swallowed int // streams whose handler wrote on after the farewell and ended by itself: are they Finite?
+	Streaming      int   // finite responses that were still streaming when the drain canceled them: are they Infinite?
+	Swallowed      int   // streams whose handler wrote on after the farewell and ended by itself: are they Finite?
+	SwallowedBytes int64 // that handlers of responses which have ended wrote behind their farewells
 }
 
 // Outcomes counts responses by how they ended. Each has exactly one outcome. The zero Outcomes
@@ -95,165 +115,122 @@ func (t Tally) attrs() []any {
 	return attrs
 }
 
+func (t *Tally) add(kind policy.Kind, format stream.Format, n int) {
+	switch {
+	case format == stream.Task:
+		t.Tasks += n
+	case kind != policy.Infinite:
+		t.Finite += n
+	case format == stream.SSE:
+		t.SSE += n
+	case format == stream.WebSocket:
+		t.WebSocket += n
+	default:
+		t.Other += n
+	}
+}
+
 func tally(open []*tracked.Response) (t Tally) {
 	for _, r := range open {
-		switch format := stream.Format(r.Format()); {
-		case format == stream.Task:
-			t.Tasks++
-		case r.Kind() != policy.Infinite:
-			t.Finite++
-		case format == stream.SSE:
-			t.SSE++
-		case format == stream.WebSocket:
-			t.WebSocket++
-		default:
-			t.Other++
-		}
+		t.add(r.Kind(), stream.Format(r.Format()), 1)
 	}
 	return t
 }
 
-// Aborted is what is known of a response that had to be cut.
-type Aborted struct {
-	Route    string // method, path and pattern, see [stream.Response.Route]
-	Kind     policy.Kind
-	Format   stream.Format
-	Age      time.Duration // since it began
-	Idle     time.Duration // since its last byte
-	Hijacker string        // the function that hijacked its connection, which nobody has closed since its handler returned; else empty
-	Running  bool          // the handler hadn't returned, or its hijacked connection wasn't closed, when the drain gave up
-}
+// A Group counts the responses that have a route, a rule, a kind and a format in common.
+type Group struct {
+	// Route is the pattern that an http.ServeMux matched, or the name of a task. It is empty for all
+	// responses without one: never a path, of which clients may send any number.
+	Route  string
+	Rule   policy.Rule
+	Kind   policy.Kind // Finite also where it is undecided
+	Format stream.Format
 
-// String returns a description in a few words.
-func (a Aborted) String() string {
-	hijacker := ""
-	if a.Hijacker != "" {
-		hijacker = ", hijacked by " + a.Hijacker
-	}
-	return fmt.Sprintf("%s (%s %s, %s old, idle for %s%s)", a.Route, a.Kind, a.Format,
-		a.Age.Round(time.Millisecond), a.Idle.Round(time.Millisecond), hijacker)
-}
-
-// newAborted returns what is known now of a response that is being cut.
-func newAborted(r *tracked.Response) Aborted {
-	kind := r.Kind()
-	if kind == policy.Auto { // the drain ends it as it does a finite one
-		kind = policy.Finite
-	}
-	return Aborted{Route: r.Route(), Kind: kind, Format: stream.Format(r.Format()), Age: r.Age(), Idle: r.Idle(), Hijacker: forgotten(r)}
+	Open     int // now
+	Outcomes     // since the drain began
 }
 
 // Report returns the phase and the counts as they are now. It visits every open response: ten calls
 // a second are fine, one for each request is not.
 func (d *Drainer) Report() Report {
-	before, since, open := d.registry.Counts()
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	report := Report{Phase: Serving, Before: outcomesOf(before), Open: tally(open), Outcomes: outcomesOf(since)}
-	dr := d.current
-	if dr == nil {
-		return report
+	before, since, open := d.registry.Counts()
+	report := Report{Phase: Serving, Before: outcomesOf(before)}
+	if dr := d.current; dr != nil {
+		dr.reportLocked(&report)
 	}
-	report.Phase, report.Cause, report.Began, report.Found = dr.phase, dr.cause, dr.began, dr.found
-	report.Aborted = slices.Clone(dr.aborted)
-	report.Streaming, report.Swallowed = dr.streaming, dr.swallowed
-	report.Took = dr.ended.Sub(dr.began)
-	if dr.ended.IsZero() {
-		report.Took = time.Since(dr.began)
+	d.mu.Unlock()
+
+	report.Late, report.Outcomes = since.Late, outcomesOf(since.Counts)
+	report.ToldPerSecond, report.EndedPerSecond = since.ToldPerSecond, since.EndedPerSecond
+	report.Groups = groupsOf(open, since.Groups)
+	for _, g := range report.Groups {
+		report.Open.add(g.Kind, g.Format, g.Open)
+	}
+	if report.Phase != Serving && report.Phase != Done {
+		for _, r := range longest(open, mostWaiting) {
+			report.Waiting = append(report.Waiting, d.info(r, d.placeSeen(r)))
+		}
 	}
 	return report
 }
 
-// An IncompleteError says what a drain had to cut, and why it ended early if it did.
-type IncompleteError struct {
-	Cause   error     // the error of the context that ended before the drain did; nil: none did
-	Cut     []Aborted // cut; their handlers have returned
-	Running []Aborted // cut; their handlers still run, so what they use must not be closed yet
-}
-
-// Error names the cause, and up to four responses each of Running and Cut.
-func (e *IncompleteError) Error() string {
-	var parts []string
-	if e.Cause != nil {
-		parts = append(parts, fmt.Sprintf("ended early: %v", e.Cause))
+// reportLocked writes what the drain itself knows into report.
+func (dr *drain) reportLocked(report *Report) {
+	now := dr.ended
+	if now.IsZero() {
+		now = time.Now()
+		report.Left = max(0, dr.deadline.Sub(now))
 	}
-	var running, forgotten []Aborted
-	for _, a := range e.Running {
-		if a.Hijacker != "" {
-			forgotten = append(forgotten, a)
-		} else {
-			running = append(running, a)
+	report.Phase, report.Cause, report.Began, report.Took, report.Found = dr.phase, dr.cause, dr.began, now.Sub(dr.began), dr.found
+	report.Phases = make(map[Phase]time.Duration)
+	for i, p := range dr.entered {
+		until := now
+		if i+1 < len(dr.entered) {
+			until = dr.entered[i+1].at
 		}
+		report.Phases[p.phase] = until.Sub(p.at)
 	}
-	if len(running) > 0 {
-		parts = append(parts, fmt.Sprintf("%d still running, which must return when their context is canceled: %s",
-			len(running), summary(running)))
-	}
-	if len(forgotten) > 0 {
-		parts = append(parts, fmt.Sprintf("%d returned, but nobody closed the connection that they hijacked: %s",
-			len(forgotten), summary(forgotten)))
-	}
-	if len(e.Cut) > 0 {
-		parts = append(parts, fmt.Sprintf("%d cut: %s", len(e.Cut), summary(e.Cut)))
-	}
-	return "middleware: drain incomplete: " + strings.Join(parts, "; ")
+	report.Aborted = slices.Clone(dr.aborted)
+	report.Streaming, report.Swallowed, report.SwallowedBytes = dr.streaming, dr.swallowed, dr.swallowedBytes
 }
 
-// Unwrap returns the Cause.
-func (e *IncompleteError) Unwrap() error { return e.Cause }
-
-// mostNamed is how many responses are named together; the others are counted.
-const mostNamed = 4
-
-func summary(all []Aborted) string {
-	var names []string
-	for _, a := range all[:min(mostNamed, len(all))] {
-		names = append(names, a.String())
-	}
-	if n := len(all) - mostNamed; n > 0 {
-		names = append(names, fmt.Sprintf("and %d more", n))
-	}
-	return strings.Join(names, ", ")
-}
-
-// errorOf returns the error of a drain that is over, or nil. cause is the error of the caller's
-// context, if that ended first.
-func (d *Drainer) errorOf(dr *drain, cause error) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	e := &IncompleteError{Cause: cause}
-	for _, a := range dr.aborted {
-		if a.Running {
-			e.Running = append(e.Running, a)
-		} else {
-			e.Cut = append(e.Cut, a)
+// groupsOf returns the groups of the responses that are open and of those that have ended.
+func groupsOf(open []*tracked.Response, ended map[tracked.Group]tracked.Counts) []Group {
+	counts := make(map[tracked.Group]*Group, len(ended))
+	in := func(t tracked.Group) *Group {
+		g := counts[t]
+		if g == nil {
+			g = &Group{Route: tracked.Printable(t.Pattern), Rule: t.Rule, Kind: t.Kind, Format: stream.Format(t.Format)}
+			if _, err := g.Rule.MarshalJSON(); err != nil { // one that was given without a check
+				g.Rule.Farewell = policy.Farewell{}
+			}
+			counts[t] = g
 		}
+		return g
 	}
-	for r, of := range d.givenUp {
-		if of != dr { // it was taken back
-			a := newAborted(r)
-			a.Running = true
-			e.Running = append(e.Running, a)
+	for t, c := range ended {
+		in(t).Outcomes = outcomesOf(c)
+	}
+	var last tracked.Group
+	var group *Group
+	for _, r := range open {
+		t := r.Group()
+		if t.Kind = finiteIfAuto(t.Kind); group == nil || t != last { // most are like the one before
+			last, group = t, in(t)
 		}
+		group.Open++
 	}
-	if len(e.Running) > 0 || cause != nil && len(e.Cut) > 0 {
-		return e
+	groups := make([]Group, 0, len(counts))
+	for _, g := range counts {
+		groups = append(groups, *g)
 	}
-	return nil
+	slices.SortFunc(groups, func(a, b Group) int {
+		return cmp.Or(cmp.Compare(uint64(b.Open)+b.All(), uint64(a.Open)+a.All()),
+			cmp.Compare(a.Route, b.Route), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Format, b.Format))
+	})
+	return groups
 }
 
-func (d *Drainer) logAborted(msg string, a Aborted, more ...any) {
-	d.log(slog.LevelWarn, msg, append([]any{"route", a.Route, "kind", a.Kind.String(), "format", string(a.Format),
-		"age", a.Age, "idle", a.Idle}, more...)...)
-}
-
-func (d *Drainer) logProgress(left time.Duration) {
-	d.log(slog.LevelInfo, "draining", append(tally(d.registry.Open()).attrs(), "left", left.Round(time.Millisecond))...)
-}
-
-func (d *Drainer) logOutcomes() {
-	r := d.Report()
-	d.log(slog.LevelInfo, "drain ends", "took", r.Took,
-		"completed", r.Completed, "told", r.Told, "unanswered", r.Unanswered,
-		"canceled", r.Canceled, "cut", r.Cut, "refused", r.Refused)
-}
+// finiteIfAuto returns the kind as which a drain ends a response.
+func finiteIfAuto(k policy.Kind) policy.Kind { return cmp.Or(k, policy.Finite) }

@@ -184,10 +184,15 @@ func callOwn(own func(time.Duration) policy.Farewell, retry time.Duration) (f po
 // reports that as a change. It returns false where none may go out: the response is no stream any
 // more, or was planned anew or let off since it was asked for.
 func (r *Response) BeginFarewell() (may bool) {
+	first := false
 	r.withEnding(func(e *Ending) {
 		may = e.farewellDue && r.kindLocked() == policy.Infinite
+		first = may && !e.farewellSent
 		e.farewellSent = e.farewellSent || may
 	})
+	if first {
+		r.registry.told()
+	}
 	if may {
 		r.registry.changed(r)
 	}

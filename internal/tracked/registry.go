@@ -1,8 +1,11 @@
 package tracked
 
 import (
+	"net/http"
 	"sync"
+	"time"
 
+	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
@@ -32,15 +35,14 @@ type Registry struct {
 	// not block. Set it before the first response.
 	OnChange func(*Response)
 
-	mu       sync.Mutex // guards following, and Response's fields that say so; taken before a Response's lock
-	first    *Response
-	open     int
-	closed   bool                   // no more are admitted, but for late ones
-	admit    func(policy.Rule) bool // whether a late one is admitted while others are open; nil: none is
-	empty    chan struct{}          // what the last Close returned
-	counting bool                   // a drain has begun
-	before   Counts                 // responses that ended before the drain began
-	since    Counts                 // those that ended since
+	mu     sync.Mutex // guards following, and Response's fields that say so; taken before a Response's lock
+	first  *Response
+	open   int
+	closed bool                   // no more are admitted, but for late ones
+	admit  func(policy.Rule) bool // whether a late one is admitted while others are open; nil: none is
+	empty  chan struct{}          // what the last Close returned
+	before Counts                 // responses that ended before the drain began
+	drain  *Drain                 // counts since the drain began; nil: none has
 }
 
 // add admits the response, or counts it as refused. Once the registry is closed it admits only one
@@ -48,8 +50,11 @@ type Registry struct {
 func (g *Registry) add(r *Response, mayBeLate bool) (admitted, late bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.drain != nil {
+		g.drain.Late++
+	}
 	if g.closed && !(mayBeLate && g.open > 0 && g.admit != nil && g.admit(*r.rule)) {
-		g.since[Refused]++
+		g.drain.end(r.Group(), Refused)
 		return false, false
 	}
 	r.next = g.first
@@ -62,11 +67,12 @@ func (g *Registry) add(r *Response, mayBeLate bool) (admitted, late bool) {
 }
 
 // Refuse counts a response as refused that was not entered.
-func (g *Registry) Refuse() {
+func (g *Registry) Refuse(req *http.Request, rule *policy.Rule) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.counting {
-		g.since[Refused]++
+	if g.drain != nil {
+		g.drain.Late++
+		g.drain.end(Group{Pattern: req.Pattern, Rule: *rule, Kind: rule.Kind, Format: format.HTTP}, Refused)
 	} else {
 		g.before[Refused]++
 	}
@@ -90,8 +96,8 @@ func (g *Registry) remove(r *Response, o Outcome) (watched, ok bool) {
 		r.next.prev = r.prev
 	}
 	r.prev, r.next = nil, nil
-	if g.counting {
-		g.since[o]++
+	if g.drain != nil {
+		g.drain.end(r.Group(), o)
 	} else {
 		g.before[o]++
 	}
@@ -107,11 +113,19 @@ func (g *Registry) changed(r *Response) {
 	}
 }
 
-// BeginCount begins the count of outcomes of a drain. New responses are still admitted.
-func (g *Registry) BeginCount() {
+// BeginCount begins the counts of a drain, and returns the responses that are open, in no order. New
+// ones are still admitted.
+func (g *Registry) BeginCount() (open []*Response) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.counting = true
+	g.beginCountLocked()
+	return g.openLocked()
+}
+
+func (g *Registry) beginCountLocked() {
+	if g.drain == nil {
+		g.drain = &Drain{began: time.Now()}
+	}
 }
 
 // Close ends admission, but for responses that may be late: while others are open, those are
@@ -124,7 +138,8 @@ func (g *Registry) BeginCount() {
 func (g *Registry) Close(admit func(policy.Rule) bool) (open []*Response, empty <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.closed, g.counting, g.admit, g.empty = true, true, admit, make(chan struct{})
+	g.beginCountLocked()
+	g.closed, g.admit, g.empty = true, admit, make(chan struct{})
 	if g.open == 0 {
 		close(g.empty)
 	}
@@ -144,11 +159,13 @@ func (g *Registry) AdmitNone() []*Response {
 func (g *Registry) Reopen() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.closed, g.counting = false, false
-	for o, n := range g.since {
-		g.before[o] += n
+	g.closed = false
+	if g.drain != nil {
+		for o, n := range g.drain.Counts {
+			g.before[o] += n
+		}
+		g.drain = nil
 	}
-	g.since = Counts{}
 }
 
 // Open returns the responses that are open, in no order.
@@ -166,10 +183,10 @@ func (g *Registry) openLocked() []*Response {
 	return open
 }
 
-// Counts returns how many responses ended before the drain began, and since, and those that are
-// open, all at one moment.
-func (g *Registry) Counts() (before, since Counts, open []*Response) {
+// Counts returns how many responses ended before the drain began, what was counted since, and those
+// that are open, all at one moment.
+func (g *Registry) Counts() (before Counts, since Drain, open []*Response) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.before, g.since, g.openLocked()
+	return g.before, g.drain.copy(), g.openLocked()
 }

@@ -48,7 +48,7 @@ func TestRegistryCounts(t *testing.T) {
 	all[0].End(tracked.Told)
 	before, since, left := g.Counts()
 	assert.Equal(t, tracked.Counts{tracked.Completed: 1}, before)
-	assert.Equal(t, tracked.Counts{tracked.Completed: 1, tracked.Told: 1, tracked.Refused: 1}, since)
+	assert.Equal(t, tracked.Counts{tracked.Completed: 1, tracked.Told: 1, tracked.Refused: 1}, since.Counts)
 	assert.ElementsMatch(t, append(all[1:8:8], late), left)
 	assert.ElementsMatch(t, left, g.Open())
 	for _, r := range g.Open() {
@@ -80,7 +80,7 @@ func TestReopen(t *testing.T) {
 		require.False(t, ok)
 		goes.End(tracked.Told)
 		_, since, _ := g.Counts()
-		assert.Equal(t, tracked.Counts{tracked.Told: 1, tracked.Refused: 1}, since)
+		assert.Equal(t, tracked.Counts{tracked.Told: 1, tracked.Refused: 1}, since.Counts)
 
 		g.Reopen()
 		before, since, _ := g.Counts()
@@ -132,7 +132,7 @@ func TestCloseRacesWithBegin(t *testing.T) {
 		wg.Wait()
 		require.EqualValues(t, workers*each, admitted.Load()+refused.Load())
 		_, since, _ := g.Counts()
-		require.EqualValues(t, refused.Load(), since[tracked.Refused])
+		require.EqualValues(t, refused.Load(), since.Counts[tracked.Refused])
 		given := make(map[*tracked.Response]bool)
 		for _, r := range closed {
 			given[r] = true
@@ -143,7 +143,7 @@ func TestCloseRacesWithBegin(t *testing.T) {
 		}
 		<-empty
 		before, since, _ := g.Counts()
-		require.EqualValues(t, admitted.Load(), before[tracked.Completed]+since[tracked.Completed]+since[tracked.Told])
+		require.EqualValues(t, admitted.Load(), before[tracked.Completed]+since.Counts[tracked.Completed]+since.Counts[tracked.Told])
 	}
 }
 
@@ -192,5 +192,5 @@ func TestRegistryAdmitsLateOnesWhileOthersAreOpen(t *testing.T) {
 	<-empty
 	assert.Nil(t, admitted(policy.Rule{Admit: true}), "none is open")
 	_, since, _ := g.Counts()
-	assert.Equal(t, tracked.Counts{tracked.Refused: 1}, since)
+	assert.Equal(t, tracked.Counts{tracked.Refused: 1}, since.Counts)
 }

@@ -87,7 +87,9 @@ func (r *Response) BeginTask(g *Registry, ctx context.Context, name string, rule
 func (r *Response) begin(g *Registry, req *http.Request, rule *policy.Rule, c Carrier, mayBeLate bool) bool {
 	r.registry, r.request, r.began = g, req, time.Since(epoch)
 	r.carrier, r.rule = c, rule
-	r.route = req.URL.Path // copied now, since handlers may change the URL that they share
+	if r.route = req.URL.Path; req.Pattern != "" { // copied now, since handlers may change the URL that they share
+		r.route, r.matched = req.Pattern, true // a ServeMux outside has matched
+	}
 	var admitted bool
 	admitted, r.late = g.add(r, mayBeLate)
 	if admitted && (r.late || rule.Kind == policy.Infinite && rule.MaxAge > 0) {
@@ -240,8 +242,19 @@ func (r *Response) SetCarrier(c Carrier, format, pattern string) {
 	r.unlock(before)
 }
 
+// SetPattern records the pattern by which the response's handler was found, if that is known.
+func (r *Response) SetPattern(pattern string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.setPatternLocked(pattern)
+}
+
 func (r *Response) setShapeLocked(kind policy.Kind, format, pattern string) {
 	r.shape, r.format = kind, format
+	r.setPatternLocked(pattern)
+}
+
+func (r *Response) setPatternLocked(pattern string) {
 	if pattern != "" {
 		r.route, r.matched = pattern, true
 	}

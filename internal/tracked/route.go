@@ -32,11 +32,11 @@ func (r *Response) Route() string {
 	if target := r.request.RequestURI; target != "" {
 		path = pathOf(target)
 	}
-	pattern = printable(pattern)
+	pattern = Printable(pattern)
 	if path == "" && pattern != "" { // a request that was made without a RequestURI
 		return pattern
 	}
-	path = printable(cmp.Or(r.request.Method, http.MethodGet) + " " + path)
+	path = Printable(cmp.Or(r.request.Method, http.MethodGet) + " " + path)
 	if _, rest, _ := strings.Cut(path, " "); pattern == "" || pattern == path || pattern == rest {
 		return path
 	}
@@ -45,12 +45,10 @@ func (r *Response) Route() string {
 
 // Pattern returns the pattern that a [http.ServeMux] matched, empty where that is not known.
 func (r *Response) Pattern() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.matched {
-		return ""
+	if g := r.Group(); g.Format != format.Task {
+		return g.Pattern
 	}
-	return r.route
+	return ""
 }
 
 // pathOf returns the path of a request's target: without the query, which may hold secrets, and
@@ -66,10 +64,10 @@ func pathOf(target string) string {
 	return target
 }
 
-// printable returns text with everything percent-encoded but printable ASCII, and shortened to
+// Printable returns text with everything percent-encoded but printable ASCII, and shortened to
 // maxRoute bytes. Only the first space is kept, which stands between a method and a path: no path
 // then looks like what Route puts behind it.
-func printable(text string) string {
+func Printable(text string) string {
 	const hex = "0123456789ABCDEF"
 	out := make([]byte, 0, min(len(text), maxRoute)+3)
 	short, spaceSeen := 0, false

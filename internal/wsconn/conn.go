@@ -60,6 +60,7 @@ type Conn struct {
 	coalesces      bool // see coalesce.go
 	born           time.Time
 	lastByte       atomic.Int64 // nanoseconds from born to the last byte
+	swallowed      atomic.Int64 // see Swallowed
 
 	// Locks are taken in this order: lingering, reading, writing, mu.
 
@@ -112,6 +113,9 @@ type State struct {
 	HandlerClosed    bool // the handler has called Close
 	WasCut           bool // Cut closed the connection
 }
+
+// Swallowed returns how many bytes the handler has written behind a farewell.
+func (c *Conn) Swallowed() int64 { return c.swallowed.Load() }
 
 // New returns a Conn over inner, which nobody else may read or write any more. For inner's methods
 // beyond net.Conn's see [Conn.Handle].
@@ -253,6 +257,7 @@ func (c *Conn) write(p []byte) (int, error) {
 				}
 			}
 			if c.writeFarewell(f) || n == len(p) {
+				c.swallowed.Add(int64(len(p) - n))
 				return len(p), nil
 			}
 			rest, err := c.writeThrough(p[n:])
@@ -272,6 +277,9 @@ func (c *Conn) discard(p []byte) (n int, discarded bool, err error) {
 	c.mu.Unlock()
 	if closed {
 		return 0, true, c.closedError("write")
+	}
+	if begun {
+		c.swallowed.Add(int64(len(p)))
 	}
 	return len(p), begun, nil
 }

@@ -1,0 +1,103 @@
+package tracked
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/format"
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+// A Group is what responses that are counted together have in common. Its Pattern is that of an
+// http.ServeMux, the name of a task, or empty: never a path, which clients choose.
+type Group struct {
+	Pattern string
+	Rule    policy.Rule
+	Kind    policy.Kind
+	Format  string
+}
+
+// A Drain is what is counted since a drain began. The zero Drain has counted nothing.
+type Drain struct {
+	Counts                               // of the responses that have ended, and of those refused
+	Late                          uint64 // requests that came since, refused ones too
+	Groups                        map[Group]Counts
+	ToldPerSecond, EndedPerSecond []int // farewells that went out in each second, and responses that ended or were refused
+
+	began time.Time
+}
+
+const (
+	// maxGroups is how many groups are told apart. The others are one, all of whose fields are zero:
+	// a program may make up a rule for each request.
+	maxGroups = 500
+
+	// maxSeconds is how many seconds are told apart. The last one has what came later as well.
+	maxSeconds = 3600
+)
+
+// end counts the end of a response, or that it was refused.
+func (d *Drain) end(in Group, o Outcome) {
+	d.Counts[o]++
+	d.EndedPerSecond = d.countSecond(d.EndedPerSecond)
+	in.Kind = cmp.Or(in.Kind, policy.Finite) // as the drain takes what is undecided
+	if _, known := d.Groups[in]; !known {
+		if d.Groups == nil {
+			d.Groups = make(map[Group]Counts)
+		}
+		if len(d.Groups) >= maxGroups {
+			in = Group{}
+		}
+	}
+	counts := d.Groups[in]
+	counts[o]++
+	d.Groups[in] = counts
+}
+
+// countSecond returns perSecond with one more in the second that it is since the drain began.
+func (d *Drain) countSecond(perSecond []int) []int {
+	second := min(int(time.Since(d.began)/time.Second), maxSeconds-1)
+	for len(perSecond) <= second {
+		perSecond = append(perSecond, 0)
+	}
+	perSecond[second]++
+	return perSecond
+}
+
+func (d *Drain) copy() Drain {
+	if d == nil {
+		return Drain{}
+	}
+	c := *d
+	c.Groups = maps.Clone(d.Groups)
+	c.ToldPerSecond, c.EndedPerSecond = slices.Clone(d.ToldPerSecond), slices.Clone(d.EndedPerSecond)
+	return c
+}
+
+// told counts a farewell that goes out now.
+func (g *Registry) told() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.drain != nil {
+		g.drain.ToldPerSecond = g.drain.countSecond(g.drain.ToldPerSecond)
+	}
+}
+
+// Group returns the group in which the response is counted if it ends now.
+func (r *Response) Group() Group {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return Group{r.patternLocked(), *r.rule, r.kindLocked(), r.format}
+}
+
+func (r *Response) patternLocked() string {
+	switch {
+	case r.format == format.Task:
+		return "task " + r.route
+	case r.matched:
+		return r.route
+	}
+	return ""
+}
