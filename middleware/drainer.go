@@ -80,6 +80,9 @@ type Drainer struct {
 	hinted     map[string]bool              // the routes of which a hint was logged
 	running    []*running                   // the servers that RunAll serves
 	failure    error                        // of the first of them that failed
+
+	watch   sync.Mutex   // held while a report is made for watchers; taken before mu; guards following
+	watched sharedReport // what Watch yielded last
 }
 
 func (d *Drainer) init() {

@@ -135,6 +135,11 @@ func TestRandomHandlersUnderDrainsAndSheds(t *testing.T) {
 					}
 				})
 			}
+			all.Go(func() {
+				for report := range d.Watch(context.Background()) {
+					requireBalanced(t, report)
+				}
+			})
 			time.Sleep(time.Minute)
 			began := time.Now()
 			assert.NoError(t, d.Shutdown(context.Background()))

@@ -6,6 +6,7 @@
 package tracked
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -147,6 +148,9 @@ func (r *Response) Age() time.Duration { return time.Since(epoch) - r.began }
 
 // Began returns when the response began.
 func (r *Response) Began() time.Time { return time.Now().Add(-r.Age()) }
+
+// CompareBegan compares when two responses began: the older one comes first.
+func (r *Response) CompareBegan(other *Response) int { return cmp.Compare(r.began, other.began) }
 
 // Idle returns the time since a byte last moved, or since the response began where none has.
 func (r *Response) Idle() time.Duration {
