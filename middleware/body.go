@@ -1,8 +1,10 @@
 package middleware
 
 import (
+	"errors"
 	"io"
 	"net/http"
+	"os"
 	"reflect"
 	"runtime"
 	"strings"
@@ -37,6 +39,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	x.openMu.Lock()
 	x.bodyRead = x.bodyRead || err == io.EOF
 	x.overLimit = over
+	if x.readsEnded && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = drained(err)
+	}
 	x.openMu.Unlock()
 	return n, err
 }

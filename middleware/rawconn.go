@@ -28,6 +28,9 @@ func (c *rawConn) moved(n int, err error) (int, error) {
 	if n > 0 {
 		c.hijacked.x.byteMoved()
 	}
+	if err != nil && err != io.EOF && c.wasCut.Load() {
+		err = drained(err)
+	}
 	return n, err
 }
 

@@ -1,11 +1,13 @@
 package middleware
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"syscall"
 	"unsafe"
@@ -21,7 +23,18 @@ var errEnded = fmt.Errorf("middleware: response used after the handler returned:
 // errCanceled ends handlers that write until an error and don't look at their context.
 var errCanceled = fmt.Errorf("middleware: write to a stream after its cancel: %w", stream.ErrDraining)
 
-var errCut = fmt.Errorf("middleware: write to a response that the drain has cut: %w", net.ErrClosed)
+var errCut = drained(fmt.Errorf("middleware: write to a response that the drain has cut: %w", net.ErrClosed))
+
+// A drainedError is an error of a body or a connection, because the drain has ended it. By
+// [errors.Is] it is [stream.ErrDraining] as well.
+type drainedError struct{ error }
+
+func drained(err error) error { return drainedError{err} }
+
+func (e drainedError) Unwrap() error      { return e.error }
+func (drainedError) Is(target error) bool { return target == stream.ErrDraining }
+func (e drainedError) Timeout() bool      { return errors.Is(e.error, os.ErrDeadlineExceeded) }
+func (drainedError) Temporary() bool      { return false }
 
 func (x *exchange) writeHeader(status int) {
 	if !x.acquire() {

@@ -5,6 +5,7 @@
 //   - sse: event stream libraries, and what may stand around them: routers, proxies, compressors
 //   - routers: which rule a response has, under http.ServeMux, chi, gin and echo
 //   - browsers: Chromium, curl and Go's client, in front of whole servers
+//   - causes: what the errors of libraries let a handler know of its response's end
 //   - recipes: code to copy, for routers, supervisors and platforms, each with a drain through it
 //
 // Run all of it, one package after the other, since many of them measure time:

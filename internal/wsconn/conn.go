@@ -40,6 +40,14 @@ type Options struct {
 	// the farewell is dropped, and Farewell can be called again.
 	BeforeFarewell func() bool
 
+	// Ended, if set, makes what a Read or Write of the handler's returns of its error where the
+	// connection was closed by Cut or behind its farewell, and not by the handler.
+	Ended func(error) error
+
+	// OnAnswer, if set, is called before the handler's Read returns the Close frame with which the
+	// peer answers a farewell.
+	OnAnswer func()
+
 	// OnClose, if set, is called once, with no lock held, when the connection is closed and the
 	// handler has called Close. State is final then, and of the Conn's goroutines only the one that
 	// calls OnClose is left.
@@ -57,6 +65,8 @@ type Conn struct {
 	closeWriter    interface{ CloseWrite() error } // inner; nil: it can't be half-closed
 	abort, onClose func()
 	beforeFarewell func() bool
+	ended          func(error) error
+	onAnswer       func()
 	coalesces      bool // see coalesce.go
 	born           time.Time
 	lastByte       atomic.Int64 // nanoseconds from born to the last byte
@@ -122,7 +132,7 @@ func (c *Conn) Swallowed() int64 { return c.swallowed.Load() }
 func New(inner net.Conn, o Options) *Conn {
 	c := &Conn{
 		inner: inner,
-		abort: o.Abort, onClose: o.OnClose, beforeFarewell: o.BeforeFarewell,
+		abort: o.Abort, onClose: o.OnClose, beforeFarewell: o.BeforeFarewell, ended: o.Ended, onAnswer: o.OnAnswer,
 		born: time.Now(),
 		out:  format.Frames{Upgraded: o.Upgraded},
 		in:   format.Frames{Upgraded: true, FromClient: true},
@@ -193,9 +203,24 @@ func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.inner.Read(p)
 	c.received(p[:n])
 	if err != nil {
-		err = c.readError(err)
+		err = c.endedError(c.readError(err))
 	}
 	return n, err
+}
+
+// endedError returns err as Options.Ended makes it, if the handler has not closed the connection
+// itself. An io.EOF stays as it is.
+func (c *Conn) endedError(err error) error {
+	if c.ended == nil || err == nil || err == io.EOF {
+		return err
+	}
+	c.mu.Lock()
+	ended := !c.state.HandlerClosed && (c.state.WasCut || c.farewellBegun && c.innerClosed)
+	c.mu.Unlock()
+	if ended {
+		return c.ended(err)
+	}
+	return err
 }
 
 // readError returns what a Read returns that got err from inner, or that has not asked it yet: then
@@ -222,7 +247,11 @@ func (c *Conn) received(p []byte) {
 	c.touch()
 	wasClosed := c.in.Closed
 	if _, _ = c.in.Write(p); c.in.Closed && !wasClosed {
-		c.update(func(s *State) { s.PeerSentClose = true })
+		begun := false
+		c.update(func(s *State) { s.PeerSentClose, begun = true, c.farewellBegun })
+		if begun && c.onAnswer != nil {
+			c.onAnswer()
+		}
 		c.halfClose()
 	}
 }
@@ -232,10 +261,11 @@ func (c *Conn) received(p []byte) {
 // On a TCP or Unix connection it may keep the beginning of a frame for a moment: see coalesce.go.
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.write(p)
-	if err == nil {
-		c.flushPending() // not after an error, which the handler must get at once
+	if err != nil {
+		return n, c.endedError(err)
 	}
-	return n, err
+	c.flushPending() // not after an error, which the handler must get at once
+	return n, nil
 }
 
 func (c *Conn) write(p []byte) (int, error) {
