@@ -212,12 +212,11 @@ func groupsOf(open []*tracked.Response, ended map[tracked.Group]tracked.Counts) 
 	for t, c := range ended {
 		in(t).Outcomes = outcomesOf(c)
 	}
-	var last tracked.Group
+	var last tracked.Key
 	var group *Group
 	for _, r := range open {
-		t := r.Group()
-		if t.Kind = finiteIfAuto(t.Kind); group == nil || t != last { // most are like the one before
-			last, group = t, in(t)
+		if k := r.Key(); k != last { // most are like the one before
+			last, group = k, in(k.Group())
 		}
 		group.Open++
 	}
@@ -231,6 +230,3 @@ func groupsOf(open []*tracked.Response, ended map[tracked.Group]tracked.Counts) 
 	})
 	return groups
 }
-
-// finiteIfAuto returns the kind as which a drain ends a response.
-func finiteIfAuto(k policy.Kind) policy.Kind { return cmp.Or(k, policy.Finite) }

@@ -63,9 +63,9 @@ func (i ResponseInfo) LogValue() slog.Value {
 
 // info returns what is known now of a response, whose handler was seen at p.
 func (d *Drainer) info(r *tracked.Response, p place) ResponseInfo {
-	g := r.Group()
+	k := r.Key()
 	i := ResponseInfo{
-		Route: r.Route(), Pattern: tracked.Printable(r.Pattern()), Kind: finiteIfAuto(g.Kind), Format: stream.Format(g.Format),
+		Route: r.Route(), Pattern: tracked.Printable(r.Pattern()), Kind: k.Kind, Format: stream.Format(k.Format),
 		Age: r.Age(), Idle: r.Idle(), Told: r.FarewellSent(), Hijacker: forgotten(r), Where: p.String(), Stack: p.stack,
 	}
 	if i.Format != stream.Task {

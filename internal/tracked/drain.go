@@ -15,7 +15,7 @@ import (
 type Group struct {
 	Pattern string
 	Rule    policy.Rule
-	Kind    policy.Kind
+	Kind    policy.Kind // Finite also where it is undecided, as the drain takes it
 	Format  string
 }
 
@@ -42,7 +42,6 @@ const (
 func (d *Drain) end(in Group, o Outcome) {
 	d.Counts[o]++
 	d.EndedPerSecond = d.countSecond(d.EndedPerSecond)
-	in.Kind = cmp.Or(in.Kind, policy.Finite) // as the drain takes what is undecided
 	if _, known := d.Groups[in]; !known {
 		if d.Groups == nil {
 			d.Groups = make(map[Group]Counts)
@@ -85,12 +84,24 @@ func (g *Registry) told() {
 	}
 }
 
-// Group returns the group in which the response is counted if it ends now.
-func (r *Response) Group() Group {
+// A Key is a Group with its Rule by reference: cheaper to compare, and of most responses of a group
+// the same.
+type Key struct {
+	Pattern string
+	Rule    *policy.Rule // never changed
+	Kind    policy.Kind
+	Format  string
+}
+
+// Key returns the key of the response's group.
+func (r *Response) Key() Key {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return Group{r.patternLocked(), *r.rule, r.kindLocked(), r.format}
+	return Key{r.patternLocked(), r.rule, cmp.Or(r.kindLocked(), policy.Finite), r.format}
 }
+
+// Group returns the group in which a response with this key is counted.
+func (k Key) Group() Group { return Group{k.Pattern, *k.Rule, k.Kind, k.Format} }
 
 func (r *Response) patternLocked() string {
 	switch {

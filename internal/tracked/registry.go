@@ -1,6 +1,7 @@
 package tracked
 
 import (
+	"cmp"
 	"net/http"
 	"sync"
 	"time"
@@ -54,7 +55,7 @@ func (g *Registry) add(r *Response, mayBeLate bool) (admitted, late bool) {
 		g.drain.Late++
 	}
 	if g.closed && !(mayBeLate && g.open > 0 && g.admit != nil && g.admit(*r.rule)) {
-		g.drain.end(r.Group(), Refused)
+		g.drain.end(r.Key().Group(), Refused)
 		return false, false
 	}
 	r.next = g.first
@@ -72,7 +73,7 @@ func (g *Registry) Refuse(req *http.Request, rule *policy.Rule) {
 	defer g.mu.Unlock()
 	if g.drain != nil {
 		g.drain.Late++
-		g.drain.end(Group{Pattern: req.Pattern, Rule: *rule, Kind: rule.Kind, Format: format.HTTP}, Refused)
+		g.drain.end(Group{Pattern: req.Pattern, Rule: *rule, Kind: cmp.Or(rule.Kind, policy.Finite), Format: format.HTTP}, Refused)
 	} else {
 		g.before[Refused]++
 	}
@@ -97,7 +98,7 @@ func (g *Registry) remove(r *Response, o Outcome) (watched, ok bool) {
 	}
 	r.prev, r.next = nil, nil
 	if g.drain != nil {
-		g.drain.end(r.Group(), o)
+		g.drain.end(r.Key().Group(), o)
 	} else {
 		g.before[o]++
 	}
