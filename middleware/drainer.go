@@ -63,7 +63,9 @@ type Drainer struct {
 	lastSlotNumber atomic.Uint64 // last given with a reply to come back later; the first is random
 
 	once       sync.Once
-	wrapped    atomic.Bool // Graceful was called
+	wrapped    atomic.Bool                   // Graceful was called
+	handlers   atomic.Int32                  // that Graceful has wrapped
+	onlyMux    atomic.Pointer[http.ServeMux] // the only one of them, if it is one; see pattern.go
 	warnNoConn sync.Once
 	warnNested sync.Once
 	badLogger  sync.Once              // for the word on a Logger that panics

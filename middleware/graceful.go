@@ -51,6 +51,7 @@ func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler 
 		if next == nil {
 			panic("middleware: Graceful was given a nil http.Handler to wrap")
 		}
+		d.wraps(next)
 		g := &graceful{d: d, rule: rule, next: next}
 		if isRule || d.Policy == nil {
 			g.constant = &merged
@@ -93,6 +94,9 @@ func (g *graceful) refineOuter(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	outer.Refine(g.rule)
+	if r.Pattern != "" {
+		outer.SetPattern(r.Pattern)
+	}
 	return true
 }
 

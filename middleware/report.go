@@ -163,7 +163,7 @@ func (d *Drainer) Report() Report {
 
 	report.Late, report.Outcomes = since.Late, outcomesOf(since.Counts)
 	report.ToldPerSecond, report.EndedPerSecond = since.ToldPerSecond, since.EndedPerSecond
-	report.Groups = groupsOf(open, since.Groups)
+	report.Groups = d.groupsOf(open, since.Groups)
 	for _, g := range report.Groups {
 		report.Open.add(g.Kind, g.Format, g.Open)
 	}
@@ -196,7 +196,7 @@ func (dr *drain) reportLocked(report *Report) {
 }
 
 // groupsOf returns the groups of the responses that are open and of those that have ended.
-func groupsOf(open []*tracked.Response, ended map[tracked.Group]tracked.Counts) []Group {
+func (d *Drainer) groupsOf(open []*tracked.Response, ended map[tracked.Group]tracked.Counts) []Group {
 	counts := make(map[tracked.Group]*Group, len(ended))
 	in := func(t tracked.Group) *Group {
 		g := counts[t]
@@ -215,7 +215,12 @@ func groupsOf(open []*tracked.Response, ended map[tracked.Group]tracked.Counts) 
 	var last tracked.Key
 	var group *Group
 	for _, r := range open {
-		if k := r.Key(); k != last { // most are like the one before
+		k := r.Key()
+		if k.Pattern == "" {
+			d.findPattern(r)
+			k = r.Key()
+		}
+		if k != last { // most are like the one before
 			last, group = k, in(k.Group())
 		}
 		group.Open++

@@ -192,7 +192,7 @@ func TestReportOfADrain(t *testing.T) {
 		assert.Equal(t, middleware.Draining, middle.Phase)
 		assert.Equal(t, 18500*time.Millisecond, middle.Left)
 		assert.Len(t, middle.Waiting, 3)
-		assert.Equal(t, "GET /slow", middle.Waiting[0].Route, "its pattern is known once it has begun its response")
+		assert.Equal(t, "/slow", middle.Waiting[0].Pattern, "though it hasn't begun its response")
 		report := r.endsAfter(8 * time.Second)
 		<-late
 		for phase, took := range map[middleware.Phase]time.Duration{

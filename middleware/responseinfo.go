@@ -63,6 +63,7 @@ func (i ResponseInfo) LogValue() slog.Value {
 
 // info returns what is known now of a response, whose handler was seen at p.
 func (d *Drainer) info(r *tracked.Response, p place) ResponseInfo {
+	d.findPattern(r)
 	k := r.Key()
 	i := ResponseInfo{
 		Route: r.Route(), Pattern: tracked.Printable(r.Pattern()), Kind: k.Kind, Format: stream.Format(k.Format),

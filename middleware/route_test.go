@@ -51,3 +51,50 @@ func TestPathsCannotForgeALog(t *testing.T) {
 		}
 	})
 }
+
+// A handler that has written nothing has its pattern in reports where nothing but one ServeMux can
+// have matched it, or where a Graceful is inside of that.
+func TestPatternBeforeTheHeader(t *testing.T) {
+	waits := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	for name, c := range map[string]struct {
+		wrap func(d *middleware.Drainer, mux *http.ServeMux) http.Handler
+		want string
+	}{
+		"a ServeMux": {func(d *middleware.Drainer, mux *http.ServeMux) http.Handler {
+			mux.Handle("GET /rooms/{id}", waits)
+			return middleware.Graceful(d)(mux)
+		}, "GET /rooms/{id}"},
+		"a ServeMux, and another handler": {func(d *middleware.Drainer, mux *http.ServeMux) http.Handler {
+			mux.Handle("GET /rooms/{id}", waits)
+			middleware.Graceful(d)(http.NotFoundHandler())
+			return middleware.Graceful(d)(mux)
+		}, ""},
+		"a handler around a ServeMux": {func(d *middleware.Drainer, mux *http.ServeMux) http.Handler {
+			mux.Handle("GET /rooms/{id}", waits)
+			return middleware.Graceful(d)(http.HandlerFunc(mux.ServeHTTP))
+		}, ""},
+		"a Graceful inside as well": {func(d *middleware.Drainer, mux *http.ServeMux) http.Handler {
+			mux.Handle("GET /rooms/{id}", middleware.Graceful(d)(waits))
+			return middleware.Graceful(d)(http.HandlerFunc(mux.ServeHTTP))
+		}, "GET /rooms/{id}"},
+		"a Graceful inside only": {func(d *middleware.Drainer, mux *http.ServeMux) http.Handler {
+			mux.Handle("GET /rooms/{id}", middleware.Graceful(d)(waits))
+			return mux
+		}, "GET /rooms/{id}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{Policy: policy.Rule{Grace: policy.AtOnce}}
+				r := serveWrapped(t, d, c.wrap(d, http.NewServeMux()))
+				done := r.getAsync("/rooms/7?token=secret")
+				synctest.Wait()
+				page, _ := d.Open(middleware.OpenOptions{})
+				assert.Equal(t, c.want, page[0].Pattern)
+				assert.Equal(t, c.want, d.Report().Groups[0].Route)
+				r.drain()
+				<-done
+				r.endsAfter(0)
+			})
+		})
+	}
+}

@@ -253,6 +253,15 @@ func (r *Response) SetPattern(pattern string) {
 	r.setPatternLocked(pattern)
 }
 
+// GuessPattern is SetPattern for a response whose pattern is not known yet.
+func (r *Response) GuessPattern(pattern string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.matched {
+		r.setPatternLocked(pattern)
+	}
+}
+
 func (r *Response) setShapeLocked(kind policy.Kind, format, pattern string) {
 	r.shape, r.format = kind, format
 	r.setPatternLocked(pattern)

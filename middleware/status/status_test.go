@@ -79,7 +79,7 @@ func TestPage(t *testing.T) {
 		page := get(h, "/", "text/html,*/*").Body.String()
 		for _, want := range []string{
 			"<h1>serving: 4 open</h1>", "<li>1 finite</li>", "<li>3 event streams</li>", "<small>1 under 1 s</small>", "<small>2 under a minute</small>",
-			`<code>GET /rooms/{id}</code></td><td class="k">infinite sse</td><td class="n">3</td>`, `value="3"`,
+			`<code>GET /rooms/{id}</code><meter min="0" max="3" value="3"></meter></td><td class="k">infinite sse</td><td class="n">3</td>`,
 			`<code>GET /rooms/0 (pattern GET /rooms/{id})</code></td><td class="k">infinite sse</td><td class="n">15s</td>`, "4 of 4",
 		} {
 			assert.Contains(t, page, want)
