@@ -90,22 +90,23 @@ func longest(open []*tracked.Response, n int) []*tracked.Response {
 	type waiter struct {
 		*tracked.Response
 		rank int
-		age  time.Duration
 	}
-	compare := func(a, b waiter) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(b.age, a.age)) }
+	compare := func(a, b waiter) int { return cmp.Or(cmp.Compare(a.rank, b.rank), a.CompareBegan(b.Response)) }
 	first := make([]waiter, 0, n+1)
 	for _, r := range open {
-		w := waiter{r, 1, r.Age()}
+		w := waiter{r, 1}
 		switch {
 		case r.Canceled():
 			w.rank = 0
 		case r.Kind() == policy.Infinite:
 			w.rank = 2
 		}
-		if at, _ := slices.BinarySearchFunc(first, w, compare); at < n {
-			first = slices.Insert(first, at, w)
-			first = first[:min(n, len(first))]
+		if len(first) == n && compare(w, first[n-1]) >= 0 {
+			continue
 		}
+		at, _ := slices.BinarySearchFunc(first, w, compare)
+		first = slices.Insert(first, at, w)
+		first = first[:min(n, len(first))]
 	}
 	all := make([]*tracked.Response, len(first))
 	for i, w := range first {

@@ -168,6 +168,7 @@ func (d *Drainer) Open(o OpenOptions) (page []ResponseInfo, total int) {
 	if o.Match != nil {
 		open = slices.DeleteFunc(open, func(r *tracked.Response) bool { return !o.Match((*stream.Response)(r)) })
 	}
+	slices.Reverse(open) // nearly sorted already
 	slices.SortStableFunc(open, (*tracked.Response).CompareBegan)
 	total = len(open)
 	infos := func(of []*tracked.Response) []ResponseInfo {

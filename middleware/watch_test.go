@@ -219,6 +219,7 @@ func TestOpen(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		r.getAsync("/slow")
+		synctest.Wait()
 		var task sync.WaitGroup
 		task.Add(1)
 		require.NoError(t, d.Go(context.Background(), func(context.Context) { task.Wait() }))

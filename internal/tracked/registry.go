@@ -169,7 +169,7 @@ func (g *Registry) Reopen() {
 	}
 }
 
-// Open returns the responses that are open, in no order.
+// Open returns the responses that are open, those first that were entered last.
 func (g *Registry) Open() []*Response {
 	g.mu.Lock()
 	defer g.mu.Unlock()
