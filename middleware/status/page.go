@@ -21,7 +21,7 @@ func (s snapshot) Ended() uint64 { return s.Report.All() - s.Report.Refused }
 // Told returns how many farewells went out.
 func (s snapshot) Told() int { return sum(s.Report.ToldPerSecond) }
 
-// Known returns how many responses the drain has to do with.
+// Known returns how many requests the drain has to do with.
 func (s snapshot) Known() uint64 { return uint64(s.Report.Found.All()) + s.Report.Late }
 
 func sum(all []int) (n int) {
@@ -128,7 +128,7 @@ func (s snapshot) Most() int {
 // each second. The field's height is what the drain has to do with.
 func (s snapshot) ToldLine() string { return s.line(s.Report.ToldPerSecond) }
 
-// EndedLine is ToldLine of the responses that had ended.
+// EndedLine is ToldLine of the responses that had ended or were refused.
 func (s snapshot) EndedLine() string { return s.line(s.Report.EndedPerSecond) }
 
 func (s snapshot) line(perSecond []int) string {
