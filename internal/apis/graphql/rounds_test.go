@@ -64,7 +64,7 @@ func subscriptionRound(r *rig.Round, node *rig.Node, name string) time.Duration 
 	limit := time.NewTimer(rig.Limit)
 	defer limit.Stop()
 	next := map[string]int{} // value of each server
-	var said string
+	var said, notes string
 	for next["second"] < 3 {
 		select {
 		case e := <-events:
@@ -81,6 +81,8 @@ func subscriptionRound(r *rig.Round, node *rig.Node, name string) time.Duration 
 				} else if next[server] == 1 {
 					listens = time.Time{}.Add(e.At.Sub(listens)) // from here on how long it was away
 				}
+			case e.Note != "":
+				notes += e.Note + "; "
 			case e.Told != "":
 				said += e.Told + "; "
 			default:
@@ -88,7 +90,7 @@ func subscriptionRound(r *rig.Round, node *rig.Node, name string) time.Duration 
 				return 0
 			}
 		case <-limit.C:
-			r.Errorf("it isn't back, after %v", next)
+			r.Errorf("it isn't back, after %v: %s\n%+v", next, notes, report)
 			return 0
 		}
 	}

@@ -60,6 +60,7 @@ type Event struct {
 	Value    string  `json:"value"`
 	Answer   *string `json:"answer"`
 	Told     string  `json:"told"`
+	Note     string  `json:"note"` // for a failure's message
 	Error    string  `json:"error"`
 	Complete bool    `json:"complete"`
 

@@ -3,7 +3,7 @@
 // It reads commands from its standard input, one JSON object a line: {id, client, url, question}
 // begins a call or a subscription, {id, stop: true} ends it. It prints what comes of each: {id, value}
 // for a value of a subscription, {id, answer} for an answer, {id, error} or {id, complete: true} where
-// it has ended. Once it can read commands it prints {ready: true}.
+// it has ended, and {id, note} of what it does meanwhile. Once it can read commands it prints {ready: true}.
 import { createInterface } from 'node:readline'
 import Anthropic from '@anthropic-ai/sdk'
 import { ApolloClient, gql, HttpLink, InMemoryCache } from '@apollo/client'
@@ -70,7 +70,16 @@ const clients = {
   },
 
   'graphql-sse'({ id, url }) {
-    const client = createSSEClient({ url: url + '/graphql', retryAttempts: 20 }) // with its own back-off
+    const note = (note) => print({ id, note })
+    const client = createSSEClient({ // with its own back-off
+      url: url + '/graphql',
+      retryAttempts: 20,
+      fetchFn: (...request) => fetch(...request).then(
+        (res) => { note('answered ' + res.status); return res },
+        (e) => { note(String(e.cause ?? e)); throw e },
+      ),
+      on: { connecting: () => note('connecting') },
+    })
     client.subscribe({ query: ticks }, sink(id))
     return () => client.dispose()
   },
