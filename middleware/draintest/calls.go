@@ -1,0 +1,135 @@
+package draintest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"runtime/pprof"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/tracked"
+	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
+)
+
+// lookEvery is how often those handlers are looked at, in a drain, that have not returned since
+// their context was canceled.
+const lookEvery = 50 * time.Millisecond
+
+// calls are those of a server's handler that have not ended, or that its drain has met.
+type calls struct {
+	label label
+
+	mu   sync.Mutex // guards following, and the calls' fields
+	last int        // the number of the last one
+	open []*call
+}
+
+// A call is one of the handler.
+type call struct {
+	number   int
+	response *tracked.Response
+	returned time.Time     // zero: it has not
+	where    goroutine     // that it was seen at last since its context was canceled; the zero one: it wasn't
+	age      time.Duration // then
+}
+
+// follow returns h with its calls entered into c.
+func (c *calls) follow(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		call := c.begin(tracked.From(r.Context()))
+		defer c.end(call)
+		ctx := pprof.WithLabels(context.Background(), pprof.Labels(serverLabel, string(c.label), callLabel, strconv.Itoa(call.number)))
+		pprof.SetGoroutineLabels(ctx)
+		defer pprof.SetGoroutineLabels(c.label.context())
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (c *calls) begin(r *tracked.Response) *call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last++
+	added := &call{number: c.last, response: r}
+	c.open = append(c.open, added)
+	return added
+}
+
+func (c *calls) end(ended *call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ended.returned = time.Now()
+	c.open = slices.DeleteFunc(c.open, func(other *call) bool {
+		_, over := other.response.Outcome()
+		hijacked := isHijacked(other.response) && !over
+		return !other.returned.IsZero() && !other.response.Canceled() && !hijacked
+	})
+}
+
+func isHijacked(r *tracked.Response) bool {
+	f := stream.Format(r.Format())
+	return f == stream.WebSocket || f == stream.Hijacked
+}
+
+func (c *calls) all() []*call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.open)
+}
+
+// look notes where the handlers are that have not returned since their context was canceled.
+func (c *calls) look() {
+	var all []goroutine
+	for _, call := range c.all() {
+		if c.hasReturned(call) || !call.response.Canceled() {
+			continue
+		}
+		if all == nil {
+			all = c.label.goroutines()
+		}
+		if i := slices.IndexFunc(all, func(g goroutine) bool { return g.call == call.number }); i >= 0 {
+			c.mu.Lock()
+			call.where, call.age = all[i], call.response.Age()
+			c.mu.Unlock()
+		}
+	}
+}
+
+func (c *calls) hasReturned(call *call) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !call.returned.IsZero()
+}
+
+// faults returns what went wrong with the calls in a drain that is over. Those that the drain cut
+// are faults if judge is true.
+func (c *calls) faults(judge bool) (faults []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, call := range c.open {
+		r := (*stream.Response)(call.response)
+		outcome, ended := call.response.Outcome()
+		rule := r.Rule()
+		var what string
+		switch {
+		case call.returned.IsZero():
+			what = "has not returned"
+		case !ended:
+			what = "has left its hijacked connection open"
+		case judge && outcome == tracked.Cut && rule.Mercy != policy.AtOnce:
+			what = "had to be cut"
+		default:
+			continue
+		}
+		text := fmt.Sprintf("%s %s, %s after it began", r.Route(), what, cmp.Or(call.age, r.Age()).Round(time.Millisecond))
+		if call.where.n > 0 {
+			text += ": " + call.where.String()
+		}
+		faults = append(faults, text)
+	}
+	return faults
+}

@@ -1,0 +1,178 @@
+package draintest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path"
+	"reflect"
+	"runtime"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The goroutines of a server have the pprof label serverLabel, which goroutines that they start
+// inherit. Those of a call of its handler have callLabel as well.
+const (
+	serverLabel = "draintest"
+	callLabel   = "draintest_call"
+)
+
+// A label is a server's.
+type label string
+
+var lastLabel atomic.Int64
+
+func newLabel() label { return label(strconv.FormatInt(lastLabel.Add(1), 10)) }
+
+// context returns one with the label, for who gives his goroutines labels by their request's.
+func (l label) context() context.Context {
+	return pprof.WithLabels(context.Background(), pprof.Labels(serverLabel, string(l)))
+}
+
+// do calls f with the label.
+func (l label) do(f func()) {
+	pprof.Do(context.Background(), pprof.Labels(serverLabel, string(l)), func(context.Context) { f() })
+}
+
+// A goroutine is one, or several that are in the same place.
+type goroutine struct {
+	n     int
+	call  int    // whose handler has started it; zero: none
+	state string // what it waits for
+	at    string // where
+}
+
+// String says what it does: "2 in chat.(*hub).run (hub.go:21), each waits to receive from a channel".
+func (g goroutine) String() string {
+	if g.n > 1 {
+		return fmt.Sprintf("%d in %s, each %s", g.n, g.at, g.state)
+	}
+	return fmt.Sprintf("in %s, it %s", g.at, g.state)
+}
+
+// goroutines returns those that have the label.
+func (l label) goroutines() (all []goroutine) {
+	mark := []byte(`"` + serverLabel + `":"` + string(l) + `"`)
+	for record := range bytes.SplitSeq(goroutineProfile(), []byte("\n\n")) {
+		if head, labels, ok := bytes.Cut(record, []byte("\n# labels: ")); ok && bytes.Contains(labels, mark) {
+			all = append(all, parseGoroutine(string(head), string(labels)))
+		}
+	}
+	return all
+}
+
+// left returns those that have the label still when the time is up.
+func (l label) left(wait time.Duration) (all []goroutine) {
+	pause, deadline := time.Millisecond, time.Now().Add(wait)
+	for all = l.goroutines(); len(all) > 0 && time.Now().Before(deadline); all = l.goroutines() {
+		time.Sleep(pause)
+		pause *= 2
+	}
+	return all
+}
+
+// parseGoroutine reads a record of the profile's text form, as runtime/pprof writes it: the number of
+// goroutines and the program counters of their stack, and the labels.
+func parseGoroutine(head, labels string) (g goroutine) {
+	n, counters, _ := strings.Cut(head[strings.LastIndexByte(head, '\n')+1:], " @ ")
+	g.n, _ = strconv.Atoi(n)
+	labels, _, _ = strings.Cut(labels, "\n")
+	if _, rest, ok := strings.Cut(labels, `"`+callLabel+`":"`); ok {
+		rest, _, _ = strings.Cut(rest, `"`)
+		g.call, _ = strconv.Atoi(rest)
+	}
+	var stack []uintptr
+	for field := range strings.FieldsSeq(counters) {
+		pc, _ := strconv.ParseUint(strings.TrimPrefix(field, "0x"), 16, 64)
+		stack = append(stack, uintptr(pc))
+	}
+	frames := runtime.CallersFrames(stack)
+	var lines []string
+	innermost := ""
+	for more := len(stack) > 0; more && len(lines) < mostLines; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		if g.state == "" {
+			g.state = waits[f.Function]
+		}
+		line := fmt.Sprintf("%s (%s:%d)", path.Base(f.Function), path.Base(f.File), f.Line)
+		switch {
+		case ofProgram(f):
+			lines = append(lines, line)
+		case innermost == "" && !strings.HasPrefix(f.Function, "runtime."):
+			innermost = line
+		}
+	}
+	if g.at = strings.Join(lines, " < "); g.at == "" {
+		g.at = innermost
+	}
+	if g.state == "" {
+		g.state = "runs"
+	}
+	return g
+}
+
+// mostLines is how many lines of a stack are named, the innermost first.
+const mostLines = 3
+
+// waits says what a goroutine waits for by the function that it is in.
+var waits = map[string]string{
+	"runtime.chanrecv":                      "waits to receive from a channel on which nothing comes and that nobody closes",
+	"runtime.chansend":                      "waits to send on a channel from which nobody receives",
+	"runtime.selectgo":                      "waits in a select of which no case comes",
+	"runtime.block":                         "waits in a select without cases",
+	"time.Sleep":                            "sleeps",
+	"sync.runtime_SemacquireMutex":          "waits for a lock",
+	"internal/sync.runtime_SemacquireMutex": "waits for a lock",
+	"sync.runtime_SemacquireRWMutex":        "waits for a lock",
+	"sync.runtime_SemacquireRWMutexR":       "waits for a lock",
+	"sync.runtime_SemacquireWaitGroup":      "waits for a WaitGroup",
+	"sync.runtime_notifyListWait":           "waits for a sync.Cond",
+	"internal/poll.runtime_pollWait":        "waits for a peer",
+	"syscall.Syscall":                       "is in a system call",
+}
+
+// ofProgram reports whether a function is the program's, and not the standard library's or ours.
+func ofProgram(f runtime.Frame) bool {
+	if strings.HasPrefix(f.Function, library+"/middleware.") || strings.HasPrefix(f.Function, library+"/internal/") ||
+		strings.HasPrefix(f.Function, library+"/middleware/draintest.") && !strings.HasSuffix(f.File, "_test.go") {
+		return false
+	}
+	return !strings.HasPrefix(f.File, standardRoot) || strings.Contains(f.Function[:strings.IndexByte(f.Function+"/", '/')], ".") && standardRoot == ""
+}
+
+// library is the path of our own module, and standardRoot the directory of the standard library's
+// sources as the program's symbols name it: empty with -trimpath.
+var library, standardRoot = func() (string, string) {
+	own := runtime.FuncForPC(reflect.ValueOf(newLabel).Pointer())
+	standard, _ := runtime.FuncForPC(reflect.ValueOf(pprof.Do).Pointer()).FileLine(0)
+	return strings.TrimSuffix(own.Name(), "/middleware/draintest.newLabel"), strings.TrimSuffix(standard, "runtime/pprof/runtime.go")
+}()
+
+// profiles counts the calls of goroutineProfile, of which those share a profile that wait for one at
+// the same time: hundreds of tests may end at once, and each profile visits all goroutines.
+var profiles struct {
+	asked atomic.Int64
+	mu    sync.Mutex // guards following; held while a profile is taken
+	text  []byte
+	upTo  int64 // the calls up to this one came before it was taken
+}
+
+// goroutineProfile returns a profile of all goroutines that was taken since the call.
+func goroutineProfile() []byte {
+	call := profiles.asked.Add(1)
+	profiles.mu.Lock()
+	defer profiles.mu.Unlock()
+	if profiles.upTo < call {
+		profiles.upTo = profiles.asked.Load()
+		var b bytes.Buffer
+		_ = pprof.Lookup("goroutine").WriteTo(&b, 1) // a buffer takes all
+		profiles.text = b.Bytes()
+	}
+	return profiles.text
+}

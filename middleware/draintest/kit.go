@@ -1,0 +1,110 @@
+package draintest
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// Stuck opens a connection with dial, sends a request and reads nothing of the answer: it is the peer
+// behind a screen that is off, or a page that has stopped. request is one of [Drill]'s routes. dial
+// is [Server.Dial], or that of a net.Dialer for another server, at address. Read the connection to
+// let the peer go on, close it to let it leave.
+//
+// On a TCP connection the kernels take some 100 KiB before the server notices; in a bubble it is
+// 4 KiB.
+func Stuck(dial func(ctx context.Context, network, address string) (net.Conn, error), address, request string) (net.Conn, error) {
+	r, err := parseRoute(request)
+	if err != nil {
+		return nil, err
+	}
+	c, err := dial(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if b, ok := c.(interface{ SetReadBuffer(bytes int) error }); ok {
+		_ = b.SetReadBuffer(4 << 10) // the kernel takes it as advice
+	}
+	if _, err := io.WriteString(c, r.wire("draintest.test")); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Slow returns c with reads of at most n bytes, each of which waits for the time that every says
+// first, or until c is closed. One goroutine may read it at a time.
+func Slow(c net.Conn, n int, every time.Duration) net.Conn {
+	return &slow{Conn: c, n: n, every: every, closed: make(chan struct{})}
+}
+
+type slow struct {
+	net.Conn
+	n      int
+	every  time.Duration
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (s *slow) Read(p []byte) (int, error) {
+	timer := time.NewTimer(s.every)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.closed:
+	}
+	return s.Conn.Read(p[:min(s.n, len(p))])
+}
+
+func (s *slow) Close() error {
+	s.once.Do(func() { close(s.closed) })
+	return s.Conn.Close()
+}
+
+// Vanish closes c as a peer does that is gone: without the end of TLS, and with a reset where c is
+// a *net.TCPConn or in a bubble.
+func Vanish(c net.Conn) error {
+	if inner, ok := c.(interface{ NetConn() net.Conn }); ok {
+		return Vanish(inner.NetConn())
+	}
+	if l, ok := c.(interface{ SetLinger(sec int) error }); ok {
+		_ = l.SetLinger(0)
+	}
+	return c.Close()
+}
+
+// Delay returns l with each connection accepted only after the time d, as on a machine that is too
+// busy to do so: requests come that late, and a drain may begin between the two. Close ends the wait.
+func Delay(l net.Listener, d time.Duration) net.Listener {
+	return &delayed{Listener: l, d: d, closed: make(chan struct{})}
+}
+
+type delayed struct {
+	net.Listener
+	d      time.Duration
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *delayed) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	timer := time.NewTimer(l.d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return c, nil
+	case <-l.closed:
+		c.Close()
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *delayed) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}

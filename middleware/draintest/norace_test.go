@@ -1,0 +1,5 @@
+//go:build !race
+
+package draintest
+
+const raceEnabled = false
