@@ -20,9 +20,11 @@ import (
 // their context was canceled.
 const lookEvery = 50 * time.Millisecond
 
-// calls are those of a server's handler that have not ended, or that its drain has met.
+// calls are those of a server's handler that have not ended, or that its drain has met; all, where keep
+// says so.
 type calls struct {
 	label label
+	keep  bool // all of them
 
 	mu   sync.Mutex // guards following, and the calls' fields
 	last int        // the number of the last one
@@ -62,7 +64,9 @@ func (c *calls) begin(r *tracked.Response) *call {
 func (c *calls) end(ended *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	ended.returned = time.Now()
+	if ended.returned = time.Now(); c.keep {
+		return
+	}
 	c.open = slices.DeleteFunc(c.open, func(other *call) bool {
 		_, over := other.response.Outcome()
 		hijacked := isHijacked(other.response) && !over

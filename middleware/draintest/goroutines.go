@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"path"
 	"reflect"
 	"runtime"
 	"runtime/pprof"
@@ -43,16 +42,17 @@ func (l label) do(f func()) {
 type goroutine struct {
 	n     int
 	call  int    // whose handler has started it; zero: none
-	state string // what it waits for
+	state string // what it waits for, with %s for where
 	at    string // where
 }
 
-// String says what it does: "2 in chat.(*hub).run (hub.go:21), each waits to receive from a channel".
+// String says what it does: "it waits in chat.(*hub).run (hub.go:21) for a lock".
 func (g goroutine) String() string {
+	what := fmt.Sprintf(g.state, g.at)
 	if g.n > 1 {
-		return fmt.Sprintf("%d in %s, each %s", g.n, g.at, g.state)
+		return fmt.Sprintf("%d of them, each %s", g.n, what)
 	}
-	return fmt.Sprintf("in %s, it %s", g.at, g.state)
+	return "it " + what
 }
 
 // goroutines returns those that have the label.
@@ -100,7 +100,10 @@ func parseGoroutine(head, labels string) (g goroutine) {
 		if g.state == "" {
 			g.state = waits[f.Function]
 		}
-		line := fmt.Sprintf("%s (%s:%d)", path.Base(f.Function), path.Base(f.File), f.Line)
+		if strings.HasPrefix(f.Function, library+"/internal/memnet.") {
+			g.state = waits[pollWait]
+		}
+		line := lineOf(f)
 		switch {
 		case ofProgram(f):
 			lines = append(lines, line)
@@ -112,7 +115,7 @@ func parseGoroutine(head, labels string) (g goroutine) {
 		g.at = innermost
 	}
 	if g.state == "" {
-		g.state = "runs"
+		g.state = "runs in %s"
 	}
 	return g
 }
@@ -120,22 +123,23 @@ func parseGoroutine(head, labels string) (g goroutine) {
 // mostLines is how many lines of a stack are named, the innermost first.
 const mostLines = 3
 
-// waits says what a goroutine waits for by the function that it is in.
+// waits says what a goroutine waits for, and where, by the function that it is in.
 var waits = map[string]string{
-	"runtime.chanrecv":                      "waits to receive from a channel on which nothing comes and that nobody closes",
-	"runtime.chansend":                      "waits to send on a channel from which nobody receives",
-	"runtime.selectgo":                      "waits in a select of which no case comes",
-	"runtime.block":                         "waits in a select without cases",
-	"time.Sleep":                            "sleeps",
-	"sync.runtime_SemacquireMutex":          "waits for a lock",
-	"internal/sync.runtime_SemacquireMutex": "waits for a lock",
-	"sync.runtime_SemacquireRWMutex":        "waits for a lock",
-	"sync.runtime_SemacquireRWMutexR":       "waits for a lock",
-	"sync.runtime_SemacquireWaitGroup":      "waits for a WaitGroup",
-	"sync.runtime_notifyListWait":           "waits for a sync.Cond",
-	"internal/poll.runtime_pollWait":        "waits for a peer",
-	"syscall.Syscall":                       "is in a system call",
+	"runtime.chanrecv":                      "waits in %s to receive from a channel that nobody sends on or closes",
+	"runtime.chansend":                      "waits in %s to send on a channel that nobody receives from",
+	"runtime.selectgo":                      "waits in %s, in a select of which no case comes",
+	"runtime.block":                         "waits in %s, in a select without cases",
+	"time.Sleep":                            "sleeps in %s",
+	"sync.runtime_SemacquireMutex":          "waits in %s for a lock",
+	"internal/sync.runtime_SemacquireMutex": "waits in %s for a lock",
+	"sync.runtime_SemacquireRWMutex":        "waits in %s for a lock",
+	"sync.runtime_SemacquireRWMutexR":       "waits in %s for a lock",
+	"sync.runtime_SemacquireWaitGroup":      "waits in %s for a sync.WaitGroup",
+	"sync.runtime_notifyListWait":           "waits in %s for a sync.Cond",
+	pollWait:                                "waits in %s for a peer",
 }
+
+const pollWait = "internal/poll.runtime_pollWait"
 
 // ofProgram reports whether a function is the program's, and not the standard library's or ours.
 func ofProgram(f runtime.Frame) bool {

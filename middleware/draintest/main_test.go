@@ -9,7 +9,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The shelf's faulty handlers leave goroutines for good, in bubbles that are over.
+func TestMain(m *testing.M) {
+	const shelf = "github.com/lastcall-go/lastcall/middleware/draintest."
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction(shelf+"waitsForNews"), goleak.IgnoreAnyFunction(shelf+"ginStream"),
+		goleak.IgnoreAnyFunction(shelf+"(*hub).run"), goleak.IgnoreAnyFunction("github.com/r3labs/sse/v2.(*Subscriber).close"))
+}
 
 // A tb stands in for the test whose failing is tested.
 type tb struct {

@@ -73,7 +73,7 @@ func newServer(t testing.TB, d *middleware.Drainer, h http.Handler, secure bool)
 	s := &Server{t: t, d: d, label: newLabel(), ran: make(chan error, 1), log: testLog{t: t}}
 	s.calls.label = s.label
 	l := s.listen()
-	s.serve(l, h, secure)
+	s.serve(l, s.calls.follow(h), secure)
 	t.Cleanup(s.end)
 	return s
 }
@@ -100,7 +100,7 @@ func (s *Server) listen() net.Listener {
 
 func (s *Server) serve(l net.Listener, h http.Handler, secure bool) {
 	srv := &http.Server{
-		Handler:     middleware.Graceful(s.d)(s.calls.follow(h)),
+		Handler:     middleware.Graceful(s.d)(h),
 		ErrorLog:    log.New(&s.log, "", 0),
 		BaseContext: func(net.Listener) context.Context { return s.label.context() },
 		Protocols:   new(http.Protocols),

@@ -1,0 +1,185 @@
+package draintest
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// A recorder stands between Graceful and the handler, notes what the handler does, and begins the
+// drain at a moment of the handler's first call: before it, behind its write number at, or in the
+// middle of that.
+type recorder struct {
+	begin func() // begins the drain, and returns once it ends responses
+	moment
+
+	mu       sync.Mutex // guards following
+	started  bool       // the first call has come
+	writes   int        // of the first call
+	late     string     // who wrote when the handler had returned
+	panicked string     // with what, and where
+}
+
+// A moment of the first call is one at which the drain begins.
+type moment struct {
+	before bool
+	at     int  // zero: never
+	middle bool // half of that write comes before the drain
+}
+
+// wrap returns h with its calls recorded.
+func (rec *recorder) wrap(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rec.mu.Lock()
+		first := !rec.started
+		rec.started = true
+		rec.mu.Unlock()
+		rw := &writer{ResponseWriter: w, rec: rec, first: first}
+		defer func() {
+			rw.returned.Store(true)
+			if v := recover(); v != nil {
+				if v != http.ErrAbortHandler {
+					rec.set(&rec.panicked, fmt.Sprintf("%v, in %s", v, callers()))
+				}
+				panic(v)
+			}
+		}()
+		if first && rec.before {
+			rec.begin()
+		}
+		h.ServeHTTP(rw, r)
+	})
+}
+
+func (rec *recorder) set(text *string, to string) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if *text == "" {
+		*text = to
+	}
+}
+
+func (rec *recorder) get() (writes int, late, panicked string) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.writes, rec.late, rec.panicked
+}
+
+// write writes p to w, and begins the drain if its moment is in this write or behind it.
+func (rec *recorder) write(first bool, w io.Writer, p []byte) (n int, err error) {
+	now := false
+	if first && len(p) > 0 {
+		rec.mu.Lock()
+		rec.writes++
+		now = rec.writes == rec.at
+		rec.mu.Unlock()
+	}
+	if now && rec.middle && len(p) > 1 {
+		if n, err = w.Write(p[:len(p)/2]); err != nil {
+			return n, err
+		}
+		if f, ok := w.(http.Flusher); ok {
+			f.Flush()
+		}
+		rec.begin()
+		p, now = p[n:], false
+	}
+	m, err := w.Write(p)
+	if now {
+		rec.begin()
+	}
+	return n + m, err
+}
+
+// callers returns the program's lines in the caller's stack.
+func callers() string {
+	var pc [64]uintptr
+	frames := runtime.CallersFrames(pc[:runtime.Callers(3, pc[:])])
+	var lines []string
+	for more := true; more && len(lines) < mostLines; {
+		var f runtime.Frame
+		if f, more = frames.Next(); ofProgram(f) {
+			lines = append(lines, lineOf(f))
+		}
+	}
+	return strings.Join(lines, " < ")
+}
+
+func lineOf(f runtime.Frame) string {
+	return fmt.Sprintf("%s (%s:%d)", path.Base(f.Function), path.Base(f.File), f.Line)
+}
+
+// A writer has what net/http's for HTTP/1 has, with which the drill serves.
+type writer struct {
+	http.ResponseWriter
+	rec      *recorder
+	first    bool // it is of the first call
+	returned atomic.Bool
+}
+
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// check notes a use behind the handler's return.
+func (w *writer) check() {
+	if w.returned.Load() {
+		w.rec.set(&w.rec.late, callers())
+	}
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	w.check()
+	return w.rec.write(w.first, w.ResponseWriter, p)
+}
+
+func (w *writer) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
+
+func (w *writer) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{w}, r)
+}
+
+func (w *writer) Flush() { _ = w.FlushError() }
+
+func (w *writer) FlushError() error {
+	w.check()
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+//lint:ignore SA1019 handlers wait on it
+func (w *writer) CloseNotify() <-chan bool {
+	return w.ResponseWriter.(http.CloseNotifier).CloseNotify()
+}
+
+func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, brw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return c, brw, err
+	}
+	taken := &hijackedConn{c, w}
+	brw.Writer.Reset(taken)
+	return taken, brw, nil
+}
+
+// A hijackedConn is one that the handler has taken over.
+type hijackedConn struct {
+	net.Conn
+	w *writer
+}
+
+func (c *hijackedConn) Write(p []byte) (int, error) { return c.w.rec.write(c.w.first, c.Conn, p) }
+
+func (c *hijackedConn) NetConn() net.Conn { return c.Conn }
+
+func (c *hijackedConn) CloseWrite() error {
+	if h, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return h.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}

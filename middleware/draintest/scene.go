@@ -1,0 +1,239 @@
+package draintest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/policy"
+	"github.com/lastcall-go/lastcall/stream"
+)
+
+// A scene is one server in one bubble, that is drained once.
+type scene struct {
+	*Server
+	name    string // the moment of its drain
+	rec     recorder
+	tb      *sceneTB
+	holding chan struct{} // closed when the request that holds the drain open may end
+
+	once    sync.Once
+	now     chan struct{} // closed when the drain is to begin
+	visits  []*visitor
+	conns   []net.Conn
+	began   time.Time
+	drained bool
+	took    time.Duration // until Run had returned
+	err     error         // of Run
+	left    []goroutine
+	blocked bool // a function given to t.Cleanup does not return
+}
+
+// A Start returns a server's handler, whose Drainer is d.
+type startFunc = func(t testing.TB, d *middleware.Drainer) http.Handler
+
+// newScene starts the server. It must be called in a bubble.
+func newScene(t *testing.T, start startFunc) *scene {
+	ctx, cancel := context.WithCancel(context.Background())
+	sc := &scene{tb: &sceneTB{TB: t, ctx: ctx, cancel: cancel}, holding: make(chan struct{}), now: make(chan struct{})}
+	sc.Server = &Server{t: sc.tb, d: &middleware.Drainer{}, label: newLabel(), ran: make(chan error, 1), log: testLog{t: t, ended: true}}
+	sc.calls.label, sc.calls.keep = sc.label, true
+	sc.rec.begin = sc.begin
+	var h http.Handler
+	sc.label.do(func() { h = start(sc.tb, sc.d) })
+	sc.serve(sc.listen(), sc.hold(sc.calls.follow(sc.rec.wrap(h))), false)
+	return sc
+}
+
+// holdPath is that of a request which holds the drain open.
+const holdPath = "/draintest/hold"
+
+func (sc *scene) hold(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != holdPath {
+			h.ServeHTTP(w, r)
+			return
+		}
+		stream.Tag(r.Context(), policy.Finite)
+		stream.From(r.Context()).Refine(policy.Rule{Grace: policy.ToTheEnd})
+		<-sc.holding
+	})
+}
+
+// pause lets things go on for a moment.
+const pause = 20 * time.Millisecond
+
+// begin has the drain begun, and returns when it is about to end responses.
+func (sc *scene) begin() {
+	sc.once.Do(func() { close(sc.now) })
+	sc.awaitDrain()
+}
+
+// awaitDrain waits until the announcement is over, and a moment longer.
+func (sc *scene) awaitDrain() {
+	for range int(sc.d.Budget.WithDefaults().Total / pause) {
+		if p := sc.d.Report().Phase; p != middleware.Serving && p != middleware.Announcing {
+			break
+		}
+		time.Sleep(pause)
+	}
+	time.Sleep(pause)
+}
+
+func (sc *scene) visit(r route, socket bool) *visitor {
+	v := visit(sc.Server, r, socket)
+	sc.visits = append(sc.visits, v)
+	return v
+}
+
+// awaitCalls waits a minute for n calls of the handler.
+func (sc *scene) awaitCalls(n int) {
+	for range int(time.Minute / pause) {
+		if len(sc.calls.all()) >= n {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+// awaitMoment waits until the drain is to begin, but for no longer than this.
+func (sc *scene) awaitMoment(atMost time.Duration) {
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-sc.now:
+	case <-timer.C:
+	}
+}
+
+// drain drains the server and ends the scene: what started it, its clients and its handlers.
+func (sc *scene) drain() {
+	if sc.began.IsZero() {
+		sc.began = time.Now()
+	}
+	sc.drained = true
+	sc.err = sc.shutdown()
+	sc.took = time.Since(sc.began)
+	for _, v := range sc.visits {
+		v.end(5 * time.Second)
+	}
+	for _, c := range sc.conns {
+		c.Close()
+	}
+	sc.closeIdle()
+	sc.blocked = !sc.tb.end(30 * time.Second)
+	for range int(time.Minute / time.Second) {
+		if sc.allReturned() {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+	sc.left = sc.label.left(time.Second)
+}
+
+func (sc *scene) allReturned() bool {
+	for _, c := range sc.calls.all() {
+		if !sc.calls.hasReturned(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// incomplete returns what Run's error says of responses.
+func (sc *scene) incomplete() *middleware.IncompleteError {
+	var e *middleware.IncompleteError
+	errors.As(sc.err, &e)
+	return e
+}
+
+// upgrade are the header fields that ask for a WebSocket.
+var upgrade = []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: ZHJhaW50ZXN0IGRyYWludA=="}
+
+// raw opens a connection and sends text. Nobody reads it.
+func (sc *scene) raw(text string) net.Conn {
+	c, err := sc.Dial(context.Background(), "", "")
+	if err != nil {
+		sc.t.Fatalf("draintest: %v", err) // the network is ours
+	}
+	sc.conns = append(sc.conns, c)
+	go io.WriteString(c, text) // until the scene closes it
+	return c
+}
+
+// wire returns the route's request as it is sent.
+func (sc *scene) wire(r route, socket bool) string {
+	if socket {
+		return r.wire("draintest.test", upgrade...)
+	}
+	return r.wire("draintest.test")
+}
+
+// isSocket reports whether the route answers a request for a WebSocket with one, at once.
+func (sc *scene) isSocket(r route) bool {
+	if r.method != http.MethodGet {
+		return false
+	}
+	bare := r
+	bare.body = ""
+	c := sc.raw(sc.wire(bare, true))
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	_ = Vanish(c)
+	return err == nil && res.StatusCode == http.StatusSwitchingProtocols && strings.EqualFold(res.Header.Get("Upgrade"), "websocket")
+}
+
+// A sceneTB is the test that a scene's Start gets: its context and its cleanups end with the scene.
+type sceneTB struct {
+	testing.TB
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu       sync.Mutex // guards following
+	cleanups []func()
+}
+
+func (t *sceneTB) Context() context.Context { return t.ctx }
+
+func (t *sceneTB) Cleanup(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cleanups = append(t.cleanups, f)
+}
+
+// end ends the context and calls what was given to Cleanup. It reports false if that takes longer.
+func (t *sceneTB) end(atMost time.Duration) bool {
+	t.cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for f := t.pop(); f != nil; f = t.pop() {
+			f()
+		}
+	}()
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+func (t *sceneTB) pop() (f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := len(t.cleanups); n > 0 {
+		f, t.cleanups = t.cleanups[n-1], t.cleanups[:n-1]
+	}
+	return f
+}

@@ -1,0 +1,122 @@
+package draintest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// A visitor is a client of one route, and what it has seen.
+type visitor struct {
+	route  route
+	cancel context.CancelFunc
+	done   chan struct{} // closed when it has ended; what follows is readable then
+
+	status int // zero: it got no answer
+	header http.Header
+	body   string // a WebSocket's messages, each with a line break behind it
+	err    error  // how it ended; nil: cleanly. Of a WebSocket, what its last read returned
+	closed bool   // by the drill, which waited no longer
+	took   time.Duration
+}
+
+// mostBody is how much of a body is kept.
+const mostBody = 64 << 20
+
+// visit opens a client of s on the route, over connections of its own.
+func visit(s *Server, r route, socket bool) *visitor {
+	ctx, cancel := context.WithCancel(context.Background())
+	v := &visitor{route: r, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(v.done)
+		began := time.Now()
+		if socket {
+			v.talk(ctx, s)
+		} else {
+			v.read(ctx, s)
+		}
+		v.took = time.Since(began)
+		v.closed = ctx.Err() != nil
+	}()
+	return v
+}
+
+func (v *visitor) read(ctx context.Context, s *Server) {
+	client := s.Client()
+	client.Transport.(*http.Transport).DisableCompression = true
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	res, err := client.Do(v.route.request(s.URL).WithContext(ctx))
+	if err != nil {
+		v.err = err
+		return
+	}
+	defer res.Body.Close()
+	v.status, v.header = res.StatusCode, res.Header
+	body, err := io.ReadAll(io.LimitReader(res.Body, mostBody))
+	v.body, v.err = string(body), err
+}
+
+// talk sends the lines of the route's body as text messages, and reads until the end.
+func (v *visitor) talk(ctx context.Context, s *Server) {
+	d := websocket.Dialer{NetDialContext: s.Dial}
+	header := v.route.header.Clone()
+	c, res, err := d.DialContext(ctx, "ws"+strings.TrimPrefix(s.URL, "http")+v.route.path, header)
+	if res != nil {
+		v.status, v.header = res.StatusCode, res.Header
+	}
+	if err != nil {
+		v.err = err
+		return
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	for line := range strings.Lines(v.route.body) {
+		if v.err = c.WriteMessage(websocket.TextMessage, []byte(strings.TrimSuffix(line, "\n"))); v.err != nil {
+			return
+		}
+	}
+	for {
+		_, text, err := c.ReadMessage()
+		if err != nil {
+			v.err = err
+			return
+		}
+		v.body += string(text) + "\n"
+	}
+}
+
+// end waits for the visitor's end, until the time is up, and closes it then.
+func (v *visitor) end(wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-v.done:
+	case <-timer.C:
+	}
+	v.cancel()
+	<-v.done
+}
+
+// over reports whether the visitor has ended.
+func (v *visitor) over() bool {
+	select {
+	case <-v.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// code returns the code of the Close frame that ended a WebSocket, zero if none did.
+func (v *visitor) code() int {
+	var ended *websocket.CloseError
+	if errors.As(v.err, &ended) && ended.Code != websocket.CloseAbnormalClosure && ended.Code != websocket.CloseNoStatusReceived {
+		return ended.Code
+	}
+	return 0
+}
