@@ -17,6 +17,16 @@ import (
 )
 
 func main() {
+	d := &middleware.Drainer{Logger: slog.Default()}
+	srv := &http.Server{Addr: ":8080", Handler: middleware.Graceful(d)(routes())}
+	ctx, stop := middleware.NotifyContext(context.Background(), d)
+	defer stop()
+	if err := d.Run(ctx, srv, srv.ListenAndServe); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /clock", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -30,12 +40,5 @@ func main() {
 			}
 		}
 	})
-
-	d := &middleware.Drainer{Logger: slog.Default()}
-	srv := &http.Server{Addr: ":8080", Handler: middleware.Graceful(d)(mux)}
-	ctx, stop := middleware.NotifyContext(context.Background(), d)
-	defer stop()
-	if err := d.Run(ctx, srv, srv.ListenAndServe); err != nil {
-		log.Fatal(err)
-	}
+	return mux
 }

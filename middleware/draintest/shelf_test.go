@@ -23,7 +23,8 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// A book of the shelf is a handler with a known fault, and its repaired twin.
+// A book of the shelf is a handler with a known fault, and its repaired twin. They sleep in the
+// drill's bubbles.
 type book struct {
 	route            string
 	faulty, repaired startFunc
