@@ -26,7 +26,7 @@ forbid 'nobody can stop a time.After: use a timer that is stopped, or context.Af
 if found=$(grep -nHE '\b(TODO|FIXME|XXX)\b' "${files[@]}"); then
 	broken 'what is still to be done is an issue, not a comment' "$found"
 fi
-mapfile -t library < <(but '^(middleware/notify\.go|examples/.*|bench/(herd|crowd|atonce)/main\.go|internal/zoo/server/main\.go|internal/interplay/recipes/.*|.*_test\.go)$')
+mapfile -t library < <(but '^(middleware/notify\.go|examples/.*|bench/(herd|crowd|atonce|drill)/main\.go|internal/zoo/server/main\.go|internal/interplay/recipes/.*|.*_test\.go)$')
 forbid 'the library ends no process and takes no signal (middleware/notify.go is called by name)' \
 	'\b(os\.Exit|log\.Fatal[a-z]*|signal\.(Notify|NotifyContext|Ignore))\(' "${library[@]}"
 
@@ -63,6 +63,7 @@ may() {
 }
 may policy
 may internal/iolock
+may internal/request
 may internal/format "$module/policy"
 may internal/wsconn "$module/(policy|internal/(format|iolock))"
 may internal/tracked "$module/(policy|internal/format)"
@@ -71,5 +72,6 @@ may ws "$module/(policy|internal/format)"
 may stream "$module/(policy|internal/(format|tracked))"
 may stream/mcp "$module/(policy|sse|internal/(format|tracked))"
 may middleware "$module/(policy|stream|ws|sse|internal/.*)" 'golang.org/x/sync/.*' 'github.com/gorilla/websocket'
+may middleware/draintest "$module/(middleware|policy|stream|ws|sse|internal/.*)" 'golang.org/x/sync/.*' 'github.com/gorilla/websocket'
 
 exit "$failed"

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/request"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/sse"
 )
@@ -69,14 +70,14 @@ func Check(t *testing.T, start func(t testing.TB, d *middleware.Drainer) http.Ha
 	var all []Finding
 	for _, text := range routes {
 		text, second, _ := strings.Cut(text, "\n---\n")
-		r, err := parseRoute(text)
+		r, err := request.Parse(text)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("draintest: %v", err)
 		}
 		d := &drill{t: t, start: start, route: r}
 		if second != "" {
-			if d.second, err = parseRoute(second); err != nil {
-				t.Fatal(err)
+			if d.second, err = request.Parse(second); err != nil {
+				t.Fatalf("draintest: %v", err)
 			}
 		}
 		d.run()
@@ -89,8 +90,8 @@ func Check(t *testing.T, start func(t testing.TB, d *middleware.Drainer) http.Ha
 type drill struct {
 	t        *testing.T
 	start    startFunc
-	route    route
-	second   route // without a path: none
+	route    request.Request
+	second   request.Request // without a path: none
 	shape    shape
 	findings []Finding
 	dead     bool // a bubble has ended with goroutines that never end
@@ -130,18 +131,18 @@ func (d *drill) run() {
 }
 
 // guises returns the route with the header fields of the clients that it has.
-func (d *drill) guises() []route {
+func (d *drill) guises() []request.Request {
 	h := d.shape.visitor.header
-	if d.shape.socket || !d.shape.infinite || d.route.header.Get("Accept") != "" || !strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") {
-		return []route{d.route}
+	if d.shape.socket || !d.shape.infinite || d.route.Header.Get("Accept") != "" || !strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") {
+		return []request.Request{d.route}
 	}
 	eventSource, other := d.route, d.route
-	eventSource.header, other.header = d.route.header.Clone(), d.route.header.Clone()
-	eventSource.header.Set("Accept", "text/event-stream")
-	eventSource.header.Set("Cache-Control", "no-cache")
-	eventSource.header.Set("User-Agent", "EventSource")
-	other.header.Set("Accept", "text/event-stream")
-	return []route{eventSource, other}
+	eventSource.Header, other.Header = d.route.Header.Clone(), d.route.Header.Clone()
+	eventSource.Header.Set("Accept", "text/event-stream")
+	eventSource.Header.Set("Cache-Control", "no-cache")
+	eventSource.Header.Set("User-Agent", "EventSource")
+	other.Header.Set("Accept", "text/event-stream")
+	return []request.Request{eventSource, other}
 }
 
 // look opens the route with no drain, until it has ended or has been looked at for long enough, and
@@ -177,7 +178,7 @@ func (d *drill) look() (s shape) {
 }
 
 // scenes drains the route at each moment.
-func (d *drill) scenes(r route) {
+func (d *drill) scenes(r request.Request) {
 	s := d.shape
 	at := 1 // the write at which the drain begins
 	if s.socket {
@@ -219,8 +220,8 @@ func (d *drill) scenes(r route) {
 	d.scene("drained with its request half sent", r, func(sc *scene) {
 		text := sc.wire(r, s.socket)
 		half := len(text) / 2
-		if len(r.body) > 1 && !s.socket {
-			half = len(text) - len(r.body)/2
+		if len(r.Body) > 1 && !s.socket {
+			half = len(text) - len(r.Body)/2
 		}
 		sc.raw(text[:half])
 		sc.awaitMoment(5 * time.Second)
@@ -232,7 +233,7 @@ func (d *drill) scenes(r route) {
 		_ = Vanish(c)
 	})
 	d.scene("drained as a new client came", r, func(sc *scene) {
-		hold := sc.visit(route{method: http.MethodGet, path: holdPath}, false)
+		hold := sc.visit(request.Request{Method: http.MethodGet, Path: holdPath}, false)
 		synctest.Wait()
 		sc.stop()
 		sc.began = time.Now()
@@ -258,7 +259,7 @@ func (d *drill) scenes(r route) {
 		d.judgeVisitor(sc, v)
 		d.judgeVisitor(sc, w)
 	})
-	if d.second.path != "" {
+	if d.second.Path != "" {
 		d.scene("drained before its second request", r, func(sc *scene) {
 			v := sc.visit(r, s.socket)
 			time.Sleep(time.Second)
@@ -276,8 +277,8 @@ func (d *drill) scenes(r route) {
 
 // scene runs f with a new server in a bubble, drains the server if f hasn't, and judges how its
 // handlers ended.
-func (d *drill) scene(moment string, r route, f func(sc *scene)) {
-	if probe := r.request("http://draintest.test"); sse.FromEventSource(probe) {
+func (d *drill) scene(moment string, r request.Request, f func(sc *scene)) {
+	if probe := r.HTTP("http://draintest.test"); sse.FromEventSource(probe) {
 		moment += ", with an EventSource"
 	} else if sse.Accepts(probe) {
 		moment += ", with a client that is no EventSource"
@@ -310,7 +311,7 @@ var figure = regexp.MustCompile(`\b\d+(\.\d+)?( of \d+ bytes|ms| s|s)\b`)
 
 // report adds a finding, or a moment to the same one.
 func (d *drill) report(rule, moment, text string) {
-	f := Finding{Rule: rule, Route: d.route.name(), Text: text}
+	f := Finding{Rule: rule, Route: d.route.Name(), Text: text}
 	i := slices.IndexFunc(d.findings, func(other Finding) bool {
 		return other.Rule == f.Rule && figure.ReplaceAllString(other.Text, "") == figure.ReplaceAllString(f.Text, "")
 	})

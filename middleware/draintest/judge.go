@@ -1,6 +1,8 @@
 package draintest
 
 import (
+	"github.com/lastcall-go/lastcall/internal/request"
+
 	"fmt"
 	"net/http"
 	"strings"
@@ -138,7 +140,7 @@ func isPrefix(body, whole string, same bool) bool {
 
 // judgeEvents judges an event stream that doesn't end by itself.
 func (d *drill) judgeEvents(sc *scene, v *visitor, rule policy.Rule) {
-	req := v.route.request(sc.URL)
+	req := v.route.HTTP(sc.URL)
 	farewell := rule.Farewell.Expand(0)
 	body := strings.ReplaceAll(v.body, "\r\n", "\n")
 	last := strings.LastIndex(strings.TrimSuffix(body, "\n\n"), "\n\n")
@@ -179,8 +181,8 @@ func (d *drill) judgeSocket(sc *scene, v *visitor) {
 }
 
 // judgeLate judges what a client got that came while the server drained.
-func (d *drill) judgeLate(sc *scene, v *visitor, r route) {
-	req := r.request(sc.URL)
+func (d *drill) judgeLate(sc *scene, v *visitor, r request.Request) {
+	req := r.HTTP(sc.URL)
 	reached := len(sc.calls.all()) > 0
 	switch {
 	case v.closed:
@@ -216,7 +218,7 @@ func (d *drill) judgeRefusal(sc *scene, v *visitor) {
 // judgeSecond judges the answer to the request that a client needs for the one that is open.
 func (d *drill) judgeSecond(sc *scene, v *visitor) {
 	if v.status < 200 || v.status > 299 || v.err != nil {
-		d.report("5.1", sc.name, fmt.Sprintf("needs %s, which is refused meanwhile (status %d). Give the route of that policy.Rule{Admit: true}", d.second.name(), v.status))
+		d.report("5.1", sc.name, fmt.Sprintf("needs %s, which is refused meanwhile (status %d). Give the route of that policy.Rule{Admit: true}", d.second.Name(), v.status))
 	}
 }
 

@@ -6,17 +6,19 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/lastcall-go/lastcall/internal/request"
 )
 
 // Stuck opens a connection with dial, sends a request and reads nothing of the answer: it is the peer
-// behind a screen that is off, or a page that has stopped. request is one of [Drill]'s routes. dial
+// behind a screen that is off, or a page that has stopped. route is one of [Drill]'s routes. dial
 // is [Server.Dial], or that of a net.Dialer for another server, at address. Read the connection to
 // let the peer go on, close it to let it leave.
 //
 // On a TCP connection the kernels take some 100 KiB before the server notices; in a bubble it is
 // 4 KiB.
-func Stuck(dial func(ctx context.Context, network, address string) (net.Conn, error), address, request string) (net.Conn, error) {
-	r, err := parseRoute(request)
+func Stuck(dial func(ctx context.Context, network, address string) (net.Conn, error), address, route string) (net.Conn, error) {
+	r, err := request.Parse(route)
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +29,7 @@ func Stuck(dial func(ctx context.Context, network, address string) (net.Conn, er
 	if b, ok := c.(interface{ SetReadBuffer(bytes int) error }); ok {
 		_ = b.SetReadBuffer(4 << 10) // the kernel takes it as advice
 	}
-	if _, err := io.WriteString(c, r.wire("draintest.test")); err != nil {
+	if _, err := io.WriteString(c, r.Wire("draintest.test")); err != nil {
 		c.Close()
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/request"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
@@ -88,7 +89,7 @@ func (sc *scene) awaitDrain() {
 	time.Sleep(pause)
 }
 
-func (sc *scene) visit(r route, socket bool) *visitor {
+func (sc *scene) visit(r request.Request, socket bool) *visitor {
 	v := visit(sc.Server, r, socket)
 	sc.visits = append(sc.visits, v)
 	return v
@@ -170,20 +171,20 @@ func (sc *scene) raw(text string) net.Conn {
 }
 
 // wire returns the route's request as it is sent.
-func (sc *scene) wire(r route, socket bool) string {
+func (sc *scene) wire(r request.Request, socket bool) string {
 	if socket {
-		return r.wire("draintest.test", upgrade...)
+		return r.Wire("draintest.test", upgrade...)
 	}
-	return r.wire("draintest.test")
+	return r.Wire("draintest.test")
 }
 
 // isSocket reports whether the route answers a request for a WebSocket with one, at once.
-func (sc *scene) isSocket(r route) bool {
-	if r.method != http.MethodGet {
+func (sc *scene) isSocket(r request.Request) bool {
+	if r.Method != http.MethodGet {
 		return false
 	}
 	bare := r
-	bare.body = ""
+	bare.Body = ""
 	c := sc.raw(sc.wire(bare, true))
 	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/lastcall-go/lastcall/internal/request"
 )
 
 // A visitor is a client of one route, and what it has seen.
 type visitor struct {
-	route  route
+	route  request.Request
 	cancel context.CancelFunc
 	done   chan struct{} // closed when it has ended; what follows is readable then
 
@@ -29,7 +31,7 @@ type visitor struct {
 const mostBody = 64 << 20
 
 // visit opens a client of s on the route, over connections of its own.
-func visit(s *Server, r route, socket bool) *visitor {
+func visit(s *Server, r request.Request, socket bool) *visitor {
 	ctx, cancel := context.WithCancel(context.Background())
 	v := &visitor{route: r, cancel: cancel, done: make(chan struct{})}
 	go func() {
@@ -50,7 +52,7 @@ func (v *visitor) read(ctx context.Context, s *Server) {
 	client := s.Client()
 	client.Transport.(*http.Transport).DisableCompression = true
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	res, err := client.Do(v.route.request(s.URL).WithContext(ctx))
+	res, err := client.Do(v.route.HTTP(s.URL).WithContext(ctx))
 	if err != nil {
 		v.err = err
 		return
@@ -64,8 +66,8 @@ func (v *visitor) read(ctx context.Context, s *Server) {
 // talk sends the lines of the route's body as text messages, and reads until the end.
 func (v *visitor) talk(ctx context.Context, s *Server) {
 	d := websocket.Dialer{NetDialContext: s.Dial}
-	header := v.route.header.Clone()
-	c, res, err := d.DialContext(ctx, "ws"+strings.TrimPrefix(s.URL, "http")+v.route.path, header)
+	header := v.route.Header.Clone()
+	c, res, err := d.DialContext(ctx, "ws"+strings.TrimPrefix(s.URL, "http")+v.route.Path, header)
 	if res != nil {
 		v.status, v.header = res.StatusCode, res.Header
 	}
@@ -75,7 +77,7 @@ func (v *visitor) talk(ctx context.Context, s *Server) {
 	}
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { c.Close() })()
-	for line := range strings.Lines(v.route.body) {
+	for line := range strings.Lines(v.route.Body) {
 		if v.err = c.WriteMessage(websocket.TextMessage, []byte(strings.TrimSuffix(line, "\n"))); v.err != nil {
 			return
 		}
