@@ -1,0 +1,295 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/request"
+	"github.com/lastcall-go/lastcall/middleware/draintest"
+)
+
+// A judge judges one server.
+type judge struct {
+	config
+	log    io.Writer
+	routes []*route
+	score  *score
+}
+
+// A judged case is one life of the server, which SIGTERM ends at one moment. It sets things up, sends
+// SIGTERM, and returns what is to be done when the process has ended.
+type judgedCase struct {
+	name string
+	play func(j *judge, p *process) (judge func())
+}
+
+var cases = []judgedCase{
+	{"with nothing open", (*judge).idle},
+	{"under load", (*judge).load},
+	{"before the first byte", (*judge).early},
+	{"with requests half sent", (*judge).half},
+	{"with peers that read nothing", (*judge).stuck},
+	{"as new clients come", (*judge).late},
+}
+
+func (j *judge) run(requests []request.Request) error {
+	if j.pid != 0 {
+		p, err := j.start()
+		if err == nil {
+			err = j.look(requests)
+		}
+		if err == nil {
+			j.score.routes = j.routes
+			j.play(judgedCase{"under load, as new clients come", (*judge).late}, p)
+		}
+		return err
+	}
+	for i, c := range cases {
+		p, err := j.start()
+		if err == nil && i == 0 {
+			err = j.look(requests)
+			j.score.routes = j.routes
+		}
+		if err != nil {
+			if p != nil {
+				p.kill()
+			}
+			return err
+		}
+		j.play(c, p)
+	}
+	return j.roll()
+}
+
+// play plays one case and judges the process's end.
+func (j *judge) play(c judgedCase, p *process) {
+	j.score.begin(c.name)
+	judge := c.play(j, p)
+	killed := p.end(j.limit)
+	j.judgeEnd(p, killed)
+	judge()
+}
+
+func (j *judge) judgeEnd(p *process, killed bool) {
+	j.score.end(p, p.at.Sub(p.asked), killed)
+	j.score.check("6.1", "", !killed, "the process had not ended %v after SIGTERM, and took SIGKILL", j.limit)
+	if !killed && j.pid == 0 {
+		j.score.check("6.2", "", p.status == 0, "the process ended with %s", p.how)
+	}
+}
+
+func (j *judge) idle(p *process) func() {
+	p.terminate()
+	return func() {}
+}
+
+// fill opens clients on all routes, and waits until each has its first byte, or for a second.
+func (j *judge) fill() (all []*client) {
+	for i := range j.clients {
+		for _, r := range j.routes {
+			all = append(all, j.open(r, i%2 == 0))
+		}
+	}
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	for _, c := range all {
+		select {
+		case <-c.first:
+		case <-timer.C:
+			return all
+		}
+	}
+	return all
+}
+
+// closing returns what waits for the clients and judges them.
+func (j *judge) closing(p *process, all []*client) func() {
+	return func() {
+		for _, c := range all {
+			c.end(2 * time.Second)
+			if c.ended.Before(p.asked) && !c.closed {
+				continue // it had ended before
+			}
+			j.judgeOpen(c)
+		}
+	}
+}
+
+func (j *judge) load(p *process) func() {
+	all := j.fill()
+	p.terminate()
+	return j.closing(p, all)
+}
+
+func (j *judge) early(p *process) func() {
+	var all []*client
+	for i := range j.clients {
+		for _, r := range j.routes {
+			all = append(all, j.open(r, i%2 == 0))
+		}
+	}
+	time.Sleep(2 * time.Millisecond)
+	p.terminate()
+	return func() {
+		for _, c := range all {
+			c.end(2 * time.Second)
+			if c.status == 0 || c.status >= 400 {
+				j.judgeNew(c, p)
+			} else if c.closed || !c.ended.Before(p.asked) {
+				j.judgeOpen(c)
+			}
+		}
+	}
+}
+
+// A halfSent request is one whose rest comes after the signal.
+type halfSent struct {
+	route  *route
+	conn   net.Conn
+	rest   string
+	status int
+	err    error
+}
+
+func (j *judge) half(p *process) func() {
+	all := j.fill()
+	var halves []*halfSent
+	for _, r := range j.routes {
+		if r.socket || r.events {
+			continue
+		}
+		conn, err := j.dial(context.Background())
+		if err != nil {
+			continue
+		}
+		text := r.Wire("localhost")
+		_, _ = io.WriteString(conn, text[:len(text)/2])
+		halves = append(halves, &halfSent{route: r, conn: conn, rest: text[len(text)/2:]})
+	}
+	time.Sleep(50 * time.Millisecond) // the server has read that
+	p.terminate()
+	time.Sleep(50 * time.Millisecond)
+	var sending sync.WaitGroup
+	for _, h := range halves {
+		sending.Go(func() {
+			defer h.conn.Close()
+			_ = h.conn.SetDeadline(time.Now().Add(j.limit))
+			_, _ = io.WriteString(h.conn, h.rest)
+			res, err := http.ReadResponse(bufio.NewReader(h.conn), nil)
+			if h.err = err; err == nil {
+				h.status = res.StatusCode
+				_, h.err = io.Copy(io.Discard, res.Body)
+			}
+		})
+	}
+	closing := j.closing(p, all)
+	return func() {
+		closing()
+		sending.Wait()
+		for _, h := range halves {
+			if p.at.Sub(p.asked) < 100*time.Millisecond {
+				continue // nothing was left to wait for
+			}
+			fine := h.status != 0 && (h.err == nil || h.status == http.StatusServiceUnavailable)
+			j.score.check("3.6", h.route.Name(), fine, "a request whose half had come before SIGTERM has no answer: %v", h.err)
+		}
+	}
+}
+
+func (j *judge) stuck(p *process) func() {
+	var peers []net.Conn
+	for range j.clients {
+		for _, r := range j.routes {
+			text := r.Name() + "\n"
+			for name, values := range r.Header {
+				for _, v := range values {
+					text += name + ": " + v + "\n"
+				}
+			}
+			if r.socket {
+				for _, field := range upgrade {
+					text += field + "\n"
+				}
+			}
+			c, err := draintest.Stuck(func(ctx context.Context, _, _ string) (net.Conn, error) { return j.dial(ctx) }, "", text+"\n"+r.Body)
+			if err == nil {
+				peers = append(peers, c)
+			}
+		}
+	}
+	time.Sleep(300 * time.Millisecond) // they are stuck
+	p.terminate()
+	return func() {
+		for _, c := range peers {
+			c.Close()
+		}
+	}
+}
+
+// late opens new clients until the process has ended or is cut off from them.
+func (j *judge) late(p *process) func() {
+	all := j.fill()
+	p.terminate()
+	var late []*client
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for n := 0; n < 100 && !p.hasEnded(); n++ {
+		select {
+		case <-tick.C:
+		case <-p.gone:
+			continue
+		}
+		for _, r := range j.routes {
+			late = append(late, j.open(r, n%2 == 0))
+		}
+	}
+	closing := j.closing(p, all)
+	return func() {
+		closing()
+		for _, c := range late {
+			c.end(2 * time.Second)
+			j.judgeNew(c, p)
+		}
+	}
+}
+
+// roll has clients come back by themselves to the next process.
+func (j *judge) roll() error {
+	p, err := j.start()
+	if err != nil {
+		return err
+	}
+	j.score.begin("through a restart")
+	var all []*returning
+	for i := range j.clients {
+		for _, r := range j.routes {
+			if r.socket || r.events {
+				all = append(all, j.follow(r, i%2 == 0))
+			}
+		}
+	}
+	time.Sleep(500 * time.Millisecond)
+	p.terminate()
+	killed := p.end(j.limit)
+	j.judgeEnd(p, killed)
+	next, err := j.start()
+	if err != nil {
+		return fmt.Errorf("the server doesn't start a second time: %w", err)
+	}
+	restarted := time.Now()
+	for _, r := range all {
+		back, why := r.await(restarted, 20*time.Second)
+		j.score.check("5.2", r.route.Name(), back, "a client didn't come back to the next process: %s", why)
+	}
+	next.terminate()
+	if next.end(j.limit) {
+		j.score.check("6.1", "", false, "the process had not ended %v after SIGTERM, and took SIGKILL", j.limit)
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/lastcall-go/lastcall/internal/request"
+	"github.com/lastcall-go/lastcall/sse"
+)
+
+// A client has a request open, and reads what comes.
+type client struct {
+	j      *judge
+	route  *route
+	req    request.Request
+	cancel context.CancelFunc
+	first  chan struct{} // closed at the first byte of the body, at a WebSocket's beginning, or at the end
+	done   chan struct{} // closed at the end; what follows is readable then
+	once   sync.Once
+
+	began, ended time.Time
+	status       int // zero: there was no answer
+	header       http.Header
+	body         string // a WebSocket's messages, each with a line break behind it
+	err          error  // how it ended; nil: cleanly
+	closed       bool   // by the judge
+}
+
+// open opens a client, as one that is an EventSource or as one that is none.
+func (j *judge) open(r *route, eventSource bool) *client {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &client{j: j, route: r, req: r.as(eventSource), cancel: cancel, first: make(chan struct{}), done: make(chan struct{}), began: time.Now()}
+	go func() {
+		defer close(c.done)
+		defer c.begun()
+		if r.socket {
+			c.talk(ctx)
+		} else {
+			c.read(ctx)
+		}
+		c.ended, c.closed = time.Now(), ctx.Err() != nil
+	}()
+	return c
+}
+
+func (c *client) begun() { c.once.Do(func() { close(c.first) }) }
+
+func (c *client) read(ctx context.Context) {
+	t := &http.Transport{
+		DisableCompression: true,
+		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return c.j.dial(ctx) },
+	}
+	defer t.CloseIdleConnections()
+	req := c.req.HTTP(c.j.base)
+	req.GetBody = nil // it is not for the transport to send it again
+	res, err := t.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		c.err = err
+		return
+	}
+	defer res.Body.Close()
+	c.status, c.header = res.StatusCode, res.Header
+	var all bytes.Buffer
+	piece := make([]byte, 32<<10)
+	for err == nil {
+		var n int
+		n, err = res.Body.Read(piece)
+		if all.Write(piece[:n]); n > 0 {
+			c.begun()
+		}
+	}
+	c.body = all.String()
+	if err != io.EOF {
+		c.err = err
+	}
+}
+
+func (c *client) talk(ctx context.Context) {
+	d := websocket.Dialer{NetDialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return c.j.dial(ctx) }}
+	conn, res, err := d.DialContext(ctx, "ws"+strings.TrimPrefix(c.j.base, "http")+c.req.Path, c.req.Header.Clone())
+	if res != nil {
+		c.status, c.header = res.StatusCode, res.Header
+	}
+	if err != nil {
+		c.err = err
+		return
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	c.begun()
+	for line := range strings.Lines(c.req.Body) {
+		if c.err = conn.WriteMessage(websocket.TextMessage, []byte(strings.TrimSuffix(line, "\n"))); c.err != nil {
+			return
+		}
+	}
+	for {
+		_, text, err := conn.ReadMessage()
+		if err != nil {
+			c.err = err
+			return
+		}
+		c.body += string(text) + "\n"
+	}
+}
+
+// end waits for the client's end, for as long as the process may take, and closes it then.
+func (c *client) end(atMost time.Duration) {
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-c.done:
+	case <-timer.C:
+	}
+	c.cancel()
+	<-c.done
+}
+
+// code returns the code of the Close frame that ended a WebSocket, zero if none did.
+func (c *client) code() int {
+	var ended *websocket.CloseError
+	if errors.As(c.err, &ended) && ended.Code != websocket.CloseAbnormalClosure {
+		return ended.Code
+	}
+	return 0
+}
+
+func (c *client) isEventSource() bool { return sse.FromEventSource(c.req.HTTP(c.j.base)) }
+
+func (c *client) speaksSSE() bool {
+	return strings.HasPrefix(c.header.Get("Content-Type"), "text/event-stream")
+}
+
+// unanswered reports whether there was a connection, but no answer.
+func (c *client) unanswered() bool {
+	var op *net.OpError
+	return c.status == 0 && c.err != nil && !c.closed && !(errors.As(c.err, &op) && op.Op == "dial")
+}

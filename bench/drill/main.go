@@ -1,0 +1,140 @@
+// Command drill judges from outside how a server ends: any server, in any language.
+//
+//	go run ./bench/drill -route /events -route '/ws' -- ./server -addr 127.0.0.1:8080
+//
+// It starts the server, opens clients on the routes that it is given, sends SIGTERM, and judges what
+// the clients see and how the process ends; then again, at the next moment. What it prints names the
+// rules of docs/drill.md. Its exit status is 0 if none is broken, 1 if one is, and 2 if it can't judge.
+//
+// With -pid it is shown a server that runs, judges one moment, and can't see its exit status.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/request"
+)
+
+const (
+	exitOK = iota
+	exitBroken
+	exitUsage
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// A config is what the flags say.
+type config struct {
+	base    string
+	pid     int
+	routes  []string
+	file    string
+	clients int
+	limit   time.Duration
+	watch   time.Duration
+	format  string
+	verbose bool
+	command []string
+}
+
+func parse(args []string, out io.Writer) (cfg config, err error) {
+	flags := flag.NewFlagSet("drill", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.StringVar(&cfg.base, "url", "http://127.0.0.1:8080", "the server's `URL`")
+	flags.IntVar(&cfg.pid, "pid", 0, "the process `id` of a server that runs, in place of a command")
+	flags.Func("route", "a `request` to open: a method and a path, header fields on lines of their own, the body behind an empty line; again for each", func(s string) error {
+		cfg.routes = append(cfg.routes, s)
+		return nil
+	})
+	flags.StringVar(&cfg.file, "routes", "", "a `file` with requests, which lines that begin with ### separate")
+	flags.IntVar(&cfg.clients, "clients", 4, "how `many` clients each route has")
+	flags.DurationVar(&cfg.limit, "limit", 30*time.Second, "how long the process has from SIGTERM to its end, before SIGKILL")
+	flags.DurationVar(&cfg.watch, "look", 8*time.Second, "how long a route is looked at to tell whether it ends by itself")
+	flags.StringVar(&cfg.format, "format", "text", "of the report: text, json, markdown or junit")
+	flags.BoolVar(&cfg.verbose, "v", false, "pass on what the server writes, to stderr")
+	if err := flags.Parse(args); err != nil {
+		return cfg, err
+	}
+	cfg.command = flags.Args()
+	base, err := url.Parse(cfg.base)
+	switch {
+	case err != nil || base.Scheme != "http" || base.Host == "":
+		return cfg, fmt.Errorf("-url is %q: use one such as http://127.0.0.1:8080", cfg.base)
+	case (cfg.pid == 0) == (len(cfg.command) == 0):
+		return cfg, errors.New("give either a command behind --, or the -pid of a server that runs")
+	case cfg.clients < 1 || cfg.clients > 1000:
+		return cfg, fmt.Errorf("-clients is %d: use 1 to 1000", cfg.clients)
+	case reports[cfg.format] == nil:
+		return cfg, fmt.Errorf("-format is %q: use text, json, markdown or junit", cfg.format)
+	}
+	cfg.base = strings.TrimSuffix(cfg.base, "/")
+	return cfg, nil
+}
+
+// requests returns what the flags and the file name.
+func (cfg config) requests() (all []request.Request, err error) {
+	texts := cfg.routes
+	if cfg.file != "" {
+		content, err := os.ReadFile(cfg.file)
+		if err != nil {
+			return nil, err
+		}
+		text := ""
+		for line := range strings.Lines(string(content) + "\n###\n") {
+			if !strings.HasPrefix(line, "###") {
+				text += line
+				continue
+			}
+			if text = strings.TrimSpace(text); text != "" {
+				texts = append(texts, text)
+			}
+			text = ""
+		}
+	}
+	if len(texts) == 0 {
+		return nil, errors.New("there is no route to open; give one, such as -route /events")
+	}
+	for _, text := range texts {
+		r, err := request.Parse(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+func run(args []string, out, log io.Writer) int {
+	cfg, err := parse(args, log)
+	if errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	}
+	var requests []request.Request
+	if err == nil {
+		requests, err = cfg.requests()
+	}
+	var j *judge
+	if err == nil {
+		j = &judge{config: cfg, log: log, score: newScore(cfg)}
+		err = j.run(requests)
+	}
+	if err != nil {
+		fmt.Fprintf(log, "drill: %v\n", err)
+		return exitUsage
+	}
+	if err := reports[cfg.format](j.score, out); err != nil {
+		fmt.Fprintf(log, "drill: %v\n", err)
+		return exitUsage
+	}
+	if j.score.broken() {
+		return exitBroken
+	}
+	return exitOK
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/lastcall-go/lastcall/middleware"
+)
+
+// serveAs is set in the environment of a test binary that is to be a server of that sort.
+const serveAs = "LASTCALL_DRILL_SERVER"
+
+func TestMain(m *testing.M) {
+	if sort := os.Getenv(serveAs); sort != "" {
+		os.Exit(serve(sort, os.Args[1]))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// serve is a server that ends well or, in the way that its sort says, badly.
+func serve(sort, addr string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, "data: hello\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	var upgrader websocket.Upgrader
+	mux.HandleFunc("GET /ws", func(w http.ResponseWriter, r *http.Request) {
+		if c, err := upgrader.Upgrade(w, r, nil); err == nil {
+			defer c.Close()
+			for err == nil {
+				_, _, err = c.ReadMessage()
+			}
+		}
+	})
+	mux.HandleFunc("GET /answer", func(w http.ResponseWriter, r *http.Request) {
+		for range 30 {
+			select {
+			case <-r.Context().Done():
+				if sort == "truncates" {
+					return
+				}
+			default:
+			}
+			time.Sleep(20 * time.Millisecond)
+			fmt.Fprintln(w, "a line")
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+	mux.HandleFunc("GET /now", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "now") })
+
+	srv := &http.Server{Addr: addr, Handler: mux, BaseContext: func(net.Listener) context.Context { return ctx }}
+	d := &middleware.Drainer{}
+	switch sort {
+	case "ends well", "refuses with 503", "fails":
+		srv.BaseContext = nil
+		if sort == "refuses with 503" {
+			d.Refusal = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+		}
+		srv.Handler = middleware.Graceful(d)(mux)
+		if err := d.Run(ctx, srv, srv.ListenAndServe); err != nil || sort == "fails" {
+			return 3
+		}
+		return 0
+	case "never ends":
+		srv.BaseContext = nil
+	}
+	go func() { _ = srv.ListenAndServe() }()
+	<-ctx.Done()
+	limit, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = srv.Shutdown(limit)
+	if sort == "never ends" {
+		select {}
+	}
+	return 0
+}
+
+// judged runs the command on a server of a sort.
+func judged(t *testing.T, sort string, args ...string) (status int, out string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	require.NoError(t, l.Close())
+	args = append([]string{"-url", "http://" + addr, "-clients", "2", "-look", "2s"}, args...)
+	for _, r := range []string{"/events", "/ws", "/answer", "/now"} {
+		args = append(args, "-route", r)
+	}
+	args = append(args, "--", "env", serveAs+"="+sort, os.Args[0], addr)
+	var text, log bytes.Buffer
+	status = run(args, &text, &log)
+	require.NotEqual(t, exitUsage, status, log.String())
+	return status, text.String()
+}
+
+func TestServerThatEndsWell(t *testing.T) {
+	t.Parallel()
+	status, out := judged(t, "ends well")
+	assert.Equal(t, exitOK, status, out)
+	for _, r := range rules {
+		if r.number != "3.6" { // the process may end at once
+			assert.Regexp(t, `(?m)^`+r.number+` .* kept +(\d+) of `, out)
+		}
+	}
+	assert.Contains(t, out, "event stream   GET /events\nWebSocket      GET /ws\nanswer         GET /answer\nanswer         GET /now\n")
+}
+
+func TestServersThatEndBadly(t *testing.T) {
+	for sort, want := range map[string][]string{
+		"cancels its base context": {"4.1", "4.3", "4.4"},
+		"truncates":                {"3.1", "4.1", "4.3", "4.4"},
+		"refuses with 503":         {"3.3", "3.4"},
+		"never ends":               {"4.1", "4.4", "6.1"},
+		"fails":                    {"6.2"},
+	} {
+		t.Run(sort, func(t *testing.T) {
+			t.Parallel()
+			limit := "15s"
+			if sort == "never ends" {
+				limit = "1s"
+			}
+			status, out := judged(t, sort, "-format", "json", "-limit", limit)
+			assert.Equal(t, exitBroken, status)
+			var score struct{ Findings []finding }
+			require.NoError(t, json.Unmarshal([]byte(out), &score))
+			broken := map[string]bool{}
+			for _, f := range score.Findings {
+				broken[f.Rule] = true
+				t.Log(f)
+			}
+			for _, number := range want {
+				assert.True(t, broken[number], number)
+			}
+			if sort == "fails" || sort == "refuses with 503" {
+				delete(broken, "5.2") // who meets a 503 in between
+				assert.Len(t, broken, len(want))
+			}
+		})
+	}
+}
+
+func TestReports(t *testing.T) {
+	s := newScore(config{command: []string{"./server"}})
+	s.begin("under load")
+	s.check("3.1", "GET /a", true, "")
+	s.check("3.4", "GET /events", false, "status %d", 503)
+	s.check("3.4", "GET /events", false, "status %d", 404)
+	want := "3.4 GET /events, under load, and 1 times more: status 503 (docs/drill.md#34)"
+	for format, write := range reports {
+		var b bytes.Buffer
+		require.NoError(t, write(s, &b))
+		switch format {
+		case "json":
+			var v map[string]any
+			require.NoError(t, json.Unmarshal(b.Bytes(), &v))
+			assert.Len(t, v["rules"], len(rules))
+		case "junit":
+			var v suite
+			require.NoError(t, xml.Unmarshal(b.Bytes(), &v))
+			assert.Equal(t, 1, v.Failures)
+			i := slices.IndexFunc(v.Cases, func(c test) bool { return strings.HasPrefix(c.Name, "3.4") })
+			assert.Equal(t, want, v.Cases[i].Failure.Text)
+			assert.NotNil(t, v.Cases[len(v.Cases)-1].Skipped)
+		default:
+			assert.Contains(t, b.String(), want)
+			assert.Contains(t, b.String(), "BROKEN")
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	file := t.TempDir() + "/routes"
+	require.NoError(t, os.WriteFile(file, []byte("/a\nX: 1\n###\n\n### two\nPOST /b\n\nbody\n"), 0o600))
+	cfg, err := parse([]string{"-routes", file, "-route", "/c", "--", "x", "-y"}, io.Discard)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"x", "-y"}, cfg.command)
+	all, err := cfg.requests()
+	require.NoError(t, err)
+	require.Len(t, all, 3)
+	assert.Equal(t, []string{"GET /c", "GET /a", "POST /b"}, []string{all[0].Name(), all[1].Name(), all[2].Name()})
+	assert.Equal(t, "body", all[2].Body)
+
+	for args, want := range map[string]string{
+		"-route /":                      "give either a command behind --, or the -pid",
+		"-route / -pid 1 -- x":          "give either a command behind --, or the -pid",
+		"-url ftp://a -- x":             `-url is "ftp://a"`,
+		"-clients 0 -- x":               "-clients is 0",
+		"-format html -- x":             `-format is "html"`,
+		"-- x":                          "there is no route to open",
+		"-route x -- x":                 `"x" is no route`,
+		"-routes nowhere -- x":          "open nowhere",
+		"-route / -- ./no/such/command": "no such file",
+	} {
+		var log bytes.Buffer
+		assert.Equal(t, exitUsage, run(strings.Fields(args), io.Discard, &log), args)
+		assert.Contains(t, log.String(), want)
+	}
+}

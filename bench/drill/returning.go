@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// A returning client opens its stream again when that has ended, as those of its sort do.
+type returning struct {
+	route *route
+	over  chan struct{} // closed when it shall end
+	wait  sync.WaitGroup
+
+	mu     sync.Mutex // guards following
+	opened time.Time  // when its last stream began
+	dead   string     // why it doesn't come back
+}
+
+// mostPause is the longest that a client waits here, however late it is asked to come.
+const mostPause = 2 * time.Second
+
+func (j *judge) follow(r *route, eventSource bool) *returning {
+	f := &returning{route: r, over: make(chan struct{})}
+	f.wait.Go(func() {
+		for f.again(j, eventSource) {
+		}
+	})
+	return f
+}
+
+// again opens the stream once, and reports whether the client comes back from its end.
+func (f *returning) again(j *judge, eventSource bool) bool {
+	c := j.open(f.route, eventSource)
+	defer c.end(0)
+	select {
+	case <-c.first:
+	case <-f.over:
+		return false
+	}
+	answered := false
+	select {
+	case <-c.done:
+		answered = c.status == http.StatusOK || c.status == http.StatusSwitchingProtocols
+	default:
+		answered = true
+	}
+	if answered {
+		f.mu.Lock()
+		f.opened = time.Now()
+		f.mu.Unlock()
+	}
+	select {
+	case <-c.done:
+	case <-f.over:
+		return false
+	}
+	if why := c.staysAway(); why != "" {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.dead = why
+		return false
+	}
+	timer := time.NewTimer(min(c.pause(), mostPause))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-f.over:
+		return false
+	}
+}
+
+// staysAway returns why a client of this sort doesn't come back from the end that it has met, empty
+// if it does.
+func (c *client) staysAway() string {
+	switch {
+	case c.status == 0: // a closed port or a broken connection is tried again
+	case c.route.socket && c.code() == websocket.CloseNormalClosure:
+		return "it was closed with code 1000"
+	case c.route.socket:
+	case c.isEventSource() && (c.status != http.StatusOK || !c.speaksSSE()):
+		return fmt.Sprintf("an EventSource gives up for good on status %d", c.status)
+	case c.isEventSource():
+	case c.status != http.StatusOK && c.status != http.StatusServiceUnavailable:
+		return fmt.Sprintf("it was answered with status %d", c.status)
+	case c.status == http.StatusOK && c.err == nil:
+		return "a client that is no EventSource takes a clean end for the last word"
+	}
+	return ""
+}
+
+// pause returns how long the client waits before it comes back.
+func (c *client) pause() time.Duration {
+	if at := strings.LastIndex("\n"+c.body, "\nretry:"); at >= 0 {
+		value, _, _ := strings.Cut(c.body[at+len("retry:"):], "\n")
+		if ms, err := strconv.Atoi(strings.TrimSpace(value)); err == nil {
+			return time.Duration(ms) * time.Millisecond
+		}
+	}
+	return 200 * time.Millisecond
+}
+
+// await waits until the client has come back since then, and ends it.
+func (f *returning) await(since time.Time, atMost time.Duration) (back bool, why string) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	defer f.wait.Wait()
+	defer close(f.over)
+	for began := time.Now(); time.Since(began) < atMost; <-tick.C {
+		f.mu.Lock()
+		opened, dead := f.opened, f.dead
+		f.mu.Unlock()
+		if opened.After(since) {
+			return true, ""
+		}
+		if dead != "" {
+			return false, dead
+		}
+	}
+	return false, fmt.Sprintf("it had not in %v", atMost)
+}

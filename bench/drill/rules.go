@@ -1,0 +1,123 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// A rule is one of docs/drill.md, as far as it can be judged from the wire.
+type rule struct{ number, title string }
+
+var rules = []rule{
+	{"3.1", "no answer that was cut short looks whole"},
+	{"3.2", "answers that are under way are whole"},
+	{"3.3", "new requests are refused with 503 and Retry-After"},
+	{"3.4", "event streams are not refused with a status"},
+	{"3.6", "requests that are half sent are answered"},
+	{"4.1", "streams are told before they end"},
+	{"4.2", "no event, message or frame is torn"},
+	{"4.3", "streams end so that their clients come back"},
+	{"4.4", "WebSockets end with a Close frame"},
+	{"5.2", "clients come back to the next process"},
+	{"6.1", "the process ends in time, without SIGKILL"},
+	{"6.2", "the process ends with status 0"},
+}
+
+// judgeOpen judges what a client has seen whose request was answered before the signal, or at it.
+func (j *judge) judgeOpen(c *client) {
+	switch {
+	case c.route.socket:
+		j.judgeSocket(c)
+	case c.route.events:
+		j.judgeEvents(c)
+	case c.route.ended:
+		j.judgeAnswer(c)
+	default: // it has no end that could be told from a cut
+		j.score.check("4.3", c.route.Name(), c.err != nil || c.closed, "a stream ends cleanly, as if nothing more were to come")
+	}
+}
+
+func (j *judge) judgeAnswer(c *client) {
+	r, name := c.route, c.route.Name()
+	short := len(c.body) < len(r.body) && (!r.same && c.body == "" || r.same && strings.HasPrefix(r.body, c.body))
+	j.score.check("3.1", name, !(c.err == nil && c.status == r.status && short),
+		"a clean end behind %d of %d bytes", len(c.body), len(r.body))
+	if r.took < j.limit/2 && !(c.err == nil && c.status == r.status && short) {
+		j.score.check("3.2", name, c.err == nil && c.status < 500, "it takes %v and is lost: %s", r.took.Round(time.Millisecond), c.outcome())
+	}
+}
+
+func (j *judge) judgeEvents(c *client) {
+	name := c.route.Name()
+	body := strings.ReplaceAll(c.body, "\r\n", "\n")
+	last := strings.LastIndex(strings.TrimSuffix(body, "\n\n"), "\n\n")
+	told := strings.Contains("\n"+body[max(0, last):], "\nretry:")
+	j.score.check("4.1", name, told, "no last event says when to come back; it ends with %s", c.outcome())
+	j.score.check("4.2", name, body == "" || strings.HasSuffix(body, "\n\n") || c.err != nil && !told, "it ends within an event")
+	if !c.isEventSource() {
+		j.score.check("4.3", name, c.err != nil, "a client that is no EventSource sees a clean end, and takes it for the last word")
+	}
+}
+
+func (j *judge) judgeSocket(c *client) {
+	name := c.route.Name()
+	if c.status != http.StatusSwitchingProtocols {
+		return
+	}
+	text := ""
+	if c.err != nil {
+		text = c.err.Error()
+	}
+	torn := c.code() == 0 && strings.HasPrefix(text, "websocket: ") && !websocket.IsUnexpectedCloseError(c.err)
+	j.score.check("4.2", name, !torn, "it breaks the protocol: %s", text)
+	j.score.check("4.4", name, c.code() != 0, "no Close frame: %s", c.outcome())
+}
+
+// atTheEnd is how long before the process's end no answer is expected to a request that has just come.
+const atTheEnd = 200 * time.Millisecond
+
+// judgeNew judges what a client has got that came with the signal or behind it. That it can't connect
+// is as good a refusal as any: all clients try again.
+func (j *judge) judgeNew(c *client, p *process) {
+	name := c.route.Name()
+	switch {
+	case c.unanswered():
+		if c.ended.Before(p.at.Add(-atTheEnd)) {
+			j.score.check("3.3", name, false, "a new request has no answer: %v", c.err)
+		}
+	case c.status == 0:
+	case c.route.events:
+		j.score.check("3.4", name, c.status == http.StatusOK && c.speaksSSE(), "status %d, on which an EventSource gives up for good", c.status)
+		if !c.isEventSource() && c.status == http.StatusOK {
+			j.score.check("4.3", name, c.err != nil, "a new client that is no EventSource sees a clean end, and takes it for the last word")
+		}
+	case c.status == http.StatusServiceUnavailable:
+		j.score.check("3.3", name, c.header.Get("Retry-After") != "", "503 without Retry-After")
+	case c.route.socket:
+		if c.status == http.StatusSwitchingProtocols {
+			j.judgeSocket(c)
+			return
+		}
+		j.score.check("3.3", name, false, "a new WebSocket is answered with status %d", c.status)
+	case c.status == c.route.status:
+		j.judgeAnswer(c) // it was served
+	default:
+		j.score.check("3.3", name, false, "a new request is answered with status %d", c.status)
+	}
+}
+
+// outcome says in a few words how the client's answer ended.
+func (c *client) outcome() string {
+	switch {
+	case c.closed:
+		return "nothing, until the process had ended"
+	case c.err != nil:
+		return c.err.Error()
+	case c.status >= 400:
+		return http.StatusText(c.status)
+	}
+	return "a clean end"
+}
