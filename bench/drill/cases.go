@@ -16,6 +16,7 @@ import (
 
 // A judge judges one server.
 type judge struct {
+	ctx context.Context // when it ends, so does the server
 	config
 	log    io.Writer
 	routes []*route
@@ -282,9 +283,8 @@ func (j *judge) roll() error {
 	if err != nil {
 		return fmt.Errorf("the server doesn't start a second time: %w", err)
 	}
-	restarted := time.Now()
 	for _, r := range all {
-		back, why := r.await(restarted, 20*time.Second)
+		back, why := r.await(p.at, 20*time.Second)
 		j.score.check("5.2", r.route.Name(), back, "a client didn't come back to the next process: %s", why)
 	}
 	next.terminate()

@@ -10,13 +10,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/request"
@@ -28,7 +31,11 @@ const (
 	exitUsage
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // A config is what the flags say.
 type config struct {
@@ -111,7 +118,7 @@ func (cfg config) requests() (all []request.Request, err error) {
 	return all, nil
 }
 
-func run(args []string, out, log io.Writer) int {
+func run(ctx context.Context, args []string, out, log io.Writer) int {
 	cfg, err := parse(args, log)
 	if errors.Is(err, flag.ErrHelp) {
 		return exitOK
@@ -122,7 +129,7 @@ func run(args []string, out, log io.Writer) int {
 	}
 	var j *judge
 	if err == nil {
-		j = &judge{config: cfg, log: log, score: newScore(cfg)}
+		j = &judge{ctx: ctx, config: cfg, log: log, score: newScore(cfg)}
 		err = j.run(requests)
 	}
 	if err != nil {

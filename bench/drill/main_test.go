@@ -56,15 +56,13 @@ func serve(sort, addr string) int {
 		}
 	})
 	mux.HandleFunc("GET /answer", func(w http.ResponseWriter, r *http.Request) {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
 		for range 30 {
-			select {
-			case <-r.Context().Done():
-				if sort == "truncates" {
-					return
-				}
-			default:
+			if r.Context().Err() != nil && sort == "truncates" {
+				return
 			}
-			time.Sleep(20 * time.Millisecond)
+			<-tick.C
 			fmt.Fprintln(w, "a line")
 			_ = http.NewResponseController(w).Flush()
 		}
@@ -110,7 +108,7 @@ func judged(t *testing.T, sort string, args ...string) (status int, out string) 
 	}
 	args = append(args, "--", "env", serveAs+"="+sort, os.Args[0], addr)
 	var text, log bytes.Buffer
-	status = run(args, &text, &log)
+	status = run(t.Context(), args, &text, &log)
 	require.NotEqual(t, exitUsage, status, log.String())
 	return status, text.String()
 }
@@ -214,7 +212,7 @@ func TestUsage(t *testing.T) {
 		"-route / -- ./no/such/command": "no such file",
 	} {
 		var log bytes.Buffer
-		assert.Equal(t, exitUsage, run(strings.Fields(args), io.Discard, &log), args)
+		assert.Equal(t, exitUsage, run(t.Context(), strings.Fields(args), io.Discard, &log), args)
 		assert.Contains(t, log.String(), want)
 	}
 }

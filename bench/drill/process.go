@@ -40,7 +40,7 @@ func (j *judge) start() (*process, error) {
 		c.Close()
 		return nil, fmt.Errorf("something listens at %s before the server was started", j.base)
 	}
-	cmd := exec.Command(j.command[0], j.command[1:]...)
+	cmd := exec.CommandContext(j.ctx, j.command[0], j.command[1:]...)
 	if j.verbose {
 		cmd.Stdout, cmd.Stderr = j.log, j.log
 	}

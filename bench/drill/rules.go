@@ -52,7 +52,7 @@ func (j *judge) judgeAnswer(c *client) {
 
 func (j *judge) judgeEvents(c *client) {
 	name := c.route.Name()
-	body := strings.ReplaceAll(c.body, "\r\n", "\n")
+	body := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(c.body)
 	last := strings.LastIndex(strings.TrimSuffix(body, "\n\n"), "\n\n")
 	told := strings.Contains("\n"+body[max(0, last):], "\nretry:")
 	j.score.check("4.1", name, told, "no last event says when to come back; it ends with %s", c.outcome())

@@ -121,7 +121,7 @@ func parseGoroutine(head, labels string) (g goroutine) {
 }
 
 // mostLines is how many lines of a stack are named, the innermost first.
-const mostLines = 3
+const mostLines = 4
 
 // waits says what a goroutine waits for, and where, by the function that it is in.
 var waits = map[string]string{
@@ -143,9 +143,10 @@ const pollWait = "internal/poll.runtime_pollWait"
 
 // ofProgram reports whether a function is the program's, and not the standard library's or ours.
 func ofProgram(f runtime.Frame) bool {
-	if strings.HasPrefix(f.Function, library+"/middleware.") || strings.HasPrefix(f.Function, library+"/internal/") ||
-		strings.HasPrefix(f.Function, library+"/middleware/draintest.") && !strings.HasSuffix(f.File, "_test.go") {
-		return false
+	for _, ours := range []string{"/middleware.", "/middleware/draintest.", "/internal/"} {
+		if strings.HasPrefix(f.Function, library+ours) && !strings.HasSuffix(f.File, "_test.go") {
+			return false
+		}
 	}
 	return !strings.HasPrefix(f.File, standardRoot) || strings.Contains(f.Function[:strings.IndexByte(f.Function+"/", '/')], ".") && standardRoot == ""
 }

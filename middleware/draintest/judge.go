@@ -117,9 +117,9 @@ func (d *drill) judgeAnswer(sc *scene, v *visitor, r *tracked.Response) {
 	case !s.ended && r.Canceled():
 		d.report("2.2", sc.name, fmt.Sprintf("doesn't end by itself, and is taken for an answer that does: the drain waited %s for it, and broke it off. "+
 			"Give the route policy.Rule{Kind: policy.Infinite}, or end the answer by stream.Draining", seconds(s.work)))
-	case v.err == nil && v.status == whole.status && isPrefix(v.body, whole.body, s.same):
+	case v.err == nil && v.status == whole.status && isPart(v, whole, s.same):
 		d.report("3.1", sc.name, fmt.Sprintf("looks whole to its client, but is cut short: %d of %d bytes, with a clean end. "+
-			"Go on to the end, or panic with http.ErrAbortHandler; what recovers must not swallow that, and what it reads from must stay open until the drain is over", len(v.body), len(whole.body)))
+			"Go on to the end, or panic with http.ErrAbortHandler; what recovers must not swallow that, and what it reads from must stay open until the drain is over", v.before+len(v.body), whole.before+len(whole.body)))
 	case s.ended && whole.took < s.work && (v.err != nil || v.status >= 400 && v.status != whole.status):
 		how := fmt.Sprintf("status %d", v.status)
 		if v.err != nil {
@@ -129,20 +129,24 @@ func (d *drill) judgeAnswer(sc *scene, v *visitor, r *tracked.Response) {
 	}
 }
 
-// isPrefix reports whether a body is the beginning of the whole one. If that isn't the same each
+// isPart reports whether what a client got is the beginning of the whole. If that isn't the same each
 // time, bodies of lines are compared by their number.
-func isPrefix(body, whole string, same bool) bool {
-	if same {
-		return len(body) < len(whole) && strings.HasPrefix(whole, body)
+func isPart(v, whole *visitor, same bool) bool {
+	switch {
+	case same && whole.before > 0:
+		return v.before+len(v.body) < whole.before+len(whole.body)
+	case same:
+		return len(v.body) < len(whole.body) && strings.HasPrefix(whole.body, v.body)
 	}
-	return body == "" && whole != "" || strings.Count(body, "\n") < strings.Count(whole, "\n") && strings.Count(whole, "\n") > 1
+	lines := strings.Count(whole.body, "\n")
+	return v.body == "" && whole.body != "" || lines > 1 && whole.before == 0 && strings.Count(v.body, "\n") < lines
 }
 
 // judgeEvents judges an event stream that doesn't end by itself.
 func (d *drill) judgeEvents(sc *scene, v *visitor, rule policy.Rule) {
 	req := v.route.HTTP(sc.URL)
 	farewell := rule.Farewell.Expand(0)
-	body := strings.ReplaceAll(v.body, "\r\n", "\n")
+	body := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(v.body)
 	last := strings.LastIndex(strings.TrimSuffix(body, "\n\n"), "\n\n")
 	told := strings.Contains(body[max(0, last):], "\nretry:") || strings.HasPrefix(body, "retry:")
 	switch {
@@ -193,7 +197,7 @@ func (d *drill) judgeLate(sc *scene, v *visitor, r request.Request) {
 		if v.err == nil && !strings.Contains(v.body, "retry:") || !answersEvents(v) {
 			d.report("3.4", sc.name, fmt.Sprintf("answers a client of event streams with status %d and an end that it may not come back from. Refuse it with sse.Refuse", v.status))
 		}
-	case reached && (v.status == d.shape.visitor.status && !isPrefix(v.body, d.shape.visitor.body, d.shape.same)): // its rule admits it
+	case reached && (v.status == d.shape.visitor.status && !isPart(v, d.shape.visitor, d.shape.same)): // its rule admits it
 	default:
 		d.judgeRefusal(sc, v)
 	}

@@ -21,14 +21,15 @@ type visitor struct {
 
 	status int // zero: it got no answer
 	header http.Header
-	body   string // a WebSocket's messages, each with a line break behind it
+	body   string // a WebSocket's messages, each with a line break behind it; of a long one, the end
+	before int    // how many bytes there were before that
 	err    error  // how it ended; nil: cleanly. Of a WebSocket, what its last read returned
 	closed bool   // by the drill, which waited no longer
 	took   time.Duration
 }
 
-// mostBody is how much of a body is kept.
-const mostBody = 64 << 20
+// mostBody is how much of a body is kept at most, of a longer one half of that at least.
+const mostBody = 32 << 20
 
 // visit opens a client of s on the route, over connections of its own.
 func visit(s *Server, r request.Request, socket bool) *visitor {
@@ -59,8 +60,18 @@ func (v *visitor) read(ctx context.Context, s *Server) {
 	}
 	defer res.Body.Close()
 	v.status, v.header = res.StatusCode, res.Header
-	body, err := io.ReadAll(io.LimitReader(res.Body, mostBody))
-	v.body, v.err = string(body), err
+	var body []byte
+	for piece := make([]byte, 32<<10); err == nil; {
+		var n int
+		n, err = res.Body.Read(piece)
+		if body = append(body, piece[:n]...); len(body) > mostBody {
+			v.before += len(body) - mostBody/2
+			body = append(body[:0], body[len(body)-mostBody/2:]...)
+		}
+	}
+	if v.body = string(body); err != io.EOF {
+		v.err = err
+	}
 }
 
 // talk sends the lines of the route's body as text messages, and reads until the end.
