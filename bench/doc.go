@@ -26,7 +26,7 @@
 // the bytes that come back, so that most of the measured work is the server's.
 //
 // Package pair in this folder compares the two sides. The commands in this folder measure drains:
-// crowd and atonce over loopback, herd in a simulation.
+// crowd and atonce over loopback, herd in a simulation, drill those of any server.
 //
 // What a request may allocate is checked by ordinary tests. Throughput is not, since a busy machine
 // could fail such a test.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/lastcall-go/lastcall/internal/memnet"
 	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/middleware/draintest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -188,9 +189,7 @@ func (r *rig) dial(path string) *websocket.Conn {
 // before the bubble ends.
 func (r *rig) stuck(path string) net.Conn {
 	r.t.Helper()
-	c, err := r.net.Dial(context.Background(), "", "")
-	require.NoError(r.t, err)
-	_, err = io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: memory\r\n\r\n")
+	c, err := draintest.Stuck(r.net.Dial, "", path)
 	require.NoError(r.t, err)
 	return c
 }

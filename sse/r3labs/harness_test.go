@@ -17,6 +17,7 @@ import (
 
 	"github.com/lastcall-go/lastcall/internal/memnet"
 	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/middleware/draintest"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/sse/r3labs"
 )
@@ -96,9 +97,7 @@ func subscribe(t *testing.T, client *http.Client, header ...string) *subscriber 
 // stuck subscribes and never reads a byte. The connection must be closed before the bubble ends.
 func (r *rig) stuck() net.Conn {
 	r.t.Helper()
-	c, err := r.net.Dial(context.Background(), "", "")
-	require.NoError(r.t, err)
-	_, err = io.WriteString(c, "GET /?stream=s HTTP/1.1\r\nHost: memory\r\n\r\n")
+	c, err := draintest.Stuck(r.net.Dial, "", "/?stream=s")
 	require.NoError(r.t, err)
 	return c
 }
