@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -140,8 +141,11 @@ func (j *judge) early(p *process) func() {
 	return func() {
 		for _, c := range all {
 			c.end(2 * time.Second)
+		}
+		last := lastAnswered(all)
+		for _, c := range all {
 			if c.status == 0 || c.status >= 400 {
-				j.judgeNew(c, p)
+				j.judgeNew(c, last)
 			} else if c.closed || !c.ended.Before(p.asked) {
 				j.judgeOpen(c)
 			}
@@ -193,9 +197,10 @@ func (j *judge) half(p *process) func() {
 	return func() {
 		closing()
 		sending.Wait()
+		wentOn := slices.ContainsFunc(all, func(c *client) bool { return !c.closed && c.ended.Sub(p.asked) > 300*time.Millisecond })
 		for _, h := range halves {
-			if p.at.Sub(p.asked) < 100*time.Millisecond {
-				continue // nothing was left to wait for
+			if !wentOn {
+				break // nothing was left to wait for
 			}
 			fine := h.status != 0 && (h.err == nil || h.status == http.StatusServiceUnavailable)
 			j.score.check("3.6", h.route.Name(), fine, "a request whose half had come before SIGTERM has no answer: %v", h.err)
@@ -255,7 +260,10 @@ func (j *judge) late(p *process) func() {
 		closing()
 		for _, c := range late {
 			c.end(2 * time.Second)
-			j.judgeNew(c, p)
+		}
+		last := lastAnswered(late)
+		for _, c := range late {
+			j.judgeNew(c, last)
 		}
 	}
 }
