@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -96,12 +97,27 @@ func serve(sort, addr string) int {
 	return 0
 }
 
+// lastPort is below those that systems give to clients, which could take a server's.
+var lastPort atomic.Int32
+
+// freeAddress returns one at which nothing listens. It doesn't listen there to find out: a process that
+// another test starts at that moment would have the socket for a while.
+func freeAddress(t *testing.T) string {
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+(os.Getpid()*16+int(lastPort.Add(1)))%10_000)
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			return addr
+		}
+		c.Close()
+	}
+	require.Fail(t, "no port is free")
+	return ""
+}
+
 // judged runs the command on a server of a sort.
 func judged(t *testing.T, sort string, args ...string) (status int, out string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := l.Addr().String()
-	require.NoError(t, l.Close())
+	addr := freeAddress(t)
 	args = append([]string{"-url", "http://" + addr, "-clients", "2", "-look", "2s"}, args...)
 	for _, r := range []string{"/events", "/ws", "/answer", "/now"} {
 		args = append(args, "-route", r)

@@ -109,6 +109,19 @@ func (c *calls) hasReturned(call *call) bool {
 	return !call.returned.IsZero()
 }
 
+// running returns the numbers of the calls that have not returned.
+func (c *calls) running() map[int]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	numbers := map[int]bool{}
+	for _, call := range c.open {
+		if call.returned.IsZero() {
+			numbers[call.number] = true
+		}
+	}
+	return numbers
+}
+
 // faults returns what went wrong with the calls in a drain that is over. Those that the drain cut
 // are faults if judge is true.
 func (c *calls) faults(judge bool) (faults []string) {
