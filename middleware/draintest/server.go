@@ -52,8 +52,8 @@ type Server struct {
 //     started. It is told by its pprof labels, so that one that removes these isn't found.
 //
 // In a testing/synctest bubble the network is in memory, holds 4 KiB that its reader has not read,
-// and belongs to the bubble. Under the race detector HTTP/2 in bubbles crashes in the runtime, and
-// outside of one all is fine.
+// and belongs to the bubble. HTTP/2 in bubbles needs Go 1.26, and crashes in its runtime under the
+// race detector.
 //
 // It fails the test at once where it can't listen.
 func NewServer(t testing.TB, d *middleware.Drainer, h http.Handler) *Server {

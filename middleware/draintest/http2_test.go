@@ -1,0 +1,5 @@
+//go:build !race && go1.26
+
+package draintest
+
+const http2InBubbles = true

@@ -1,5 +1,0 @@
-//go:build race
-
-package draintest
-
-const raceEnabled = true
