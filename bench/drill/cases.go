@@ -24,8 +24,8 @@ type judge struct {
 	score  *score
 }
 
-// A judged case is one life of the server, which SIGTERM ends at one moment. It sets things up, sends
-// SIGTERM, and returns what is to be done when the process has ended.
+// A judged case is one life of the server, which SIGTERM ends at one moment. It sets things up,
+// sends SIGTERM, and returns what is to be done when the process has ended.
 type judgedCase struct {
 	name string
 	play func(j *judge, p *process) (judge func())

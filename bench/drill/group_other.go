@@ -4,5 +4,6 @@ package main
 
 import "os/exec"
 
-// ownGroup does nothing: there are no process groups here, nor a SIGTERM that a process could catch.
+// ownGroup does nothing: there are no process groups here, nor a SIGTERM that a process could
+// catch.
 func ownGroup(*exec.Cmd) {}

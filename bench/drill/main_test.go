@@ -100,8 +100,8 @@ func serve(sort, addr string) int {
 // lastPort is below those that systems give to clients, which could take a server's.
 var lastPort atomic.Int32
 
-// freeAddress returns one at which nothing listens. It doesn't listen there to find out: a process that
-// another test starts at that moment would have the socket for a while.
+// freeAddress returns one at which nothing listens. It doesn't listen there to find out: a process
+// that another test starts at that moment would have the socket for a while.
 func freeAddress(t *testing.T) string {
 	for range 1000 {
 		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+(os.Getpid()*16+int(lastPort.Add(1)))%10_000)

@@ -26,8 +26,8 @@ var rules = []rule{
 	{"6.2", "the process ends with status 0"},
 }
 
-// judgeOpen judges what a client has seen whose request was answered before the signal, or at it. The
-// end of another stream can't be told from a cut.
+// judgeOpen judges what a client has seen whose request was answered before the signal, or at it.
+// The end of another stream can't be told from a cut.
 func (j *judge) judgeOpen(c *client) {
 	switch {
 	case c.route.socket:
@@ -85,9 +85,9 @@ func lastAnswered(all []*client) (last time.Time) {
 	return last
 }
 
-// judgeNew judges what a client has got that came with the signal or behind it. That it can't connect
-// is as good a refusal as any: all clients try again. That it had no answer is none if the server has
-// answered one that came later; else the process was about to end.
+// judgeNew judges what a client has got that came with the signal or behind it. That it can't
+// connect is as good a refusal as any: all clients try again. That it had no answer is a fault only if
+// the server has answered a later one: else the process was about to end.
 func (j *judge) judgeNew(c *client, last time.Time) {
 	name := c.route.Name()
 	switch {

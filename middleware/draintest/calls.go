@@ -20,8 +20,8 @@ import (
 // their context was canceled.
 const lookEvery = 50 * time.Millisecond
 
-// calls are those of a server's handler that have not ended, or that its drain has met; all, where keep
-// says so.
+// calls are those of a server's handler that have not ended, or that its drain has met; all, where
+// keep says so.
 type calls struct {
 	label label
 	keep  bool // all of them

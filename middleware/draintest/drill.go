@@ -16,8 +16,8 @@ import (
 	"github.com/lastcall-go/lastcall/sse"
 )
 
-// Drill checks that the handlers of a server end well, and fails the test with a line for each thing
-// that doesn't. [Check] returns the same as values.
+// Drill checks that the handlers of a server end well, and fails the test with a line for each
+// thing that doesn't. [Check] returns the same as values.
 //
 //	func TestDrain(t *testing.T) {
 //		draintest.Drill(t, func(t testing.TB, d *middleware.Drainer) http.Handler {
@@ -26,25 +26,26 @@ import (
 //		}, "GET /events", "/ws", "POST /chat\nContent-Type: application/json\n\n{\"prompt\":\"hi\"}")
 //	}
 //
-// start returns the server's handler. It is called for each server, some fifteen a route, each in a
-// testing/synctest bubble of its own, in which time passes at once when nothing else is left to do:
-// no clock has to be replaced, and a drain of 25 s takes milliseconds. What start makes belongs to
-// the bubble. It must end what it has started by t.Cleanup or with t.Context, which are those of
-// the one server, and end behind its drain. start fills d's fields; Graceful with d is put around
-// the handler, if the handler doesn't have it already.
+// start returns the server's handler. It is called for each server, a dozen or two for each route,
+// each in a testing/synctest bubble of its own, in which time passes at once when nothing else is
+// left to do: no clock has to be replaced, and a drain of 25 s takes milliseconds. What start makes
+// belongs to the bubble. It must end what it has started by t.Cleanup or with t.Context, which are
+// those of the one server, and end behind its drain. start fills d's fields; Graceful with d is put
+// around the handler, which may have it already, but no other Drainer.
 //
 // A route is a request in HTTP's own form: a method (GET, if it is left out) and a path, header
-// fields on lines of their own, and behind an empty line the body. What it answers tells which client
-// is opened: a WebSocket's, an event stream's, or any other's. To a WebSocket the lines of the body
-// are sent as messages. An event stream that never ends has two clients, an EventSource and one that
-// isn't, unless the route's header fields say which it is by their Accept. A second request behind
-// a line "---" is one that the client sends while the first is open, since it needs it.
+// fields on lines of their own, and behind an empty line the body. What it answers tells which
+// client is opened: a WebSocket's, an event stream's, or any other's. To a WebSocket the lines of
+// the body are sent as messages. An event stream that never ends has two clients, an EventSource
+// and one that isn't, unless the route's header fields say which it is by their Accept. A second
+// request behind a line "---" is one that the client sends while the first is open, since it needs
+// it.
 //
 // First each route is opened with no drain, to see what it answers, for up to five minutes of the
-// bubble's time. Then each has its drains: before its first byte, between two writes, in the middle of
-// one, while its handler waits, while its peer reads nothing, with its request half sent, as its peer vanishes, as a new client
-// comes, and with two clients where the drain is begun twice at once. What is checked is in docs/drill.md,
-// under the numbers that findings have.
+// bubble's time. Then each has its drains over HTTP/1.1: before its first byte, between two writes,
+// in the middle of one, while its handler waits, while its peer reads nothing, with its request
+// half sent, as its peer vanishes, as a new client comes, and with two clients where the drain is
+// begun twice at once. What is checked is in docs/drill.md, under the numbers that findings have.
 //
 // In a bubble a handler must not wait for anything outside, such as a real network, a process or a
 // goroutine of another test: its time would never pass. A handler that needs these is for
@@ -60,8 +61,8 @@ func Drill(t *testing.T, start func(t testing.TB, d *middleware.Drainer) http.Ha
 }
 
 // Check is [Drill] that returns what it finds, in the order of the routes: none where all is well.
-// Each route has one finding for what went wrong in the same way at several moments. It fails the test
-// only where a route can't be read.
+// Each route has one finding for what went wrong in the same way at several moments. It fails the
+// test only where a route can't be read.
 func Check(t *testing.T, start func(t testing.TB, d *middleware.Drainer) http.Handler, routes ...string) []Finding {
 	t.Helper()
 	if len(routes) == 0 {

@@ -76,8 +76,8 @@ func (l label) left(wait time.Duration) (all []goroutine) {
 	return all
 }
 
-// parseGoroutine reads a record of the profile's text form, as runtime/pprof writes it: the number of
-// goroutines and the program counters of their stack, and the labels.
+// parseGoroutine reads a record of the profile's text form, as runtime/pprof writes it: the number
+// of goroutines and the program counters of their stack, and the labels.
 func parseGoroutine(head, labels string) (g goroutine) {
 	n, counters, _ := strings.Cut(head[strings.LastIndexByte(head, '\n')+1:], " @ ")
 	g.n, _ = strconv.Atoi(n)
@@ -159,8 +159,8 @@ var library, standardRoot = func() (string, string) {
 	return strings.TrimSuffix(own.Name(), "/middleware/draintest.newLabel"), strings.TrimSuffix(standard, "runtime/pprof/runtime.go")
 }()
 
-// profiles counts the calls of goroutineProfile, of which those share a profile that wait for one at
-// the same time: hundreds of tests may end at once, and each profile visits all goroutines.
+// profiles counts the calls of goroutineProfile, of which those share a profile that wait for one
+// at the same time: hundreds of tests may end at once, and each profile visits all goroutines.
 var profiles struct {
 	asked atomic.Int64
 	mu    sync.Mutex // guards following; held while a profile is taken

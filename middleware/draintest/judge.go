@@ -10,6 +10,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/sse"
@@ -102,10 +103,10 @@ func (d *drill) judgeVisitor(sc *scene, v *visitor) {
 	case !isInfinite(r):
 		d.judgeAnswer(sc, v, r)
 	case rule.Timeout == policy.AtOnce && rule.Mercy == policy.AtOnce: // it is told nothing
-	case strings.HasPrefix(v.header.Get("Content-Type"), "text/event-stream"):
+	case r.Format() == format.SSE, v.header.Get("Content-Encoding") != "" && strings.HasPrefix(v.header.Get("Content-Type"), "text/event-stream"):
 		d.judgeEvents(sc, v, rule)
-	default:
-		d.judgeLines(sc, v)
+	case r.Format() == format.Lines && v.err == nil && v.body != "" && !strings.HasSuffix(v.body, "\n"):
+		d.report("4.2", sc.name, "ends within a line, with a clean end: what is there of the line may pass for a whole one. Write each line whole")
 	}
 }
 
@@ -129,8 +130,8 @@ func (d *drill) judgeAnswer(sc *scene, v *visitor, r *tracked.Response) {
 	}
 }
 
-// isPart reports whether what a client got is the beginning of the whole. If that isn't the same each
-// time, bodies of lines are compared by their number.
+// isPart reports whether what a client got is the beginning of the whole. If that isn't the same
+// each time, bodies of lines are compared by their number.
 func isPart(v, whole *visitor, same bool) bool {
 	switch {
 	case same && whole.before > 0:
@@ -164,13 +165,6 @@ func (d *drill) judgeEvents(sc *scene, v *visitor, rule policy.Rule) {
 	}
 }
 
-// judgeLines judges any other body that doesn't end by itself.
-func (d *drill) judgeLines(sc *scene, v *visitor) {
-	if v.err == nil && v.header.Get("Content-Type") != "" && strings.Contains(v.header.Get("Content-Type"), "json") && v.body != "" && !strings.HasSuffix(v.body, "\n") {
-		d.report("4.2", sc.name, "ends within a line, with a clean end: what is there of the line may pass for a whole one. Write each line whole")
-	}
-}
-
 // judgeSocket judges a WebSocket.
 func (d *drill) judgeSocket(sc *scene, v *visitor) {
 	switch {
@@ -189,6 +183,7 @@ func (d *drill) judgeLate(sc *scene, v *visitor, r request.Request) {
 	req := r.HTTP(sc.URL)
 	reached := len(sc.calls.all()) > 0
 	switch {
+	case isCall(req): // its refusal is one of its own protocol
 	case v.closed:
 		d.report("3.3", sc.name, "has no answer 10 s later. Refuse it at once")
 	case sse.Accepts(req) && d.shape.infinite && sse.FromEventSource(req) && !answersEvents(v):
@@ -201,6 +196,12 @@ func (d *drill) judgeLate(sc *scene, v *visitor, r request.Request) {
 	default:
 		d.judgeRefusal(sc, v)
 	}
+}
+
+// isCall reports whether a request is a call of gRPC or of Connect.
+func isCall(r *http.Request) bool {
+	kind := r.Header.Get("Content-Type")
+	return strings.HasPrefix(kind, "application/grpc") || strings.HasPrefix(kind, "application/connect+") || r.Header.Get("Connect-Protocol-Version") != ""
 }
 
 func answersEvents(v *visitor) bool {

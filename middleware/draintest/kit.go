@@ -10,10 +10,10 @@ import (
 	"github.com/lastcall-go/lastcall/internal/request"
 )
 
-// Stuck opens a connection with dial, sends a request and reads nothing of the answer: it is the peer
-// behind a screen that is off, or a page that has stopped. route is one of [Drill]'s routes. dial
-// is [Server.Dial], or that of a net.Dialer for another server, at address. Read the connection to
-// let the peer go on, close it to let it leave.
+// Stuck opens a connection with dial, sends a request and reads nothing of the answer: it is the
+// peer behind a screen that is off, or a page that has stopped. route is one of [Drill]'s routes.
+// dial is [Server.Dial], or that of a net.Dialer for another server, at address. Read the
+// connection to let the peer go on, close it to let it leave.
 //
 // On a TCP connection the kernels take some 100 KiB before the server notices; in a bubble it is
 // 4 KiB.
@@ -78,7 +78,8 @@ func Vanish(c net.Conn) error {
 }
 
 // Delay returns l with each connection accepted only after the time d, as on a machine that is too
-// busy to do so: requests come that late, and a drain may begin between the two. Close ends the wait.
+// busy to do so: requests come that late, and a drain may begin between the two. Close ends the
+// wait.
 func Delay(l net.Listener, d time.Duration) net.Listener {
 	return &delayed{Listener: l, d: d, closed: make(chan struct{})}
 }

@@ -38,12 +38,12 @@ type Server struct {
 	clients []*http.Transport
 }
 
-// NewServer serves h, wrapped by [middleware.Graceful] with d, by [middleware.Drainer.Run] on a free
-// port of the loopback: HTTP/1.1, and HTTP/2 to clients that begin with it (h2c). A handler that is
-// wrapped with d already, or has routes that are, is not tracked twice. d must be new.
+// NewServer serves h, wrapped by [middleware.Graceful] with d, by [middleware.Drainer.Run] on a
+// free port of the loopback: HTTP/1.1, and HTTP/2 to clients that begin with it (h2c). A handler
+// that is wrapped with d already, or has routes that are, is not tracked twice. d must be new.
 //
-// When the test ends, after the functions given to t.Cleanup since, the server is drained if the test
-// hasn't done that, and shut down. The test fails if
+// When the test ends, after the functions given to t.Cleanup since, the server is drained if the
+// test hasn't done that, and shut down. The test fails if
 //
 //   - this drain cut a response, though its rule gave it time: each is named with its route, its age
 //     and the line where its handler waits;
@@ -121,8 +121,8 @@ func (s *Server) serve(l net.Listener, h http.Handler, secure bool) {
 }
 
 // Client returns a new client of the server, with connections of its own, over HTTP/1.1. It dials
-// the server whatever the URL's host, and follows redirects as http.DefaultClient does. The server's
-// end closes its idle connections.
+// the server whatever the URL's host, and follows redirects as http.DefaultClient does. The
+// server's end closes its idle connections.
 func (s *Server) Client() *http.Client {
 	t := s.transport()
 	t.Protocols.SetHTTP1(true)
@@ -149,8 +149,8 @@ func (s *Server) transport() *http.Transport {
 }
 
 // Dial opens a connection to the server, whatever address says, without TLS. It fits
-// http.Transport's DialContext and the NetDialContext of gorilla/websocket's Dialer; coder/websocket
-// takes the [Server.Client]. Outside of a bubble it is that of a net.Dialer.
+// http.Transport's DialContext and the NetDialContext of gorilla/websocket's Dialer;
+// coder/websocket takes the [Server.Client]. Outside of a bubble it is that of a net.Dialer.
 func (s *Server) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if s.network != nil {
 		return s.network.Dial(ctx, network, address)
@@ -178,7 +178,8 @@ func (s *Server) end() {
 	}
 }
 
-// shutdown drains the server, if nothing has, waits until it has ended and returns the error of Run.
+// shutdown drains the server, if nothing has, waits until it has ended and returns the error of
+// Run.
 func (s *Server) shutdown() error {
 	s.stop()
 	tick := time.NewTicker(lookEvery)

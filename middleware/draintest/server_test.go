@@ -52,8 +52,8 @@ func site() http.Handler {
 	return mux
 }
 
-// useServer opens a stream, gets an answer and talks over a WebSocket, and leaves the stream and the
-// WebSocket open.
+// useServer opens a stream, gets an answer and talks over a WebSocket, and leaves the stream and
+// the WebSocket open.
 func useServer(t *testing.T, s *Server, client *http.Client, proto string) {
 	res, err := client.Get(s.URL + "/")
 	require.NoError(t, err)

@@ -250,8 +250,8 @@ func waitsForNews(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, <-comes)
 }
 
-// A hub hands on what its WebSockets send to all of them, in the manner of an example that many have
-// copied.
+// A hub hands on what its WebSockets send to all of them, in the manner of an example that many
+// have copied.
 type hub struct {
 	join, leave chan *websocket.Conn
 	said        chan string
@@ -355,8 +355,8 @@ func watch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// export writes 40 rows of 10 bytes in 4 s, and panics where there is none any more, as the rows of a
-// database do that is closed. It recovers, as middleware does for all handlers.
+// export writes 40 rows of 10 bytes in 4 s, and panics where there is none any more, as the rows of
+// a database do that is closed. It recovers, as middleware does for all handlers.
 func export(closed func(*http.Request) <-chan struct{}) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() { _ = recover() }()

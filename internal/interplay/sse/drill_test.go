@@ -15,8 +15,8 @@ import (
 	"github.com/lastcall-go/lastcall/middleware/draintest"
 )
 
-// TestDrill drills each library as it should be used: closed when no request is served any more. In a
-// bubble the pauses between two events take no time.
+// TestDrill drills each library as it should be used: closed when no request is served any more. In
+// a bubble the pauses between two events take no time.
 func TestDrill(t *testing.T) {
 	for _, l := range libraries {
 		t.Run(l.name, func(t *testing.T) {
@@ -49,8 +49,8 @@ func TestDrill(t *testing.T) {
 	}
 }
 
-// TestDrillOfGinStream drills gin's Context.Stream. It looks whether the client has left between two
-// steps only, so that a step which waits for the next event has to look itself.
+// TestDrillOfGinStream drills gin's Context.Stream. It looks whether the client has left between
+// two steps only, so that a step which waits for the next event has to look itself.
 func TestDrillOfGinStream(t *testing.T) {
 	streaming := func(looks bool) func(testing.TB, *middleware.Drainer) http.Handler {
 		return func(tb testing.TB, _ *middleware.Drainer) http.Handler {
