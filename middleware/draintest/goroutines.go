@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"runtime"
 	"runtime/pprof"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -66,12 +67,18 @@ func (l label) goroutines() (all []goroutine) {
 	return all
 }
 
-// left returns those that have the label still when the time is up.
+// left returns those that have the label still when the time is up. Those that don't wait for anything
+// have ten times as long: on a busy machine they are about to end.
 func (l label) left(wait time.Duration) (all []goroutine) {
-	pause, deadline := time.Millisecond, time.Now().Add(wait)
-	for all = l.goroutines(); len(all) > 0 && time.Now().Before(deadline); all = l.goroutines() {
+	began, pause := time.Now(), time.Millisecond
+	for all = l.goroutines(); len(all) > 0; all = l.goroutines() {
+		since := time.Since(began)
+		busy := slices.ContainsFunc(all, func(g goroutine) bool { return g.state == running })
+		if since >= wait && !busy || since >= 10*wait {
+			break
+		}
 		time.Sleep(pause)
-		pause *= 2
+		pause = min(2*pause, 100*time.Millisecond)
 	}
 	return all
 }
@@ -115,7 +122,7 @@ func parseGoroutine(head, labels string) (g goroutine) {
 		g.at = innermost
 	}
 	if g.state == "" {
-		g.state = "runs in %s"
+		g.state = running
 	}
 	return g
 }
@@ -139,7 +146,10 @@ var waits = map[string]string{
 	pollWait:                                "waits in %s for a peer",
 }
 
-const pollWait = "internal/poll.runtime_pollWait"
+const (
+	pollWait = "internal/poll.runtime_pollWait"
+	running  = "runs in %s"
+)
 
 // ofProgram reports whether a function is the program's, and not the standard library's or ours.
 func ofProgram(f runtime.Frame) bool {
