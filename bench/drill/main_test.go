@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -24,6 +26,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lastcall-go/lastcall/middleware"
+	"github.com/lastcall-go/lastcall/policy"
 )
 
 // serveAs is set in the environment of a test binary that is to be a server of that sort.
@@ -33,6 +36,8 @@ func TestMain(m *testing.M) {
 	if sort := os.Getenv(serveAs); sort != "" {
 		os.Exit(serve(sort, os.Args[1]))
 	}
+	flag.Parse()
+	_ = flag.Set("test.parallel", "5") // the tests mostly wait
 	goleak.VerifyTestMain(m)
 }
 
@@ -73,18 +78,29 @@ func serve(sort, addr string) int {
 	srv := &http.Server{Addr: addr, Handler: mux, BaseContext: func(net.Listener) context.Context { return ctx }}
 	d := &middleware.Drainer{}
 	switch sort {
-	case "ends well", "refuses with 503", "fails":
+	case "ends well", "refuses with 503", "sends its clients away", "drops half-sent requests", "fails":
 		srv.BaseContext = nil
-		if sort == "refuses with 503" {
+		switch sort {
+		case "refuses with 503":
 			d.Refusal = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+		case "sends its clients away":
+			d.Policy = policy.TellStayAway()
 		}
 		srv.Handler = middleware.Graceful(d)(mux)
+		if sort == "drops half-sent requests" {
+			dropHalfSent(ctx, srv)
+		}
 		if err := d.Run(ctx, srv, srv.ListenAndServe); err != nil || sort == "fails" {
 			return 3
 		}
 		return 0
 	case "never ends":
 		srv.BaseContext = nil
+	case "exits at once":
+		go func() {
+			<-ctx.Done()
+			os.Exit(0)
+		}()
 	}
 	go func() { _ = srv.ListenAndServe() }()
 	<-ctx.Done()
@@ -95,6 +111,27 @@ func serve(sort, addr string) int {
 		select {}
 	}
 	return 0
+}
+
+// dropHalfSent has srv close, when ctx ends, the connections whose first request hasn't come whole.
+func dropHalfSent(ctx context.Context, srv *http.Server) {
+	var half sync.Map
+	type key struct{}
+	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		half.Store(c, nil)
+		return context.WithValue(ctx, key{}, c)
+	}
+	inner := srv.Handler
+	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		half.Delete(r.Context().Value(key{}))
+		inner.ServeHTTP(w, r)
+	})
+	context.AfterFunc(ctx, func() {
+		half.Range(func(c, _ any) bool {
+			c.(net.Conn).Close()
+			return true
+		})
+	})
 }
 
 // lastPort is below those that systems give to clients, which could take a server's.
@@ -147,6 +184,9 @@ func TestServersThatEndBadly(t *testing.T) {
 		"truncates":                {"3.1", "4.1", "4.3", "4.4"},
 		"refuses with 503":         {"3.3", "3.4"},
 		"never ends":               {"4.1", "4.4", "6.1"},
+		"exits at once":            {"3.2", "4.1", "4.4"},
+		"sends its clients away":   {"4.3", "5.2"},
+		"drops half-sent requests": {"3.6"},
 		"fails":                    {"6.2"},
 	} {
 		t.Run(sort, func(t *testing.T) {
@@ -167,7 +207,7 @@ func TestServersThatEndBadly(t *testing.T) {
 			for _, number := range want {
 				assert.True(t, broken[number], number)
 			}
-			if sort == "fails" || sort == "refuses with 503" {
+			if slices.Contains([]string{"fails", "refuses with 503", "drops half-sent requests"}, sort) {
 				delete(broken, "5.2") // who meets a 503 in between
 				assert.Len(t, broken, len(want))
 			}
