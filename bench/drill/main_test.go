@@ -62,7 +62,7 @@ func serve(sort, addr string) int {
 		}
 	})
 	mux.HandleFunc("GET /answer", func(w http.ResponseWriter, r *http.Request) {
-		tick := time.NewTicker(20 * time.Millisecond)
+		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
 		for range 30 {
 			if r.Context().Err() != nil && sort == "truncates" {
@@ -155,7 +155,7 @@ func freeAddress(t *testing.T) string {
 // judged runs the command on a server of a sort.
 func judged(t *testing.T, sort string, args ...string) (status int, out string) {
 	addr := freeAddress(t)
-	args = append([]string{"-url", "http://" + addr, "-clients", "2", "-look", "2s"}, args...)
+	args = append([]string{"-url", "http://" + addr, "-clients", "2", "-look", "4s"}, args...)
 	for _, r := range []string{"/events", "/ws", "/answer", "/now"} {
 		args = append(args, "-route", r)
 	}
