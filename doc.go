@@ -17,6 +17,8 @@
 //
 //   - [github.com/lastcall-go/lastcall/middleware]: Graceful wraps a handler, a Drainer ends its responses, Run serves
 //     and shuts down, and a Report says what became of each response. Most programs need nothing else.
+//   - [github.com/lastcall-go/lastcall/middleware/draintest]: for tests: a server that is drained at its test's end, and
+//     a drill of all handlers at the worst moments.
 //   - [github.com/lastcall-go/lastcall/policy]: the rules, by route or for all: what may finish, what is told, when, and
 //     within which budget.
 //   - [github.com/lastcall-go/lastcall/stream]: what a handler can ask and say about its own response, such as that its
