@@ -80,7 +80,8 @@ func protocolOf(mediaType string) protocol {
 func requestProtocol(r *http.Request) protocol {
 	switch r.Method {
 	case http.MethodGet:
-		if r.URL.Query().Get("connect") == "v1" {
+		// Other URLs may have one of these parameters, but not all that a call has.
+		if q := r.URL.Query(); q.Get("connect") == "v1" && q.Has("encoding") && q.Has("message") {
 			return protocolConnectUnary
 		}
 	case http.MethodPost:

@@ -210,7 +210,7 @@ func TestAnswerCall(t *testing.T) {
 		assert.Equal(t, test.body, string(body))
 	}
 	for _, r := range []*http.Request{
-		httptest.NewRequest("GET", "/?connect=v2", nil), httptest.NewRequest("POST", "/?connect=v1", nil), httptest.NewRequest("PUT", "/", nil),
+		httptest.NewRequest("GET", "/?connect=v2", nil), httptest.NewRequest("GET", "/events?connect=v1&message=", nil), httptest.NewRequest("POST", "/?connect=v1", nil), httptest.NewRequest("PUT", "/", nil),
 	} {
 		assert.False(t, IsCall(r))
 	}
