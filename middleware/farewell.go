@@ -7,7 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
 )
@@ -46,7 +45,7 @@ func (x *exchange) DropMessage() {
 func (x *exchange) writeFarewellIfDueLocked() {
 	switch {
 	case x.ended, x.hijacked != nil:
-	case x.body != nil && x.body.AtBoundary(), x.body == nil && !x.committed && format.StreamsMessages(x.Request()):
+	case x.body != nil && x.body.AtBoundary(), x.body == nil && x.isCallLocked():
 		x.writeFarewellLocked()
 	}
 }

@@ -93,6 +93,9 @@ func (g *graceful) refineOuter(w http.ResponseWriter, r *http.Request) bool {
 		})
 		return false
 	}
+	if x, ok := outer.Carrier().(*exchange); ok && g.rule.Kind == policy.Infinite {
+		x.noteRequest(r, g.rule.Kind)
+	}
 	outer.Refine(g.rule)
 	if r.Pattern != "" {
 		outer.SetPattern(r.Pattern)
@@ -109,6 +112,7 @@ func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 		x.connect = newH2WebSocket(x)
 	}
 	rule := g.ruleFor(r)
+	x.noteRequest(r, rule.Kind)
 	if g.d.isSpent(r) {
 		g.d.registry.Refuse(r, rule)
 		g.d.refuse(w, r, *rule)

@@ -13,6 +13,22 @@ import (
 // session, and with it the calls whose results are still to come from here. So the standing stream
 // of a session is told only when the calls of that session have ended, or else at the drain's end.
 
+// noteRequest takes from the header of a request what the drain may have to know, while its handler
+// can't change it: of a POST, whose answer may be long in coming, and of a stream. kind is what is
+// known of that.
+func (x *exchange) noteRequest(r *http.Request, kind policy.Kind) {
+	if r.Method != http.MethodPost && kind != policy.Infinite {
+		return
+	}
+	a := tracked.Asked{MCP: format.MCP(r), StreamsMessages: kind == policy.Infinite && format.StreamsMessages(r)}
+	if a.MCP {
+		a.Session = format.MCPSession(r)
+	}
+	if a != (tracked.Asked{}) {
+		x.SetAsked(a)
+	}
+}
+
 // An mcpSession is what a drain knows of one session.
 type mcpSession struct {
 	calls    map[*tracked.Response]bool // that are open
@@ -23,7 +39,7 @@ type mcpSession struct {
 func mcpSessions(open []*tracked.Response) map[string]*mcpSession {
 	var sessions map[string]*mcpSession
 	for _, r := range open {
-		id := format.MCPSession(r.Request())
+		id := r.Asked().Session
 		if id == "" || r.Request().Method != http.MethodPost || r.Kind() == policy.Infinite || !r.WatchEnd() {
 			continue
 		}
@@ -46,7 +62,7 @@ func (dr *drain) ruleOf(e *tracked.Ending, kind policy.Kind) policy.Rule {
 		return rule
 	}
 	req := e.Response.Request()
-	if session := dr.sessions[format.MCPSession(req)]; session != nil && req.Method == http.MethodGet {
+	if session := dr.sessions[e.Response.Asked().Session]; session != nil && req.Method == http.MethodGet {
 		session.standing = append(session.standing, e)
 		rule.Grace = policy.ToTheEnd
 	}
@@ -58,7 +74,7 @@ func (s *scheduler) callEnded(r *tracked.Response) {
 	if !s.hasPlan() || len(s.drain.sessions) == 0 {
 		return
 	}
-	id := format.MCPSession(r.Request())
+	id := r.Asked().Session
 	session := s.drain.sessions[id]
 	if session == nil || !session.calls[r] {
 		return

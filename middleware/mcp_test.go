@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,4 +132,37 @@ func TestMCPFarewellByRule(t *testing.T) {
 		require.Contains(t, a.text, "event: bye\n")
 		require.EqualValues(t, 1, r.endsAfter(250*time.Millisecond).Broken)
 	})
+}
+
+// A handler may change its request's header at any time, whatever the drain looks for there.
+func TestHandlerChangesItsRequestsHeader(t *testing.T) {
+	for _, kind := range []policy.Kind{policy.Auto, policy.Infinite} {
+		for _, name := range []string{"Mcp-Session-Id", "Content-Type"} {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{Policy: policy.Rule{Kind: kind}}
+				r := serve(t, d, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					for range 10 {
+						r.Header.Set("X-Request-Id", "1") // -race sees who reads the header meanwhile
+						time.Sleep(100 * time.Millisecond)
+					}
+				}))
+				ended := make(chan error)
+				go func() {
+					res, err := r.client.Post("http://memory/", grpcType, strings.NewReader(message))
+					if err == nil {
+						err = res.Body.Close()
+					}
+					ended <- err
+				}()
+				if name != "Content-Type" {
+					c := r.mcp(http.MethodPost, name, "1")
+					defer func() { <-c }()
+				}
+				r.drain()
+				require.NoError(t, <-ended)
+				_, err := r.end()
+				require.NoError(t, err)
+			})
+		}
+	}
 }

@@ -33,6 +33,7 @@ func (x *exchange) shapeLocked(h http.Header, noBody bool) policy.Kind {
 	}
 	if endless && (head || method == http.MethodGet || format.MCPListen(x.Request())) {
 		kind = policy.Infinite
+		x.noteRequest(x.Request(), kind)
 	}
 	usual := kind
 	if known {

@@ -16,6 +16,7 @@ type Ending struct {
 	Response *Response
 
 	// Guarded by Response.mu.
+	asked        Asked
 	own          func(retry time.Duration) policy.Farewell // the handler's own farewell
 	draining     chan struct{}                             // made when the handler first asks for it
 	told         bool                                      // draining is closed, or will be made closed
@@ -131,6 +132,29 @@ func (r *Response) Untell() {
 	r.withEnding(func(e *Ending) { e.told = e.told && e.draining != nil })
 }
 
+// Asked is what a response's end depends on of the header of its request. It is read on the
+// handler's goroutine only: a handler may change that header at any time.
+type Asked struct {
+	MCP             bool   // see [format.MCP]
+	Session         string // see [format.MCPSession]
+	StreamsMessages bool   // see [format.StreamsMessages]; left out where the response may be no stream
+}
+
+// SetAsked records what the header of the request asks for. It may be called before Begin.
+func (r *Response) SetAsked(a Asked) {
+	r.withEnding(func(e *Ending) { e.asked = a })
+}
+
+// Asked returns what SetAsked has recorded, the zero Asked where it wasn't called.
+func (r *Response) Asked() (a Asked) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ending != nil {
+		a = r.ending.asked
+	}
+	return a
+}
+
 // OnFarewell sets the handler's own farewell.
 func (r *Response) OnFarewell(f func(retry time.Duration) policy.Farewell) {
 	r.withEnding(func(e *Ending) { e.own = f })
@@ -163,7 +187,7 @@ func (r *Response) FarewellFor(retry time.Duration) (policy.Farewell, error) {
 // parsable returns f without the default event where the client takes every event for a message of
 // its protocol.
 func (r *Response) parsable(f policy.Farewell) policy.Farewell {
-	if f.Send == policy.SendAll && f.Event == "" && f.Data == "" && format.MCP(r.request) {
+	if f.Send == policy.SendAll && f.Event == "" && f.Data == "" && r.Asked().MCP {
 		f.Send = policy.SendRetry
 	}
 	return f
