@@ -30,6 +30,8 @@ func (x *exchange) endCallLocked() {
 	retry := x.d.slot(x.Rule())
 	if text := call.AppendFarewell(nil, f, retry); len(text) > 0 {
 		_, _ = x.w.Write(text)
+	} else if x.Request().ProtoMajor == 1 {
+		_ = x.controller().Flush() // behind a header that was not sent yet net/http has no trailers
 	}
 	call.SetTrailers(x.w.Header(), f, retry)
 }
