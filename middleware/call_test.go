@@ -211,6 +211,78 @@ func TestCanceledCall(t *testing.T) {
 	}
 }
 
+// One whose handler has sent nothing but a header ends as well, over HTTP/1.1 too, where net/http has
+// no trailers for a short body whose header doesn't announce them.
+func TestCanceledCallOfAHeaderAlone(t *testing.T) {
+	for contentType := range unavailable {
+		for _, trailer := range []string{"", "Grpc-Status, Grpc-Message"} {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{Policy: policy.Rule{Grace: time.Second, Reconnect: inTwoSeconds}}
+				r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Type", contentType)
+					if trailer != "" {
+						w.Header().Set("Trailer", trailer)
+					}
+					w.WriteHeader(http.StatusOK)
+					<-r.Context().Done()
+				}))
+				end := r.call(contentType)
+				r.drain()
+				got := <-end
+				require.NoError(t, got.err)
+				assert.Equal(t, unavailableAs(contentType, "the server is shutting down; please retry"), got.status)
+				assert.EqualValues(t, 1, r.endsAfter(time.Second).Canceled)
+			})
+		}
+	}
+}
+
+// A handler that panics takes with it what was to be said when it has returned, and the report says
+// so. net/http breaks its connection off.
+func TestToldCallPanics(t *testing.T) {
+	for contentType, told := range map[string]middleware.Outcomes{
+		grpcType:    {Cut: 1},
+		grpcWebType: {Told: 1, Broken: 1},
+		connectType: {Told: 1, Broken: 1},
+	} {
+		for _, n := range []int{0, len(message)} {
+			synctest.Test(t, func(t *testing.T) {
+				d := &middleware.Drainer{Policy: policy.Rule{Kind: policy.Infinite}}
+				r := serveWrapped(t, d, recovers(middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if n > 0 {
+						answers(w, r, n)
+					}
+					<-r.Context().Done()
+					panic("on purpose")
+				}))))
+				end := r.call(contentType)
+				r.drain()
+				got := <-end
+				require.Error(t, got.err)
+				want := told
+				if n == 0 {
+					want = middleware.Outcomes{Cut: 1}
+				}
+				_, err := r.end()
+				require.NoError(t, err)
+				assert.Equal(t, want, d.Report().Outcomes, "%s %d", contentType, n)
+			})
+		}
+	}
+}
+
+// recovers is an outer handler that keeps the test's output free of what net/http logs of a panic.
+func recovers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if recover() != nil {
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
 // A call whose handler has ended it gets no farewell.
 func TestEndedCallIsNotTold(t *testing.T) {
 	for _, contentType := range []string{grpcWebType, connectType} {

@@ -112,6 +112,8 @@ func (x *exchange) outcomeLocked(returned bool) tracked.Outcome {
 		return x.toldLocked(tracked.ToldBroken)
 	case x.wasCut.Load():
 		return tracked.Cut
+	case x.farewellWritten && x.farewellOutcome == tracked.Told && !returned && !x.farewell.Load().inBody:
+		return tracked.Cut // what was to be told comes when the handler has returned
 	case x.farewellWritten && x.farewellOutcome == tracked.Told && !returned:
 		return x.toldLocked(tracked.ToldBroken) // net/http breaks the connection
 	case x.farewellWritten:

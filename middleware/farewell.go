@@ -19,6 +19,7 @@ type farewell struct {
 	// Guarded by the exchange's lock.
 	broken    bool // the ending is to be a broken one
 	written   time.Time
+	inBody    bool  // it has bytes in the body, all of which were sent
 	swallowed int64 // bytes that the handler wrote behind it
 	ended     bool  // the handler has returned behind it, before any cut
 }
@@ -72,7 +73,7 @@ func (x *exchange) writeFarewellLocked() {
 		// A writer of the program's may panic, and x.lock must be given back all the same.
 		x.d.guard("writing a farewell", func() { err = x.sendFarewellLocked(text) })
 	}
-	f.written = time.Now()
+	f.written, f.inBody = time.Now(), err == nil && len(text) > 0
 	if f.broken = x.endsBroken(f.Code); len(text) == 0 {
 		f.broken = x.endsBroken(0)
 	}
