@@ -34,7 +34,7 @@ func sameID(id string) string {
 		return `"` + unquote(id)
 	}
 	if n, err := strconv.ParseFloat(id, 64); err == nil {
-		return strconv.FormatFloat(n, 'g', -1, 64)
+		return strconv.FormatFloat(n+0, 'g', -1, 64) // minus zero is zero
 	}
 	return id
 }
@@ -187,8 +187,10 @@ func (s *scanner) openBracket(c byte) {
 
 func (s *scanner) closeBracket() {
 	if s.level(s.depth) == &s.levels[0] && s.open {
-		s.found = append(s.found, s.current)
 		s.open = false
+		if s.current.method != "" || s.current.id != "" { // of a batch of others nothing is kept
+			s.found = append(s.found, s.current)
+		}
 	}
 	if s.depth--; s.depth <= 0 {
 		s.depth, s.ended = 0, true

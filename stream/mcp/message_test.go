@@ -34,6 +34,7 @@ func TestMessages(t *testing.T) {
 		{messages[4], message{method: "notifications/cancelled", cancels: "12"}},
 		{messages[5], message{method: "tools/call", id: "1", resumes: true}},
 		{messages[8], message{method: "b", id: "2"}},
+		{`[{},{"params":{}},{"id":1,"method":"a"},{}]`, message{method: "a", id: "1"}}, // nothing is kept of the others
 	} {
 		var s scanner
 		_, _ = s.Write([]byte(tt.json))
@@ -44,6 +45,7 @@ func TestMessages(t *testing.T) {
 
 func TestSameID(t *testing.T) {
 	require.Equal(t, sameID("-15"), sameID("-1.50e1"))
+	require.Equal(t, sameID("0"), sameID("-0"))
 	require.Equal(t, sameID(`"a"`), sameID(`"\u0061"`))
 	require.NotEqual(t, sameID(`"15"`), sameID("15"))
 }
@@ -104,7 +106,9 @@ func decode(data []byte) (found []message) {
 			m.cancels = scalar(params["requestId"])
 			_, m.resumes = params["inputResponses"]
 		}
-		found = append(found, m)
+		if m.method != "" || m.id != "" {
+			found = append(found, m)
+		}
 	}
 	return found
 }
