@@ -21,6 +21,20 @@ func (f forward) Flush() { _ = f.FlushError() }
 // FlushError is for [http.ResponseController].
 func (f forward) FlushError() error { return http.NewResponseController(f.ResponseWriter).Flush() }
 
+// CloseNotify implements [http.CloseNotifier], without which gin's Context.Stream panics.
+func (f forward) CloseNotify() <-chan bool {
+	for w := f.ResponseWriter; ; {
+		if n, ok := w.(http.CloseNotifier); ok {
+			return n.CloseNotify()
+		}
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return make(chan bool)
+		}
+		w = u.Unwrap()
+	}
+}
+
 // A statusWriter knows the status of a reply.
 type statusWriter struct {
 	forward
