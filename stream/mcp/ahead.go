@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"time"
 )
 
 // maxAhead is how much of a request is read before its handler is called.
@@ -13,12 +14,28 @@ const maxAhead = 1 << 20
 // An ahead is what is known of a request's messages. It is the request's body, too.
 type ahead struct {
 	scanner scanner
-	whole   bool // all of the body has been read ahead
+	whole   bool  // all of the body has been read ahead
+	err     error // of reading ahead
 	session *session
 	noted   int // messages that the session knows of
 
 	io.Reader
 	io.Closer
+}
+
+// maxLateAhead is how long that may take while the server drains, which goes on until then.
+const maxLateAhead = 5 * time.Second
+
+// readAheadLate is readAhead for a request that came while the server drains. Of a body that comes
+// too slowly there is an error after what has come in time.
+func readAheadLate(w http.ResponseWriter, r *http.Request) *ahead {
+	c := http.NewResponseController(w)
+	limited := c.SetReadDeadline(time.Now().Add(maxLateAhead)) == nil
+	a := readAhead(r)
+	if limited && a.err == nil {
+		_ = c.SetReadDeadline(time.Time{})
+	}
+	return a
 }
 
 // readAhead reads the beginning of r's body and puts itself in its place.
@@ -30,7 +47,7 @@ func readAhead(r *http.Request) *ahead {
 	beginning, err := io.ReadAll(io.LimitReader(r.Body, maxAhead))
 	_, _ = a.scanner.Write(beginning)
 	a.Reader, a.Closer = bytes.NewReader(beginning), r.Body
-	if err != nil || len(beginning) == maxAhead { // a body that has failed does so again
+	if a.err = err; err != nil || len(beginning) == maxAhead {
 		a.whole = a.scanner.ended
 		a.Reader = io.MultiReader(a.Reader, &rest{a, r.Body})
 	}
@@ -64,6 +81,9 @@ type rest struct {
 }
 
 func (r *rest) Read(p []byte) (int, error) {
+	if r.ahead.err != nil {
+		return 0, r.ahead.err
+	}
 	n, err := r.body.Read(p)
 	if s := r.ahead.session; s != nil {
 		s.note(r.ahead, p[:n])

@@ -72,7 +72,8 @@ func (c *Calls) Check(b policy.Budget) error {
 // It reads ahead in a request only where it has to know the message before the handler does: of a
 // POST that comes while the server drains, one that opens a subscription, and one to a session of
 // the old transport. It waits for 1 MiB or the end, whichever is first, and the handler gets all of
-// it. Whether a longer message is a call may remain unknown; it is refused then while the server
+// it. While the server drains that may take 5 s; the request is refused then, as one that is too
+// long to be known. Whether a longer message is a call may remain unknown; it is refused then while the server
 // drains, with 503 in any case.
 func (c *Calls) Handler(next http.Handler) http.Handler {
 	if next == nil {
@@ -115,7 +116,12 @@ func (c *Calls) servePost(next http.Handler, w http.ResponseWriter, r *http.Requ
 		next.ServeHTTP(w, r)
 		return
 	}
-	ahead := readAhead(r)
+	var ahead *ahead
+	if response.Late() {
+		ahead = readAheadLate(w, r)
+	} else {
+		ahead = readAhead(r)
+	}
 	if response.Late() && !ahead.mayPass() {
 		if s != nil && ahead.whole && s.refuse(ahead, c.slot(response)) {
 			response.Refuse()

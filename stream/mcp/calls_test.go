@@ -219,6 +219,62 @@ func TestLateStream(t *testing.T) {
 	})
 }
 
+// TestLateSlowPost has clients post, while the server drains, what doesn't come to an end.
+func TestLateSlowPost(t *testing.T) {
+	for _, address := range []string{"http://server/message?session=1", "http://server/other"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := serve(t, &oldServer{make(chan string, 1)}, policy.Rule{})
+			lines := s.stream(t)
+			require.Equal(t, 202, s.post(t, call))
+			start := time.Now()
+			s.stop()
+			synctest.Wait()
+			body, feed := io.Pipe()
+			fed := make(chan struct{})
+			go func() {
+				defer close(fed)
+				for {
+					if _, err := io.WriteString(feed, " "); err != nil {
+						return
+					}
+					time.Sleep(200 * time.Millisecond)
+				}
+			}()
+			req, err := http.NewRequest(http.MethodPost, address, body)
+			require.NoError(t, err)
+			req.Header.Set("Mcp-Session-Id", "any")
+			resp, err := s.Do(req)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+			require.NoError(t, <-s.done)
+			require.InDelta(t, 5*time.Second, time.Since(start), float64(50*time.Millisecond))
+			require.Contains(t, all(lines), `"result"`)
+			require.NoError(t, body.Close())
+			<-fed
+		})
+	}
+}
+
+// TestHandlerStreamsByGin has a handler ask for what gin's Context.Stream needs.
+func TestHandlerStreamsByGin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := make(chan bool, 1)
+		s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			gone := w.(http.CloseNotifier).CloseNotify() // as gin does, which looks for no other
+			w.WriteHeader(http.StatusOK)
+			w.(http.Flusher).Flush()
+			left <- <-gone
+		}), policy.Rule{})
+		resp, err := s.get("Go-http-client/1.1")
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.True(t, <-left)
+		s.stop()
+		require.NoError(t, <-s.done)
+	})
+}
+
 // TestStreamable posts to a server of streamable HTTP while it drains.
 func TestStreamable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
