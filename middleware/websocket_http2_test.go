@@ -46,14 +46,19 @@ func (w *frameStream) inHandler(method string) {
 	assert.False(w.t, w.over.Load(), "%s after the handler's return", method)
 }
 
-// SetWriteDeadline has the stream reset at that time, whether something is written then or not.
+// SetWriteDeadline has the stream reset at that time, whether something is written then or not, and
+// at once if that is past, as in net/http: no later deadline takes that back.
 func (w *frameStream) SetWriteDeadline(t time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.reset != nil {
 		w.reset.Stop()
 	}
-	if w.reset = nil; !t.IsZero() { // which is none
+	switch w.reset = nil; {
+	case t.IsZero(): // which is none
+	case !t.After(time.Now()):
+		return w.Conn.Close()
+	default:
 		w.reset = time.AfterFunc(time.Until(t), func() { w.Conn.Close() })
 	}
 	return nil
