@@ -164,8 +164,8 @@ func placeOf(stacks []byte, r *tracked.Response) (p place) {
 }
 
 // programLines returns the innermost lines of a stack that are the program's: not the standard
-// library's or ours. If none is, it returns the innermost line where something waits. A frame has
-// two lines, its function and its place:
+// library's or ours, except for the handlers of tests. If none is, it returns the innermost line
+// where something waits. A frame has two lines, its function and its place:
 //
 //	main.query(0xc000012345, {0x0, 0x0})
 //		/src/app/main.go:17 +0x1c
@@ -179,7 +179,7 @@ func programLines(frames []string) string {
 		place, _, _ = strings.Cut(place, " ")
 		line := path.Base(function) + " (" + path.Base(place) + ")"
 		switch rest, standard := strings.CutPrefix(place, standardRoot()); {
-		case isOurs(function):
+		case isOurs(function) && !strings.Contains(place, "_test.go:"):
 		case !standard || strings.Contains(rest[:max(0, strings.IndexByte(rest, '/'))], "."):
 			lines = append(lines, line)
 		case innermost == "" && !strings.HasPrefix(function, "runtime.") && !strings.HasPrefix(function, "sync.") && !strings.HasPrefix(function, "internal/"):
