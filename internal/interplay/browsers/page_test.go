@@ -90,7 +90,7 @@ func (p *page) until(expression string) {
 		chromedp.WithPollingInterval(pollEvery), chromedp.WithPollingTimeout(patience)))
 	if err != nil {
 		p.t.Fatalf("in the page, %s: %v\nits events: %s\nits text: %s", expression, err,
-			value[string](p, "JSON.stringify(lastcall)"), value[string](p, "document.body.innerText"))
+			value[string](p, "String(JSON.stringify(window.lastcall))"), value[string](p, "document.body.innerText"))
 	}
 }
 

@@ -85,7 +85,7 @@ func (s *watched) lock() {
 func (s *watched) subscribe() {
 	select {
 	case <-s.release:
-	case <-time.After(time.Minute):
+	case <-s.never:
 	}
 }
 
@@ -109,8 +109,8 @@ func (s *watched) open(t *testing.T, path string) {
 func TestStatusPageNamesWhoIsStuck(t *testing.T) {
 	chromium(t)
 	s := watch(t, &middleware.Drainer{
-		Policy: policy.Rule{Spread: time.Second, Timeout: policy.AtOnce, Mercy: 3 * time.Second},
-		Budget: policy.Budget{Total: 5 * time.Second, Reserve: 500 * time.Millisecond},
+		Policy: policy.Rule{Spread: time.Second, Timeout: policy.AtOnce, Mercy: 4 * time.Second},
+		Budget: policy.Budget{Total: 6 * time.Second, Reserve: 500 * time.Millisecond},
 	})
 	s.open(t, "/board")
 	s.open(t, "/export/2026?format=csv")
@@ -162,6 +162,7 @@ func TestStatusPageNamesWhoIsStuck(t *testing.T) {
 // The page has its numbers without JavaScript, and keeps them up to date. On a phone it doesn't
 // scroll sideways.
 func TestStatusPageWithoutJavaScript(t *testing.T) {
+	t.Parallel() // it mostly waits for the page to reload
 	chromium(t)
 	s := watch(t, new(middleware.Drainer))
 	s.open(t, "/rooms/1")
@@ -221,7 +222,7 @@ func (p *page) shoot(name string) {
 			})
 			return err
 		}))
-		picture, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
+		picture, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
 		require.NoError(p.t, err)
 		require.NoError(p.t, os.WriteFile(filepath.Join(folder, name+"-"+look.name+".png"), picture, 0o600))
 	}
