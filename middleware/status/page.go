@@ -40,8 +40,14 @@ type count struct {
 // Kinds returns what is open by kind.
 func (s snapshot) Kinds() []count {
 	o := s.Report.Open
-	return nonzero(count{"finite", o.Finite}, count{"event streams", o.SSE}, count{"WebSockets", o.WebSocket},
+	kinds := nonzero(count{"finite", o.Finite}, count{"event streams", o.SSE}, count{"WebSockets", o.WebSocket},
 		count{"other streams", o.Other}, count{"tasks", o.Tasks})
+	for i := range kinds {
+		if kinds[i].N == 1 {
+			kinds[i].Name = strings.TrimSuffix(kinds[i].Name, "s")
+		}
+	}
+	return kinds
 }
 
 // Ages returns what is open by age.
