@@ -7,12 +7,15 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall/middleware"
+	operators "github.com/lastcall-go/lastcall/middleware/status"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// controls serves what can be done to the server while it runs. It is not part of what is drained.
-// A server that is more than a demonstration would ask who it is that wants it.
+// controls serves how the drain stands, and what can be done to the server while it runs. It is not
+// part of what is drained. A server that is more than a demonstration would have this on a port of
+// its own, and ask who it is that wants it: see Control in middleware/status.
 func (g *graceful) controls(mux *http.ServeMux) {
+	mux.Handle("GET /drain", operators.Handler(g.drainer))
 	sameOrigin := http.NewCrossOriginProtection() // no other site's page may do this
 	post := func(path string, h http.HandlerFunc) { mux.Handle("POST /operator/"+path, sameOrigin.Handler(h)) }
 	post("shed", g.shed)

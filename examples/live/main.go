@@ -7,8 +7,10 @@
 //	go run ./examples/live -rules               # which rule each route has, and why
 //	go run ./examples/live -policy drain.json   # rules and budget from a file, which SIGHUP has read again
 //
-// The page shows the drain while it goes on. It has buttons for what can be done while the server
-// runs: to shed half of the streams, to drain, and to take that back.
+// The page shows the drain while it goes on: what its own streams are told and when they come back,
+// what becomes of 200 clients more, and the status page that operators have, which is at /drain by
+// itself. It has buttons for what can be done while the server runs: to shed half of the streams, to
+// drain, and to take that back.
 //
 // Its exit status is 0 where nothing was cut, 1 where something was, and 2 for bad flags or an
 // address in use.

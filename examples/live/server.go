@@ -21,7 +21,7 @@ type lifecycle interface {
 	// wrap returns h so that its responses are ended with the server.
 	wrap(h http.Handler) http.Handler
 	readiness() http.Handler
-	// controls adds to mux what can be done to the server while it runs.
+	// controls adds to mux how the drain stands, and what can be done to the server while it runs.
 	controls(mux *http.ServeMux)
 	status() status
 	// run serves until ctx ends or serve fails, then ends all responses and the server.

@@ -34,13 +34,13 @@ func TestProbesAndPageAnswerThroughTheDrain(t *testing.T) {
 	require.NoError(t, err)
 	h := testRoutes(t, g)
 	for path, want := range map[string]int{
-		"/readyz": 200, "/healthz": 200, "/": 200, "/web/style.css": 200, "/status": 200, "/nowhere": 404, "/answer?tokens=1&delay=0s": 200,
+		"/readyz": 200, "/healthz": 200, "/": 200, "/web/style.css": 200, "/status": 200, "/drain": 200, "/nowhere": 404, "/answer?tokens=1&delay=0s": 200,
 	} {
 		assert.Equal(t, want, fetch(h, path).Code, path)
 	}
 	require.NoError(t, g.drainer.Shutdown(t.Context()))
 	for path, want := range map[string]int{
-		"/readyz": 503, "/healthz": 200, "/": 200, "/web/style.css": 200, "/status": 200, "/nowhere": 503, "/answer?tokens=1&delay=0s": 503,
+		"/readyz": 503, "/healthz": 200, "/": 200, "/web/style.css": 200, "/status": 200, "/drain": 200, "/nowhere": 503, "/answer?tokens=1&delay=0s": 503,
 	} {
 		assert.Equal(t, want, fetch(h, path).Code, path)
 	}

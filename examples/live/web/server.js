@@ -1,6 +1,7 @@
 // The server's own state. It is asked at an address that no drain refuses, several times a second
 // while it drains, so that the page can show the drain while it goes on.
 import { $, note, seconds, sleep } from "/web/common.js";
+import { showDrain } from "/web/drain.js";
 
 const pace = { calm: 500, draining: 150, gone: 500 }; // ms between two questions
 const meanings = {
@@ -60,7 +61,7 @@ function show(s) {
   if (draining) note("outcomes", `So far: ${outcomes.join(", ") || "nothing has ended"}.`);
   else note("outcomes", ...answered);
 
-  $("operator").hidden = bare;
+  $("operator").hidden = $("drain").parentElement.hidden = bare;
   const usable = { drain: !draining, shed: !draining, resume: draining && !s.final };
   for (const button of $("operator").children) button.disabled = !usable[button.value];
 }
@@ -91,6 +92,7 @@ async function watch() {
       if (!res.ok) throw new Error(res.statusText);
       const s = await res.json();
       show(s);
+      if (s.by === "lastcall") await showDrain().catch(() => {}); // it is asked again soon
       if (s.phase !== "serving") pause = pace.draining;
     } catch {
       showGone();
