@@ -93,6 +93,7 @@ func (g *graceful) summary() summary {
 		cut:   int(r.Cut),
 		rows: append([]row{{"found", found.all(), fmt.Sprintf("finite %d, sse %d, websocket %d, other %d",
 			found.Finite, found.SSE, found.WebSocket, found.Other)}}, outcomes(r)...),
+		text: r.String(),
 	}
 }
 

@@ -41,7 +41,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run is main with its surroundings as arguments. It returns the exit status.
 func run(args []string, stdout io.Writer, stderr *os.File) int {
-	screen := &screen{out: stderr, live: isTerminal(stderr)}
+	screen := &screen{out: stderr, live: isTerminal(stderr), columns: func() int { return columnsOf(stderr) }}
 	fail := func(status int, err error) int {
 		fmt.Fprintln(screen, "live:", oneLine(err.Error()))
 		return status
@@ -79,6 +79,8 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 	if cfg.demo {
 		printReport(stdout, sum)
 		printResults(stdout, results)
+	} else {
+		fmt.Fprint(stdout, sum.text)
 	}
 	switch {
 	case err != nil:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -14,13 +15,15 @@ import (
 const (
 	progressTick  = 100 * time.Millisecond
 	progressWidth = 16 // of the bar, in columns
+	usualColumns  = 80 // of a terminal that doesn't say
 )
 
 // A screen is where log lines go and, on a terminal, one live line that stays below them. Its lock
 // is held while it writes, so that lines don't mix.
 type screen struct {
-	out  io.Writer
-	live bool // it can show a live line
+	out     io.Writer
+	live    bool       // it can show a live line
+	columns func() int // how wide it is now; nil: as usual
 
 	mu   sync.Mutex // guards line, and writing
 	line string
@@ -67,8 +70,22 @@ func newLog(s *screen) *slog.Logger {
 	}}))
 }
 
-// show replaces the live line; an empty one removes it.
+// width returns how many columns the live line may take. The last one stays free, since some
+// terminals go on to the next row when it is filled.
+func (s *screen) width() int {
+	columns := 0
+	if s.columns != nil {
+		columns = s.columns()
+	}
+	return cmp.Or(columns, usualColumns) - 1
+}
+
+// show replaces the live line; an empty one removes it. A line that took two rows would stay in one
+// of them.
 func (s *screen) show(line string) {
+	if runes, width := []rune(line), s.width(); len(runes) > width {
+		line = string(runes[:width])
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.live && line != s.line {
@@ -100,7 +117,7 @@ func showDrain(ctx context.Context, now func() status, s *screen) {
 		if current.Phase == "serving" {
 			return
 		}
-		s.show(progressLine(current))
+		s.show(progressLine(current, s.width()))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -109,18 +126,28 @@ func showDrain(ctx context.Context, now func() status, s *screen) {
 	}
 }
 
-// progressLine draws a drain: phase, bar, what is open by kind, time left. It fits into 80 columns.
-func progressLine(s status) string {
+// progressLine draws a drain: phase, bar, what is open, time left. What is open is told by kind where
+// there are columns for it. It fits into 79, and into 39 in short.
+func progressLine(s status, columns int) string {
 	found, open := s.Found.all(), s.Open.all()
-	full := progressWidth
+	width, short := progressWidth, columns < usualColumns-1
+	if short {
+		width = 5
+	}
+	full := width
 	if found > 0 {
-		full = progressWidth * max(0, found-open) / found
+		full = width * max(0, found-open) / found
 	}
-	bar := strings.Repeat("█", full) + strings.Repeat("░", progressWidth-full)
-	if s.Phase == "done" && !s.Final {
+	bar := strings.Repeat("█", full) + strings.Repeat("░", width-full)
+	left := (time.Duration(s.Left) * time.Millisecond).Seconds()
+	switch {
+	case s.Phase == "done" && !s.Final && short:
+		return fmt.Sprintf("%-10s %s drained", s.Phase, bar)
+	case s.Phase == "done" && !s.Final:
 		return fmt.Sprintf("%-10s %s drained; requests are refused until Resume", s.Phase, bar)
+	case short:
+		return fmt.Sprintf("%-10s %s %d open  %.0fs left", s.Phase, bar, open, left)
 	}
-	left := time.Duration(s.Left) * time.Millisecond
 	return fmt.Sprintf("%-10s %s %d open: finite %d, sse %d, ws %d  %.1fs left",
-		s.Phase, bar, open, s.Open.Finite, s.Open.SSE, s.Open.WebSocket+s.Open.Other, left.Seconds())
+		s.Phase, bar, open, s.Open.Finite, s.Open.SSE, s.Open.WebSocket+s.Open.Other, left)
 }

@@ -29,19 +29,23 @@ func TestProgressLine(t *testing.T) {
 		Open:  kinds{Finite: 4, SSE: 5, WebSocket: 3},
 	}
 	assert.Equal(t, "draining   "+strings.Repeat("█", 12)+strings.Repeat("░", 4)+
-		" 12 open: finite 4, sse 5, ws 3  12.3s left", progressLine(s))
+		" 12 open: finite 4, sse 5, ws 3  12.3s left", progressLine(s, 79))
 
 	s.Phase, s.Final, s.Open, s.Left = "done", true, kinds{}, 0
-	assert.Contains(t, progressLine(s), strings.Repeat("█", 16)+" 0 open")
-	assert.Contains(t, progressLine(s), "0.0s left")
+	assert.Contains(t, progressLine(s, 79), strings.Repeat("█", 16)+" 0 open")
+	assert.Contains(t, progressLine(s, 79), "0.0s left")
 	s.Open.SSE, s.Left = 9999, time.Hour.Milliseconds() // more came while it was announced
-	assert.Contains(t, progressLine(s), strings.Repeat("░", 16))
-	assert.LessOrEqual(t, utf8.RuneCountInString(progressLine(s)), 80)
-	assert.Contains(t, progressLine(status{}), strings.Repeat("█", 16), "nothing found is nothing left")
+	assert.Contains(t, progressLine(s, 79), strings.Repeat("░", 16))
+	assert.LessOrEqual(t, utf8.RuneCountInString(progressLine(s, 79)), 79)
+	assert.Contains(t, progressLine(status{}, 79), strings.Repeat("█", 16), "nothing found is nothing left")
+
+	assert.LessOrEqual(t, utf8.RuneCountInString(progressLine(s, 39)), 39)
+	assert.Contains(t, progressLine(s, 39), " 9999 open ")
 
 	s = status{Phase: "done"}
-	assert.Contains(t, progressLine(s), "drained; requests are refused until Resume")
-	assert.LessOrEqual(t, utf8.RuneCountInString(progressLine(s)), 80)
+	assert.Equal(t, "done       █████ drained", progressLine(s, 39))
+	assert.Contains(t, progressLine(s, 79), "drained; requests are refused until Resume")
+	assert.LessOrEqual(t, utf8.RuneCountInString(progressLine(s, 79)), 79)
 }
 
 // lines is a writer that holds the live lines that a screen has shown.

@@ -17,6 +17,7 @@ type summary struct {
 	ended int           // responses that were open when it began, or came later
 	cut   int           // of them
 	rows  []row
+	text  string // the same, and more, as lastcall says it
 }
 
 // A row is a line of the report's table.

@@ -12,7 +12,9 @@ import (
 func TestLivePageWithManyClients(t *testing.T) {
 	t.Parallel() // it mostly waits for the clients to come back
 	p, _, _ := openLive(t)
-	dots := func(state string) string { return `document.querySelectorAll("#dots [data-state=` + state + `]").length` }
+	dots := func(state string) string {
+		return `document.querySelectorAll("#dots [data-state=` + state + `]").length`
+	}
 	drain := `byId("drain").shadowRoot.querySelector("main").innerText`
 	for _, width := range []int64{360, 1200} {
 		p.command(chromedp.EmulateViewport(width, 800))
