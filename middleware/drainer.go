@@ -57,6 +57,14 @@ type Drainer struct {
 	// RemoteAddr: "", say. Nil means the address. It must not block. Logs have no addresses.
 	RedactRemote func(addr string) string
 
+	// Observe, if set, is called twice for each response, with no more than its route, kind, format
+	// and times: when its first byte goes out, and when it ends. It is made for metrics, see
+	// [Observation] and the modules under middleware/metrics. It must not block, which would hold up
+	// the response and the drain, and must not call the Drainer's methods or use the response. It is
+	// called concurrently, on goroutines of handlers and of the drain, and the drain isn't over before
+	// it has returned. A panic of it is caught and logged. Nil costs nothing.
+	Observe func(Observation)
+
 	registry       tracked.Registry
 	scheduler      *scheduler
 	lastAgeNumber  atomic.Uint64 // last given to a stream that ends by its age; the first is random
@@ -261,7 +269,7 @@ func (d *Drainer) end(r *tracked.Response, o tracked.Outcome) {
 		i := d.info(r, d.placeSeen(r))
 		d.logAborted("cut", i)
 		d.endCut(r, i)
-	} else if !r.End(o) { // a drain has given it up
+	} else if !d.endObserved(r, o) { // a drain has given it up
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		delete(d.givenUp, r)
@@ -278,7 +286,7 @@ func (d *Drainer) endCut(r *tracked.Response, i ResponseInfo) {
 	// r may be the last open response. The lock keeps the drain from ending before i is added.
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch ended := r.End(tracked.Cut); {
+	switch ended := d.endObserved(r, tracked.Cut); {
 	case !ended:
 		delete(d.givenUp, r)
 	case d.current != nil:

@@ -133,3 +133,13 @@ func (x *exchange) LastByte() time.Time {
 
 // byteMoved sets the time of the last byte to now.
 func (x *exchange) byteMoved() { x.lastByte.Store(int64(x.Age())) }
+
+// sentLocked is byteMoved for bytes that the response has sent, the first of which are observed.
+func (x *exchange) sentLocked() {
+	first := x.lastByte.Load() == 0
+	x.byteMoved()
+	if first && x.d.Observe != nil {
+		x.lastByte.CompareAndSwap(0, 1) // a test's clock may have stood still
+		x.d.observeFirstByte(&x.Response)
+	}
+}

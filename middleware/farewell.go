@@ -97,7 +97,7 @@ func (x *exchange) sendFarewellLocked(text []byte) (err error) {
 	if len(text) > 0 {
 		var n int
 		if n, err = x.w.Write(text); n > 0 {
-			x.byteMoved()
+			x.sentLocked()
 		}
 	}
 	if flushErr := x.controller().Flush(); !errors.Is(flushErr, http.ErrNotSupported) {

@@ -21,11 +21,12 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	}
 	x.awaitBreak(returned)
 	x.lock.Lock() // a farewell that is being written ends first, at the latest by the cut
-	if x.d.draining() {
+	draining := x.d.draining()
+	if draining || x.d.Observe != nil {
 		x.SetPattern(x.req.Pattern) // of a handler that wrote no header, as reports have it
-		if returned {
-			x.flushEndLocked()
-		}
+	}
+	if draining && returned {
+		x.flushEndLocked()
 	}
 	x.openMu.Lock()
 	x.ended = true
@@ -71,6 +72,9 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	}
 	x.silent = outcome == tracked.Completed && !x.committed
 	x.hintLocked(outcome, returned)
+	if x.lastByte.Load() == 0 && returned && !abort {
+		x.d.observeFirstByte(&x.Response) // net/http sends it now
+	}
 	x.lock.Unlock()
 	x.ReleaseContext()
 	x.d.end(&x.Response, outcome)

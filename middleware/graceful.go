@@ -115,10 +115,12 @@ func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 	x.noteRequest(r, rule.Kind)
 	if g.d.isSpent(r) {
 		g.d.registry.Refuse(r, rule)
+		g.d.observeUnentered(r, rule)
 		g.d.refuse(w, r, *rule)
 		return nil
 	}
 	if !x.Begin(&g.d.registry, r, rule, x) {
+		g.d.observeEnd(&x.Response, tracked.Refused)
 		g.d.refuse(w, r, *rule)
 		return nil
 	}

@@ -46,6 +46,9 @@ func (x *exchange) switchCarrier(c connCarrier, h *hijacked, formatName string) 
 	h.remaining.Store(2)
 	x.hijacked = h
 	x.SetCarrier(c, formatName, x.req.Pattern)
+	if x.lastByte.Load() == 0 {
+		x.d.observeFirstByte(&x.Response)
+	}
 	// Both may have been asked for while the response was still being written.
 	if x.wasCut.Load() {
 		c.Cut()

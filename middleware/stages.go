@@ -115,6 +115,7 @@ func (s *scheduler) startFarewell(e *tracked.Ending, now time.Time) {
 	if shed := s.picked[r]; shed != nil && !s.hasPlan() {
 		r.Refine(shed.rule)
 	}
+	r.SetWhy(s.whyTold(r))
 	if rule := r.Rule(); rule.Timeout == policy.AtOnce && rule.Mercy == policy.AtOnce {
 		r.Tell()
 		s.schedule(e, stageCancel, m.Cancel) // as policy.LeaveAlone and policy.CutAtOnce promise

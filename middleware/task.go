@@ -56,6 +56,7 @@ func (d *Drainer) Go(ctx context.Context, f func(ctx context.Context), rules ...
 	name := callerOfGo()
 	if !t.BeginTask(&d.registry, own, name, &rule, t) {
 		cancel()
+		d.observeEnd(&t.Response, tracked.Refused)
 		return fmt.Errorf("middleware: Go: the task of %s was refused: %w", name, stream.ErrDraining)
 	}
 	go t.run(d, f, cancel)

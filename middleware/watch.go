@@ -125,7 +125,7 @@ func (d *Drainer) Wait(ctx context.Context) error {
 	d.init()
 	if own := tracked.From(ctx); own.In(&d.registry) {
 		own.WatchEnd()
-		own.End(tracked.Completed)
+		d.endObserved(own, tracked.Completed)
 	}
 	began, dr := d.state()
 	for dr == nil {

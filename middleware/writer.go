@@ -169,7 +169,7 @@ func (x *exchange) wroteLocked(n int64, err error) {
 	}
 	if n > netHTTPBuffer-int64(x.unflushed) || n > 0 && x.body != nil && !isNetHTTP1(x.w) {
 		x.unflushed = 1
-		x.byteMoved()
+		x.sentLocked()
 	} else {
 		x.unflushed += uint16(n)
 	}
@@ -245,7 +245,7 @@ func (x *exchange) flush() error {
 	err := x.controller().Flush()
 	if err == nil {
 		x.unflushed = 0
-		x.byteMoved()
+		x.sentLocked()
 	}
 	return err
 }

@@ -22,6 +22,7 @@ type Ending struct {
 	told         bool                                      // draining is closed, or will be made closed
 	farewellDue  bool                                      // the moment of the farewell has come
 	farewellSent bool
+	why          string // it is told, in the caller's word; empty: it isn't, or by a drain
 	moments      Moments
 	published    bool // the handler may know of the moments, and a change of the kind is reported
 
@@ -227,6 +228,21 @@ func (r *Response) BeginFarewell() (may bool) {
 func (r *Response) FarewellSent() (sent bool) {
 	r.withEnding(func(e *Ending) { sent = e.farewellSent })
 	return sent
+}
+
+// SetWhy records why the response is about to be told or canceled, in the caller's word.
+func (r *Response) SetWhy(why string) {
+	r.withEnding(func(e *Ending) { e.why = why })
+}
+
+// WhyEnded returns what SetWhy recorded last, and reports whether the farewell has gone out.
+func (r *Response) WhyEnded() (why string, told bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ending == nil {
+		return "", false
+	}
+	return r.ending.why, r.ending.farewellSent
 }
 
 // AwaitsBoundary reports whether the farewell has still to find its place in the body: behind an

@@ -47,16 +47,20 @@ type Registry struct {
 }
 
 // add admits the response, or counts it as refused. Once the registry is closed it admits only one
-// that may be late, and reports that it was.
-func (g *Registry) add(r *Response, mayBeLate bool) (admitted, late bool) {
+// that may be late, and reports when it came.
+func (g *Registry) add(r *Response, mayBeLate bool) (admitted bool, late lateness) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.drain != nil {
 		g.drain.Late++
+		late = sinceBegan
+	}
+	if g.closed {
+		late = sinceClose
 	}
 	if g.closed && !(mayBeLate && g.open > 0 && g.admit != nil && g.admit(*r.rule)) {
 		g.drain.end(r.Key().Group(), Refused)
-		return false, false
+		return false, late
 	}
 	r.next = g.first
 	if r.next != nil {
@@ -64,7 +68,7 @@ func (g *Registry) add(r *Response, mayBeLate bool) (admitted, late bool) {
 	}
 	g.first = r
 	g.open++
-	return true, g.closed
+	return true, late
 }
 
 // Refuse counts a response as refused that was not entered.
@@ -73,10 +77,15 @@ func (g *Registry) Refuse(req *http.Request, rule *policy.Rule) {
 	defer g.mu.Unlock()
 	if g.drain != nil {
 		g.drain.Late++
-		g.drain.end(Group{Pattern: req.Pattern, Rule: *rule, Kind: cmp.Or(rule.Kind, policy.Finite), Format: format.HTTP}, Refused)
+		g.drain.end(Refusal(req, rule).Group(), Refused)
 	} else {
 		g.before[Refused]++
 	}
+}
+
+// Refusal returns the key of a request that is refused before it is entered.
+func Refusal(req *http.Request, rule *policy.Rule) Key {
+	return Key{req.Pattern, rule, cmp.Or(rule.Kind, policy.Finite), format.HTTP}
 }
 
 // remove takes the response out, and reports whether its end is to be reported. Only the first call
@@ -84,10 +93,10 @@ func (g *Registry) Refuse(req *http.Request, rule *policy.Rule) {
 func (g *Registry) remove(r *Response, o Outcome) (watched, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if r.ended {
+	if r.state == hasEnded {
 		return false, false
 	}
-	r.ended, r.outcome = true, o
+	r.state, r.outcome = hasEnded, o
 	if r.prev != nil {
 		r.prev.next = r.next
 	} else {

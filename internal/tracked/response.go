@@ -61,12 +61,30 @@ type Response struct {
 	refused bool        // the handler says that it has refused the request
 
 	// Guarded by the registry's lock.
-	ended      bool
+	state      state
 	outcome    Outcome
-	watched    bool // its end is reported as a change
-	late       bool // it was admitted after Close; immutable once it is entered
+	watched    bool     // its end is reported as a change
+	late       lateness // immutable once it is entered
 	prev, next *Response
 }
+
+// A state is how far a response has come to its end.
+type state uint8
+
+const (
+	isOpen   state = iota
+	isEnding       // ClaimEnd was called
+	hasEnded
+)
+
+// A lateness is when a response came.
+type lateness uint8
+
+const (
+	early      lateness = iota
+	sinceBegan          // a drain had begun
+	sinceClose          // it was admitted after Close, or refused
+)
 
 // Begin begins the response and enters it into g. It reports false when g admits no more; the
 // response counts as refused then and must not be used.
@@ -93,7 +111,7 @@ func (r *Response) begin(g *Registry, req *http.Request, rule *policy.Rule, c Ca
 	}
 	var admitted bool
 	admitted, r.late = g.add(r, mayBeLate)
-	if admitted && (r.late || rule.Kind == policy.Infinite && rule.MaxAge > 0) {
+	if admitted && (r.Late() || rule.Kind == policy.Infinite && rule.MaxAge > 0) {
 		g.changed(r) // nothing later may change its kind and report it
 	}
 	return admitted
@@ -120,7 +138,10 @@ func (r *Response) openIn(g *Registry) bool {
 }
 
 // Late reports whether the response was admitted when its drain admitted no others any more.
-func (r *Response) Late() bool { return r.late }
+func (r *Response) Late() bool { return r.late == sinceClose }
+
+// SinceDrain reports whether the response, or a refused one, came since its drain began.
+func (r *Response) SinceDrain() bool { return r.late != early }
 
 // Refuse records that the handler answers the request by refusing it: its outcome will be Refused.
 func (r *Response) Refuse() {
@@ -301,11 +322,23 @@ func (r *Response) End(o Outcome) bool {
 	return ok
 }
 
+// ClaimEnd has the caller alone end the response: End is to follow, and until then the response is
+// open. It reports false if it is another's to end, or has ended. Where nobody calls it, End decides.
+func (r *Response) ClaimEnd() bool {
+	r.registry.mu.Lock()
+	defer r.registry.mu.Unlock()
+	if r.state != isOpen {
+		return false
+	}
+	r.state = isEnding
+	return true
+}
+
 // Outcome returns how the response ended, and reports whether it has.
 func (r *Response) Outcome() (o Outcome, ended bool) {
 	r.registry.mu.Lock()
 	defer r.registry.mu.Unlock()
-	return r.outcome, r.ended
+	return r.outcome, r.state == hasEnded
 }
 
 // WatchEnd has the response's end reported to [Registry.OnChange]. It reports false if the response
@@ -314,5 +347,5 @@ func (r *Response) WatchEnd() bool {
 	r.registry.mu.Lock()
 	defer r.registry.mu.Unlock()
 	r.watched = true
-	return !r.ended
+	return r.state != hasEnded
 }
