@@ -7,9 +7,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-var rounds = flag.Int("rounds", 100, "how many drains each cell goes through")
+var rounds = flag.Int("rounds", 20, "how many drains each cell goes through")
 
-var nodeRounds = flag.Int("node-rounds", 25, "how many drains each cell of Node.js goes through")
+var nodeRounds = flag.Int("node-rounds", 20, "how many drains each cell of Node.js goes through")
 
 var firstSeed = flag.Uint64("seed", 1, "of the first round of each cell; a failure names its own")
 

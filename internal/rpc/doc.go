@@ -4,6 +4,6 @@
 // tests need.
 //
 //	cd internal/rpc && go test -race ./...
-//	go test -rounds 1000 -run TestDrain         # more rounds than CI has time for
+//	go test -rounds 200 -run TestDrain          # as many rounds as CI has without -race
 //	go test -seed 17 -rounds 1 -run TestDrain   # one round again
 package rpc

@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	rounds = flag.Int("rounds", 200, "how often each cell of TestDrain is drained")
+	rounds = flag.Int("rounds", 20, "how often each cell of TestDrain is drained")
 	seed   = flag.Uint64("seed", 0, "of the first round")
 )
 

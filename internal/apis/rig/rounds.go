@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	rounds = flag.Int("rounds", 50, "how many rounds each cell has")
+	rounds = flag.Int("rounds", 20, "how many rounds each cell has")
 	seed   = flag.Uint64("seed", 0, "of the first round; the one behind it has the next. 0: a random one")
 )
 
