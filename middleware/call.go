@@ -9,7 +9,7 @@ import (
 // may be said in its protocol.
 func (x *exchange) isCallLocked() bool {
 	if x.body == nil {
-		return !x.committed && x.Asked().StreamsMessages
+		return !x.committed && x.Asked().EndsWithStatus
 	}
 	_, ok := x.body.(format.Call)
 	return ok

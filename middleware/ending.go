@@ -32,7 +32,7 @@ func (x *exchange) endsBroken(code int) bool {
 	case policy.BrokenEnding:
 		return true
 	}
-	return code != policy.StayAway().Code && (code != 0 || sse.Accepts(r)) && !sse.FromEventSource(r) && !format.MCP(r)
+	return code != policy.StayAway().Code && (code != 0 || sse.Accepts(r)) && !sse.FromEventSource(r) && !format.IsMCP(r)
 }
 
 // mayEndClean reports whether the response ends cleanly though its handler panics: it is a stream

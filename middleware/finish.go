@@ -59,7 +59,7 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	case outcome == tracked.Canceled && x.canEndCallLocked():
 		x.endCallLocked()
 	case x.committed || !returned: // net/http ends it
-	case outcome == tracked.Canceled && format.HasStatus(x.w.Header()): // the whole of a call's answer
+	case outcome == tracked.Canceled && format.HasGRPCStatus(x.w.Header()): // the whole of a call's answer
 	case outcome == tracked.Canceled:
 		abort = x.answerCanceled() // else net/http would send a 200 with an empty body
 		x.answered = true

@@ -20,9 +20,9 @@ func (x *exchange) noteRequest(r *http.Request, kind policy.Kind) {
 	if r.Method != http.MethodPost && kind != policy.Infinite {
 		return
 	}
-	a := tracked.Asked{MCP: format.MCP(r), StreamsMessages: kind == policy.Infinite && format.StreamsMessages(r)}
-	if a.MCP {
-		a.Session = format.MCPSession(r)
+	a := tracked.Asked{IsMCP: format.IsMCP(r), EndsWithStatus: kind == policy.Infinite && format.EndsWithStatus(r)}
+	if a.IsMCP {
+		a.MCPSession = format.MCPSession(r)
 	}
 	if a != (tracked.Asked{}) {
 		x.SetAsked(a)
@@ -39,7 +39,7 @@ type mcpSession struct {
 func mcpSessions(open []*tracked.Response) map[string]*mcpSession {
 	var sessions map[string]*mcpSession
 	for _, r := range open {
-		id := r.Asked().Session
+		id := r.Asked().MCPSession
 		if id == "" || r.Request().Method != http.MethodPost || r.Kind() == policy.Infinite || !r.WatchEnd() {
 			continue
 		}
@@ -62,7 +62,7 @@ func (dr *drain) ruleOf(e *tracked.Ending, kind policy.Kind) policy.Rule {
 		return rule
 	}
 	req := e.Response.Request()
-	if session := dr.sessions[e.Response.Asked().Session]; session != nil && req.Method == http.MethodGet {
+	if session := dr.sessions[e.Response.Asked().MCPSession]; session != nil && req.Method == http.MethodGet {
 		session.standing = append(session.standing, e)
 		rule.Grace = policy.ToTheEnd
 	}
@@ -74,7 +74,7 @@ func (s *scheduler) callEnded(r *tracked.Response) {
 	if !s.hasPlan() || len(s.drain.sessions) == 0 {
 		return
 	}
-	id := r.Asked().Session
+	id := r.Asked().MCPSession
 	session := s.drain.sessions[id]
 	if session == nil || !session.calls[r] {
 		return

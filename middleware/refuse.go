@@ -53,7 +53,7 @@ func (d *Drainer) replyToCall(w http.ResponseWriter, r *http.Request, rule polic
 
 // answerCall writes the whole answer to a call.
 func answerCall(w http.ResponseWriter, r *http.Request, f policy.Farewell, retry time.Duration) {
-	code, body := format.AnswerCall(r, w.Header(), f, retry)
+	code, body := format.AnswerUnavailable(r, w.Header(), f, retry)
 	w.WriteHeader(code)
 	if len(body) > 0 {
 		_, _ = w.Write(body)

@@ -31,7 +31,7 @@ func (x *exchange) shapeLocked(h http.Header, noBody bool) policy.Kind {
 	if noBody {
 		x.body = nil
 	}
-	if endless && (head || method == http.MethodGet || format.MCPListen(x.Request())) {
+	if endless && (head || method == http.MethodGet || format.IsMCPSubscription(x.Request())) {
 		kind = policy.Infinite
 		x.noteRequest(x.Request(), kind)
 	}
@@ -44,7 +44,7 @@ func (x *exchange) shapeLocked(h http.Header, noBody bool) policy.Kind {
 	}
 	kind, specified := x.SetShape(kind, formatName, x.req.Pattern)
 	if specified != policy.AutoFormat && open && !noBody {
-		if x.body = format.As(specified, h); x.body != nil {
+		if x.body = format.NewBody(specified, h); x.body != nil {
 			x.SetFormat(x.body.Name())
 		} else {
 			x.SetFormat(format.HTTP)

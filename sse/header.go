@@ -56,7 +56,7 @@ const breakGap = 200 * time.Millisecond
 // After another status an EventSource doesn't come back, whatever Retry-After says (WHATWG HTML
 // 9.2.3), nor does one of another origin if Access-Control-Allow-Origin wasn't set before.
 func Refuse(w http.ResponseWriter, r *http.Request, retry time.Duration) {
-	clean := FromEventSource(r) || format.MCP(r)
+	clean := FromEventSource(r) || format.IsMCP(r)
 	h := w.Header()
 	h.Del("Content-Length")
 	h.Set("Content-Type", mediaType)

@@ -3,43 +3,38 @@ package format
 import (
 	"encoding/json"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A Call is the Body of a remote procedure call. How the call ended is said at its end: by trailers,
-// or by the last message of the body. Without that no client takes it for complete.
+// A Call is the Body of a remote procedure call, which ends with a status: in trailers, or in the
+// last message of the body. Without a status no client takes the call for complete.
 type Call interface {
 	Body
 
-	// Ended reports whether the end was written, by somebody else. h is the response's header, in
-	// which trailers may be set.
+	// Ended reports whether the handler has written the whole body and its status. h is the
+	// response's header, in which trailers may be set.
 	Ended(h http.Header) bool
 
-	// Torn reports whether what was sent stops within a message, so that no end may follow it.
-	Torn() bool
-
-	// SetTrailers sets the trailers in h that are the farewell, or the rest of it, in place of those
-	// of the handler. AppendFarewell appends nothing where they are all of it.
+	// SetTrailers sets in h what the farewell has in trailers, in place of the handler's own status.
+	// It does nothing where AppendFarewell has appended all of the farewell.
 	SetTrailers(h http.Header, f policy.Farewell, retry time.Duration)
 }
 
-// newCall returns a Call for a response with this header and media type, or nil.
-func newCall(h http.Header, mediaType string) Call {
+// newCall returns a Call for a response with this header in protocol p, or nil where nothing can be
+// inserted into its body.
+func newCall(h http.Header, p protocol) Call {
 	// A call that ended before its first message may have its status in the header.
-	m := prefixed{flags: 0x01, ended: len(h["Grpc-Status"]) > 0}
-	switch protocolOf(mediaType) {
-	case protocolGRPC:
-		return &grpc{m}
-	case protocolGRPCWeb:
-		m.flags, m.end = 0x01|webTrailers, webTrailers
-		return &grpcWeb{m}
-	case protocolConnect:
-		m.flags, m.end, m.ended = 0x01|endOfStream, endOfStream, false
-		return &connectStream{m}
+	ended := len(h["Grpc-Status"]) > 0
+	switch p {
+	case grpcProtocol:
+		return &grpc{messageBody{flags: compressed, ended: ended}}
+	case grpcWebProtocol:
+		return &grpcWeb{messageBody{flags: compressed | webTrailers, endFlag: webTrailers, ended: ended}}
+	case connectProtocol:
+		return &connectStream{messageBody{flags: compressed | endOfStream, endFlag: endOfStream}}
 	}
 	return nil
 }
@@ -49,29 +44,30 @@ type protocol uint8
 
 const (
 	noProtocol protocol = iota
-	protocolGRPC
-	protocolGRPCWeb
-	protocolGRPCWebText // in base64: nothing is put into its body
-	protocolConnect     // with messages, for calls that stream
-	protocolConnectUnary
+	grpcProtocol
+	grpcWebProtocol
+	grpcWebTextProtocol  // gRPC-Web in base64: nothing is put into its body
+	connectProtocol      // Connect's streaming calls
+	connectUnaryProtocol // Connect's unary calls, which are plain HTTP
 )
 
-// protocolOf returns the protocol of messages with this media type, in lower case.
+// protocolOf returns the protocol of a body of this media type, in lower case. The media type of a
+// unary call of Connect doesn't show its protocol.
 func protocolOf(mediaType string) protocol {
 	name, ok := strings.CutPrefix(mediaType, "application/")
 	if !ok {
 		return noProtocol
 	}
-	name, _, codec := strings.Cut(name, "+")
+	name, _, hasCodec := strings.Cut(name, "+")
 	switch {
 	case name == "grpc":
-		return protocolGRPC
+		return grpcProtocol
 	case name == "grpc-web":
-		return protocolGRPCWeb
+		return grpcWebProtocol
 	case name == "grpc-web-text":
-		return protocolGRPCWebText
-	case name == "connect" && codec:
-		return protocolConnect
+		return grpcWebTextProtocol
+	case name == "connect" && hasCodec:
+		return connectProtocol
 	}
 	return noProtocol
 }
@@ -82,60 +78,52 @@ func requestProtocol(r *http.Request) protocol {
 	case http.MethodGet:
 		// Other URLs may have one of these parameters, but not all that a call has.
 		if q := r.URL.Query(); q.Get("connect") == "v1" && q.Has("encoding") && q.Has("message") {
-			return protocolConnectUnary
+			return connectUnaryProtocol
 		}
 	case http.MethodPost:
 		if p := protocolOf(mediaType(r.Header)); p != noProtocol {
 			return p
 		}
 		if r.Header.Get("Connect-Protocol-Version") == "1" {
-			return protocolConnectUnary
+			return connectUnaryProtocol
 		}
 	}
 	return noProtocol
 }
 
-// IsCall reports whether r is a remote procedure call.
+// IsCall reports whether r is a remote procedure call: of gRPC, gRPC-Web or Connect.
 func IsCall(r *http.Request) bool { return requestProtocol(r) != noProtocol }
 
-// StreamsMessages reports whether r is a call that can be ended with a status before its handler has answered
-// anything: one of gRPC, gRPC-Web, or of those of Connect that stream.
-func StreamsMessages(r *http.Request) bool {
-	switch requestProtocol(r) {
-	case protocolGRPC, protocolGRPCWeb, protocolGRPCWebText, protocolConnect:
-		return true
-	}
-	return false
+// EndsWithStatus reports whether r is a remote procedure call whose answer ends with a status, and
+// may consist of that alone. The answers to Connect's unary calls are plain HTTP.
+func EndsWithStatus(r *http.Request) bool {
+	p := requestProtocol(r)
+	return p != noProtocol && p != connectUnaryProtocol
 }
 
-// AnswerCall sets in h the header of a whole answer to r, which says in the protocol of r that the
-// server is not available, and returns its status code and body. r must be a remote procedure call.
-//
-// gRPC's clients repeat a call by their policy only if its status is in the header.
-func AnswerCall(r *http.Request, h http.Header, f policy.Farewell, retry time.Duration) (code int, body []byte) {
+// AnswerUnavailable makes a whole answer to r, which must be a remote procedure call, that says in
+// its protocol that the server isn't available. It sets the answer's header in h, and returns its
+// status code and body.
+func AnswerUnavailable(r *http.Request, h http.Header, f policy.Farewell, retry time.Duration) (code int, body []byte) {
+	// gRPC's clients repeat a call by their policy only if its status is in the header. With trailers
+	// the header would not be the end.
 	for name := range h {
 		if strings.HasPrefix(name, http.TrailerPrefix) {
-			delete(h, name) // with trailers gRPC's header would not be the end
+			delete(h, name)
 		}
 	}
 	code = http.StatusOK
 	contentType := r.Header.Get("Content-Type")
 	switch requestProtocol(r) {
-	case protocolGRPC, protocolGRPCWeb, protocolGRPCWebText:
+	case grpcProtocol, grpcWebProtocol, grpcWebTextProtocol:
 		setStatus(h, "", f, retry)
-	case protocolConnect:
+	case connectProtocol:
 		body = new(connectStream).AppendFarewell(nil, f, retry)
-	case protocolConnectUnary:
+	case connectUnaryProtocol:
 		code, contentType = http.StatusServiceUnavailable, "application/json"
 		h.Set("Retry-After", RetryAfter(retry))
 		body, _ = json.Marshal(connectError{"unavailable", f.Reason}) // strings only
 	}
 	h.Set("Content-Type", contentType)
 	return code, body
-}
-
-// RetryAfter returns the value of a Retry-After field: whole seconds (RFC 9110, section 10.2.3),
-// rounded up, since no client should come before its slot.
-func RetryAfter(slot time.Duration) string {
-	return strconv.FormatInt(int64((slot+time.Second-1)/time.Second), 10)
 }

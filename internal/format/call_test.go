@@ -203,8 +203,8 @@ func TestAnswerCall(t *testing.T) {
 			h = http.Header{}
 		}
 		require.True(t, IsCall(r))
-		assert.Equal(t, test.messages, StreamsMessages(r))
-		code, body := AnswerCall(r, h, policy.Farewell{Reason: "gone"}, slot)
+		assert.Equal(t, test.messages, EndsWithStatus(r))
+		code, body := AnswerUnavailable(r, h, policy.Farewell{Reason: "gone"}, slot)
 		assert.Equal(t, test.code, code)
 		assert.Equal(t, test.header, h, "%s %s", test.method, test.contentType)
 		assert.Equal(t, test.body, string(body))

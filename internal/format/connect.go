@@ -8,9 +8,9 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// connectStream is the body of a streaming call of the Connect protocol, whose last message says
-// how the call ended.
-type connectStream struct{ prefixed }
+// connectStream is a body of a streaming call of the Connect protocol, whose status is in its last
+// message.
+type connectStream struct{ messageBody }
 
 // endOfStream is the flag of that message.
 const endOfStream = 0x02
@@ -32,7 +32,7 @@ func (c *connectStream) Ended(http.Header) bool { return c.ended && !c.Torn() }
 
 func (*connectStream) SetTrailers(http.Header, policy.Farewell, time.Duration) {}
 
-// A connectError is an error as the Connect protocol has it.
+// A connectError is the JSON form of an error in the Connect protocol.
 type connectError struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`

@@ -17,14 +17,14 @@ import (
 // After bytes that look compressed it has no boundary any more: after a binary data byte (MIME
 // Sniffing 3: any control but TAB, LF, FF, CR and ESC), or invalid UTF-8 in the first field's name.
 // The grammar allows both, but to leave the farewell out does less harm than to corrupt the body.
-// Nor has it one while it holds lines of which none is a field or a comment, as where raw text is
-// served under the media type: a client of that couldn't make anything of an event.
+// Nor does it have one as long as no line has been a field or a comment, as where raw text is served
+// under the media type: a client of that couldn't make anything of an event.
 type eventStream struct {
 	inLine    bool // the current line has a byte
 	inEvent   bool // a field has begun since the last blank line
 	inText    bool // a line has begun, and none was a field or a comment yet
-	speaks    bool // a line was a field or a comment
-	settled   bool // speaks and nameEnded
+	sawField  bool // a line was a field or a comment
+	examined  bool // sawField and nameEnded: nothing is left for examine to do
 	afterCR   bool // the last byte was a CR: an LF right after it belongs to it
 	afterBOM  bool // the first character, which may be a byte order mark, is complete
 	nameEnded bool // the first field's name is complete, and was valid UTF-8
@@ -34,7 +34,7 @@ type eventStream struct {
 	char    [utf8.UTFMax]byte
 	charLen uint8
 
-	// Until the stream speaks: the first nameLen bytes of the current line, up to its colon.
+	// Until sawField: the first nameLen bytes of the current line, up to its colon.
 	name    [len("event:")]byte
 	nameLen uint8
 }
@@ -90,25 +90,25 @@ func (s *eventStream) writeByte(c byte) {
 		s.inEvent = s.inEvent || c != ':'
 	}
 	s.afterCR = c == '\r'
-	if !s.settled {
-		s.settle(c)
+	if !s.examined {
+		s.examine(c)
 	}
 }
 
-// settle follows one byte while it is open whether the bytes are an event stream.
-func (s *eventStream) settle(c byte) {
-	if !s.speaks {
-		s.listen(c)
+// examine follows one byte as long as the bytes may turn out not to be an event stream.
+func (s *eventStream) examine(c byte) {
+	if !s.sawField {
+		s.findField(c)
 	}
 	if !s.nameEnded {
 		s.writeNameByte(c)
 	}
-	s.settled = s.speaks && s.nameEnded
+	s.examined = s.sawField && s.nameEnded
 }
 
-// listen follows one byte of a line, or its end, until a line is a field or a comment (WHATWG HTML
+// findField follows one byte of a line, or its end, until a line is a field or a comment (WHATWG HTML
 // 9.2.6). A name that is longer than all of those fills s.name.
-func (s *eventStream) listen(c byte) {
+func (s *eventStream) findField(c byte) {
 	end := c == '\n' || c == '\r'
 	switch {
 	case c != ':' && !end:
@@ -119,15 +119,15 @@ func (s *eventStream) listen(c byte) {
 		}
 		return
 	case c == ':' && s.nameLen == 0:
-		s.speaks = true
+		s.sawField = true
 	default:
 		switch string(s.name[:s.nameLen]) {
 		case "data", "event", "id", "retry":
-			s.speaks = true
+			s.sawField = true
 		}
 	}
 	switch {
-	case s.speaks:
+	case s.sawField:
 		s.inText = false
 	case end:
 		s.nameLen = 0
@@ -156,6 +156,9 @@ func (s *eventStream) writeNameByte(c byte) {
 	}
 	s.afterBOM, s.charLen = true, 0
 }
+
+// Torn implements [Body]: clients drop an event without its end (WHATWG HTML 9.2.6).
+func (*eventStream) Torn() bool { return false }
 
 // AppendFarewell implements [Body]: one event, with the reconnect slot in its retry field, or that
 // field alone, or nothing, as f.Send says.

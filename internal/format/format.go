@@ -8,6 +8,7 @@ package format
 import (
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ const (
 	Lines     = "lines"
 	Parts     = "parts"
 	GRPC      = "grpc"    // and gRPC-Web
-	Connect   = "connect" // of its calls those that stream
+	Connect   = "connect" // its streaming calls; its unary ones are plain HTTP
 	WebSocket = "websocket"
 	Hijacked  = "hijacked" // a connection whose protocol is unknown
 	Task      = "task"     // no response, but work that a handler left behind
@@ -45,24 +46,29 @@ type Body interface {
 	// the place, which parts need. It leaves the Body as it is.
 	Boundary(p []byte) int
 
+	// Torn reports whether an end after what was sent so far would leave a part of a message that
+	// a client could take for a whole one, or a message without the end that its protocol needs.
+	Torn() bool
+
 	// AppendFarewell appends to b the last bytes of the body, which are to be sent at a boundary,
 	// and returns the longer slice. f has been expanded for the client whose reconnect slot is
 	// retry. It appends nothing if the format can express nothing of f.
 	AppendFarewell(b []byte, f policy.Farewell, retry time.Duration) []byte
 }
 
-// Recognize returns a Body for a response with this header, whether its media type is that of a
-// format, and whether it is one of bodies that go on until somebody ends them, if they answer a GET.
-// The Body is nil if no farewell can be inserted: the media type is of no format, the body has a
-// Content-Encoding, or the header lacks what a Body needs. Of several Content-Types the first
-// counts, as for clients.
+// Recognize looks at a response's header for the format of its body. Of several Content-Types the
+// first counts, as for clients.
+//
+// known reports whether the media type is that of a format. endless reports whether an answer to a
+// GET in this format goes on until somebody ends it. body is nil if no farewell can be inserted: the
+// format isn't known, the body has a Content-Encoding, or the header lacks what a Body needs.
 func Recognize(h http.Header) (body Body, known, endless bool) {
 	contentTypes := h["Content-Type"]
 	if len(contentTypes) == 0 {
 		return nil, false, false
 	}
 	known = true
-	switch name := mediaType(h); name {
+	switch media := mediaType(h); media {
 	case "text/event-stream":
 		body, endless = new(eventStream), true
 	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json":
@@ -72,7 +78,7 @@ func Recognize(h http.Header) (body Body, known, endless bool) {
 	case "multipart/mixed":
 		body = newParts(contentTypes[0])
 	default:
-		call := newCall(h, name)
+		call := newCall(h, protocolOf(media))
 		if call == nil {
 			return nil, false, false
 		}
@@ -84,9 +90,9 @@ func Recognize(h http.Header) (body Body, known, endless bool) {
 	return body, known, endless
 }
 
-// As returns a Body for a response with this header whose rule says what it speaks, which must not
-// be [policy.AutoFormat]. It is nil if no farewell can be inserted.
-func As(f policy.Format, h http.Header) Body {
+// NewBody returns a Body of the format that a rule gives, which must not be [policy.AutoFormat], for
+// a response with this header. It is nil if no farewell can be inserted.
+func NewBody(f policy.Format, h http.Header) Body {
 	if Encoded(h) {
 		return nil
 	}
@@ -103,7 +109,7 @@ func As(f policy.Format, h http.Header) Body {
 	return nil
 }
 
-// mediaType returns that of the first Content-Type, in lower case and without parameters.
+// mediaType returns the media type of the first Content-Type, in lower case and without parameters.
 func mediaType(h http.Header) string {
 	contentTypes := h["Content-Type"]
 	if len(contentTypes) == 0 {
@@ -121,4 +127,10 @@ func Encoded(h http.Header) bool {
 		}
 	}
 	return false
+}
+
+// RetryAfter returns the value of a Retry-After field: whole seconds (RFC 9110, section 10.2.3),
+// rounded up, since no client should come before its slot.
+func RetryAfter(slot time.Duration) string {
+	return strconv.FormatInt(int64((slot+time.Second-1)/time.Second), 10)
 }

@@ -74,7 +74,7 @@ func TestEncodedLinesAreKnown(t *testing.T) {
 
 // A rule's format makes a body of any media type one that a farewell can be inserted into, if the
 // header has what that format needs.
-func TestAs(t *testing.T) {
+func TestNewBody(t *testing.T) {
 	json := http.Header{"Content-Type": {"application/json"}}
 	for _, c := range []struct {
 		format policy.Format
@@ -92,7 +92,7 @@ func TestAs(t *testing.T) {
 		{policy.NoFormat, http.Header{"Content-Type": {"text/event-stream"}}, ""},
 		{policy.NoFormat + 1, json, ""},
 	} {
-		body := As(c.format, c.header)
+		body := NewBody(c.format, c.header)
 		if c.want == "" {
 			assert.Nil(t, body, "%v %v", c.format, c.header)
 			continue

@@ -10,22 +10,25 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// prefixed follows messages that each have a prefix of five bytes: one of flags, and four with the
-// length of the rest. gRPC calls them length-prefixed messages (gRPC over HTTP2), Connect enveloped
-// messages. Whether a message is compressed makes no difference. The boundaries are between them.
-//
-// After a flag that the protocol doesn't know there is no boundary any more.
-type prefixed struct {
-	flags, end byte // all flags that the protocol has; the one of the message that ends the body, or zero
+// A messageBody follows a body of messages that each have a prefix of five bytes: one of flags, and
+// four with the length of the rest. gRPC calls them length-prefixed messages (gRPC over HTTP2),
+// Connect enveloped messages. The boundaries are between them. After a flag that the protocol
+// doesn't know there is no boundary any more.
+type messageBody struct {
+	flags   byte // all flags that the protocol has
+	endFlag byte // of the message that ends the body; zero: trailers end it
 
-	prefix  [5]byte
-	read    uint8  // how many bytes of prefix were sent
-	left    uint32 // how many bytes behind a whole prefix are to come
-	ended   bool   // the body's end was sent
-	unknown bool   // the bytes are not of the protocol
+	prefix    [5]byte // of the current message
+	prefixLen uint8   // how many bytes of prefix were sent
+	left      uint32  // after a whole prefix: how many bytes of the message are still to come
+	ended     bool    // the body's end was sent
+	invalid   bool    // the bytes are not of the protocol
 }
 
-func (m *prefixed) Write(p []byte) (int, error) {
+// compressed is the flag of a compressed message, in all of the protocols.
+const compressed = 0x01
+
+func (m *messageBody) Write(p []byte) (int, error) {
 	for n := len(p); ; {
 		if p = p[m.next(p):]; len(p) == 0 {
 			return n, nil
@@ -34,31 +37,31 @@ func (m *prefixed) Write(p []byte) (int, error) {
 }
 
 // next follows p as far as the next boundary, or all of it, and returns how far that is.
-func (m *prefixed) next(p []byte) (n int) {
-	if m.ended || m.unknown {
-		m.unknown = m.unknown || len(p) > 0
+func (m *messageBody) next(p []byte) (n int) {
+	if m.ended || m.invalid {
+		m.invalid = m.invalid || len(p) > 0
 		return len(p)
 	}
-	if m.read < uint8(len(m.prefix)) {
-		n = copy(m.prefix[m.read:], p)
-		if m.read += uint8(n); m.read < uint8(len(m.prefix)) {
+	if m.prefixLen < uint8(len(m.prefix)) {
+		n = copy(m.prefix[m.prefixLen:], p)
+		if m.prefixLen += uint8(n); m.prefixLen < uint8(len(m.prefix)) {
 			return n
 		}
-		m.unknown = m.prefix[0]&^m.flags != 0
+		m.invalid = m.prefix[0]&^m.flags != 0
 		m.left = binary.BigEndian.Uint32(m.prefix[1:])
 	}
 	rest := min(uint64(len(p)-n), uint64(m.left))
 	m.left -= uint32(rest)
-	if m.left == 0 && !m.unknown {
-		m.read = 0
-		m.ended = m.prefix[0]&m.end != 0
+	if m.left == 0 && !m.invalid {
+		m.prefixLen = 0
+		m.ended = m.prefix[0]&m.endFlag != 0
 	}
 	return n + int(rest)
 }
 
-func (m *prefixed) AtBoundary() bool { return m.read == 0 && !m.ended && !m.unknown }
+func (m *messageBody) AtBoundary() bool { return m.prefixLen == 0 && !m.ended && !m.invalid }
 
-func (m *prefixed) Boundary(p []byte) int {
+func (m *messageBody) Boundary(p []byte) int {
 	if m.AtBoundary() {
 		return 0
 	}
@@ -69,8 +72,8 @@ func (m *prefixed) Boundary(p []byte) int {
 	return -1
 }
 
-// Torn implements [Call].
-func (m *prefixed) Torn() bool { return m.read != 0 || m.unknown }
+// Torn implements [Body].
+func (m *messageBody) Torn() bool { return m.prefixLen != 0 || m.invalid }
 
 // appendMessage appends a message with this flag.
 func appendMessage(b []byte, flag byte, text []byte) []byte {
@@ -78,23 +81,23 @@ func appendMessage(b []byte, flag byte, text []byte) []byte {
 	return append(b, text...)
 }
 
-// grpc is a body of gRPC (gRPC over HTTP2), whose call ends with its status, a trailer.
-type grpc struct{ prefixed }
+// grpc is a body of gRPC (gRPC over HTTP2), whose status is in trailers.
+type grpc struct{ messageBody }
 
 func (*grpc) Name() string { return GRPC }
 
 func (*grpc) AppendFarewell(b []byte, _ policy.Farewell, _ time.Duration) []byte { return b }
 
-func (c *grpc) Ended(h http.Header) bool { return HasStatus(h) && !c.Torn() }
+func (c *grpc) Ended(h http.Header) bool { return HasGRPCStatus(h) && !c.Torn() }
 
 func (*grpc) SetTrailers(h http.Header, f policy.Farewell, retry time.Duration) {
 	setStatus(h, http.TrailerPrefix, f, retry)
 }
 
-// grpcWeb is a body of gRPC-Web (gRPC's PROTOCOL-WEB.md), whose last message has the status.
-type grpcWeb struct{ prefixed }
+// grpcWeb is a body of gRPC-Web (gRPC's PROTOCOL-WEB.md), whose status is in its last message.
+type grpcWeb struct{ messageBody }
 
-// webTrailers is the flag of the message that has gRPC-Web's trailers.
+// webTrailers is the flag of that message.
 const webTrailers = 0x80
 
 func (*grpcWeb) Name() string { return GRPC }
@@ -120,13 +123,14 @@ const grpcUnavailable = "14" // the status code UNAVAILABLE
 // statusFields are the header fields of a status, in the order in which they are sent.
 var statusFields = []string{"Grpc-Status", "Grpc-Message", "Grpc-Retry-Pushback-Ms", "Grpc-Status-Details-Bin"}
 
-// HasStatus reports whether h has a status, as a header field or as a trailer.
-func HasStatus(h http.Header) bool {
+// HasGRPCStatus reports whether h has a status of gRPC, as a header field or as a trailer.
+func HasGRPCStatus(h http.Header) bool {
 	return len(h["Grpc-Status"]) > 0 || len(h[http.TrailerPrefix+"Grpc-Status"]) > 0
 }
 
-// setStatus sets a status of a server that is not available, in place of any that h has: f's
-// reason, and when to try again (gRPC proposal A6). prefix is what the names begin with.
+// setStatus sets in h, in place of any status that it has, that the server isn't available: f's
+// reason, and when to try again (gRPC proposal A6). prefix is put before the names of the fields:
+// the empty string for header fields, [http.TrailerPrefix] for trailers.
 func setStatus(h http.Header, prefix string, f policy.Farewell, retry time.Duration) {
 	for _, name := range statusFields {
 		delete(h, name)
@@ -137,7 +141,8 @@ func setStatus(h http.Header, prefix string, f policy.Farewell, retry time.Durat
 	h[prefix+"Grpc-Retry-Pushback-Ms"] = []string{pushback(f, retry)}
 }
 
-// pushback returns in how many milliseconds to try again; a negative number means never.
+// pushback returns the value of a Grpc-Retry-Pushback-Ms field: in how many milliseconds to try
+// again. A negative number means never.
 func pushback(f policy.Farewell, retry time.Duration) string {
 	if f.Code == policy.StayAway().Code {
 		return "-1"

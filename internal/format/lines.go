@@ -31,6 +31,9 @@ func (l *lines) Boundary(p []byte) int {
 	return -1
 }
 
+// Torn implements [Body]: the beginning of a line could pass for a whole one.
+func (l *lines) Torn() bool { return l.inLine }
+
 // AppendFarewell implements [Body]: the message is the last line. Nothing else marks the end.
 func (l *lines) AppendFarewell(b []byte, f policy.Farewell, _ time.Duration) []byte {
 	if f.Message == "" {

@@ -9,14 +9,14 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// parts is a multipart body (RFC 2046, section 5.1), of the GraphQL results of multipart/mixed for
-// example, or multipart/x-mixed-replace, in which each part replaces the one before.
+// parts is a multipart body (RFC 2046, section 5.1): multipart/mixed, such as GraphQL results, or
+// multipart/x-mixed-replace, in which each part replaces the one before.
 //
 // Only the delimiter line of the next part shows that a part has ended, so the boundaries are the
 // beginning of the body and the places before a delimiter line. Servers of GraphQL write that line
-// together with the part that it ends, and then wait for the next result: behind it is a boundary
-// too, and the last part has begun there. Where parts replace each other it is none, since a last
-// part without anything would replace a picture. Behind the closing delimiter there is none.
+// together with the part that it ends, and then wait for the next result, so there is a boundary
+// after it too, where the last part has begun already. Where parts replace each other there is none,
+// since an empty last part would replace a picture; nor is there one after the closing delimiter.
 //
 // The place before a delimiter that is split between two Writes is missed; writers don't split
 // theirs.
@@ -34,8 +34,8 @@ type parts struct {
 // maxDelimiter is the length of the longest delimiter that RFC 2046 allows, with its two hyphens.
 const maxDelimiter = 2 + 70
 
-// newParts returns a Body for this Content-Type, or nil if it has no boundary parameter, or one that
-// is too long.
+// newParts returns a Body for this Content-Type, or nil if it has no boundary parameter, or one
+// that is too long.
 func newParts(contentType string) Body {
 	mediaType, params, err := mime.ParseMediaType(contentType)
 	delimiter := "--" + params["boundary"]
@@ -68,7 +68,7 @@ func (s *parts) writeLine(p []byte) (n int) {
 	}
 	if rest, ok := bytes.CutPrefix(s.line[:s.lineLen], []byte(s.delimiter)); ok {
 		s.closed = s.closed || bytes.HasPrefix(rest, []byte("--"))
-		blanks, whole := bytes.CutSuffix(rest, []byte("\n")) // one that is too long for s.line isn't whole
+		blanks, whole := bytes.CutSuffix(rest, []byte("\n")) // not whole: too long for s.line
 		blanks = bytes.TrimSuffix(blanks, []byte("\r"))
 		s.delimited = !s.closed && whole && len(bytes.TrimLeft(blanks, " \t")) == 0
 	}
@@ -104,11 +104,14 @@ func (s *parts) Boundary(p []byte) int {
 	return -1
 }
 
+// Torn implements [Body]: clients drop a part that has no delimiter after it.
+func (*parts) Torn() bool { return false }
+
 // AppendFarewell implements [Body]: the message, if there is one, is the last part, with its
 // header, an empty line and its body. The closing delimiter follows.
 func (s *parts) AppendFarewell(b []byte, f policy.Farewell, _ time.Duration) []byte {
 	switch {
-	case s.begun && s.delimited: // the last part has begun
+	case s.delimited: // the last part has begun
 		b = append(b, f.Message+"\r\n"...)
 	case f.Message != "":
 		b = append(b, s.delimiter+"\r\n"+f.Message+"\r\n"...)

@@ -86,7 +86,7 @@ func TestPartsWhoseNextDelimiterIsWritten(t *testing.T) {
 		"of another sort by rule": {"multipart/related", []string{first}, "", "\r\n--frame--\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := As(policy.PartsFormat, http.Header{"Content-Type": {c.contentType + "; boundary=frame"}})
+			s := NewBody(policy.PartsFormat, http.Header{"Content-Type": {c.contentType + "; boundary=frame"}})
 			for _, p := range c.writes {
 				_, _ = s.Write([]byte(p))
 			}
@@ -150,7 +150,7 @@ func FuzzParts(f *testing.F) {
 		if message {
 			farewell.Message = "L: last\r\n\r\nbye"
 		}
-		s := As(policy.PartsFormat, http.Header{"Content-Type": {"multipart/mixed; boundary=frame"}})
+		s := NewBody(policy.PartsFormat, http.Header{"Content-Type": {"multipart/mixed; boundary=frame"}})
 		for at, i := 0, 0; ; i++ {
 			rest := body[at:]
 			if len(cuts) > 0 {

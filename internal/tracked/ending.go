@@ -136,9 +136,9 @@ func (r *Response) Untell() {
 // Asked is what a response's end depends on of the header of its request. It is read on the
 // handler's goroutine only: a handler may change that header at any time.
 type Asked struct {
-	MCP             bool   // see [format.MCP]
-	Session         string // see [format.MCPSession]
-	StreamsMessages bool   // see [format.StreamsMessages]; left out where the response may be no stream
+	IsMCP          bool   // see [format.IsMCP]
+	MCPSession     string // see [format.MCPSession]
+	EndsWithStatus bool   // see [format.EndsWithStatus]; left out where the response may be no stream
 }
 
 // SetAsked records what the header of the request asks for. It may be called before Begin.
@@ -188,7 +188,7 @@ func (r *Response) FarewellFor(retry time.Duration) (policy.Farewell, error) {
 // parsable returns f without the default event where the client takes every event for a message of
 // its protocol.
 func (r *Response) parsable(f policy.Farewell) policy.Farewell {
-	if f.Send == policy.SendAll && f.Event == "" && f.Data == "" && r.Asked().MCP {
+	if f.Send == policy.SendAll && f.Event == "" && f.Data == "" && r.Asked().IsMCP {
 		f.Send = policy.SendRetry
 	}
 	return f

@@ -51,7 +51,7 @@ func (c *Calls) Rule(r *http.Request) policy.Rule {
 	}
 	switch r.Method {
 	case http.MethodPost, http.MethodDelete:
-		rule.Admit = rule.Admit || format.MCP(r) || c.session(r) != nil
+		rule.Admit = rule.Admit || format.IsMCP(r) || c.session(r) != nil
 	case http.MethodGet:
 		rule.Admit = rule.Admit || c.isStream(r)
 	}
@@ -112,7 +112,7 @@ func (c *Calls) serveStream(next http.Handler, w http.ResponseWriter, r *http.Re
 
 func (c *Calls) servePost(next http.Handler, w http.ResponseWriter, r *http.Request, response *tracked.Response) {
 	s := c.session(response.Request())
-	if s == nil && !response.Late() && !format.MCPListen(r) {
+	if s == nil && !response.Late() && !format.IsMCPSubscription(r) {
 		next.ServeHTTP(w, r)
 		return
 	}
@@ -131,7 +131,7 @@ func (c *Calls) servePost(next http.Handler, w http.ResponseWriter, r *http.Requ
 		c.refuse(w, response)
 		return
 	}
-	if id := ahead.listens(); id != "" && format.MCPListen(r) {
+	if id := ahead.listens(); id != "" && format.IsMCPSubscription(r) {
 		response.OnFarewell(func(time.Duration) policy.Farewell {
 			return policy.Farewell{Event: "message", Data: listenResult(id)}
 		})
