@@ -8,10 +8,10 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A client of the Model Context Protocol that comes back for its standing stream reaches another
-// server, which doesn't know its session and says so with 404. The official Go client then ends the
-// session, and with it the calls whose results are still to come from here. So the standing stream
-// of a session is told only when the calls of that session have ended, or else at the drain's end.
+// The standing stream of a session of the Model Context Protocol, a GET, is told its farewell when
+// the session's open calls have ended, or else at the drain's end. Its client comes back for it to
+// another server, which doesn't know the session and answers 404. The official Go client ends the
+// session then, and with it the calls whose results are still to come from here.
 
 // noteRequest takes from the header of a request what the drain may have to know, while its handler
 // can't change it: of a POST, whose answer may be long in coming, and of a stream. kind is what is
@@ -29,33 +29,34 @@ func (x *exchange) noteRequest(r *http.Request, kind policy.Kind) {
 	}
 }
 
-// An mcpSession is what a drain knows of one session.
+// An mcpSession is a session that has open calls.
 type mcpSession struct {
-	calls    map[*tracked.Response]bool // that are open
-	standing []*tracked.Ending          // streams that wait for them
+	calls   map[*tracked.Response]bool // the open ones
+	waiting []*tracked.Ending          // of standing streams
 }
 
-// mcpSessions returns the sessions of which calls are open, by their ids.
+// mcpSessions returns the sessions that have open calls, by their ids.
 func mcpSessions(open []*tracked.Response) map[string]*mcpSession {
-	var sessions map[string]*mcpSession
+	sessions := make(map[string]*mcpSession)
 	for _, r := range open {
 		id := r.Asked().MCPSession
-		if id == "" || r.Request().Method != http.MethodPost || r.Kind() == policy.Infinite || !r.WatchEnd() {
+		isCall := id != "" && r.Request().Method == http.MethodPost && r.Kind() != policy.Infinite
+		if !isCall || !r.WatchEnd() {
 			continue
 		}
-		if sessions == nil {
-			sessions = make(map[string]*mcpSession)
+		session := sessions[id]
+		if session == nil {
+			session = &mcpSession{calls: make(map[*tracked.Response]bool)}
+			sessions[id] = session
 		}
-		if sessions[id] == nil {
-			sessions[id] = &mcpSession{calls: make(map[*tracked.Response]bool)}
-		}
-		sessions[id].calls[r] = true
+		session.calls[r] = true
 	}
 	return sessions
 }
 
-// ruleOf returns the rule by which a response is planned: a standing stream whose session has open
-// calls is left alone to the end, or until [scheduler.callEnded] plans it anew.
+// ruleOf returns the rule by which a response is planned: its own, but for a standing stream whose
+// session has open calls, which is noted as waiting and left alone to the drain's end.
+// [scheduler.callEnded] plans it anew before that.
 func (dr *drain) ruleOf(e *tracked.Ending, kind policy.Kind) policy.Rule {
 	rule := e.Response.Rule()
 	if len(dr.sessions) == 0 || kind != policy.Infinite {
@@ -63,13 +64,14 @@ func (dr *drain) ruleOf(e *tracked.Ending, kind policy.Kind) policy.Rule {
 	}
 	req := e.Response.Request()
 	if session := dr.sessions[e.Response.Asked().MCPSession]; session != nil && req.Method == http.MethodGet {
-		session.standing = append(session.standing, e)
+		session.waiting = append(session.waiting, e)
 		rule.Grace = policy.ToTheEnd
 	}
 	return rule
 }
 
-// callEnded plans the standing streams of a session anew whose last call has ended.
+// callEnded takes r, which has ended, from the calls of its session, if it is one of them. With the
+// last of them it plans the session's standing streams anew.
 func (s *scheduler) callEnded(r *tracked.Response) {
 	if !s.hasPlan() || len(s.drain.sessions) == 0 {
 		return
@@ -79,12 +81,14 @@ func (s *scheduler) callEnded(r *tracked.Response) {
 	if session == nil || !session.calls[r] {
 		return
 	}
-	if delete(session.calls, r); len(session.calls) > 0 {
+	delete(session.calls, r)
+	if len(session.calls) > 0 {
 		return
 	}
 	delete(s.drain.sessions, id)
-	for _, e := range session.standing {
-		if e.Queued > 0 && e.Kind == policy.Infinite && e.Stage == stageFarewell {
+	for _, e := range session.waiting {
+		stillWaits := e.Queued > 0 && e.Kind == policy.Infinite && e.Stage == stageFarewell
+		if stillWaits {
 			s.replan(e, policy.Infinite)
 		}
 	}
