@@ -12,17 +12,18 @@ import (
 )
 
 // breakGap is how long after its farewell a connection is broken at the soonest, also by a cut,
-// unless the drain's time is over or Close was called. Chromium drops what arrives right before a break: over HTTP/2 on a loaded machine a
-// gap of 10 ms lost 11 of 16 farewells, one of 50 ms lost 1, one of 200 ms none.
+// unless the drain's time is over or Close was called. Chromium drops what arrives right before a
+// break: over HTTP/2 on a loaded machine a gap of 10 ms lost 11 of 16 farewells, one of 50 ms lost
+// 1, one of 200 ms none.
 const breakGap = 200 * time.Millisecond
 
-// endsBroken reports whether the response is to end as a broken one, after a farewell with this
-// WebSocket close code, or with code zero, after none. Unless the rule says how, an EventSource gets
-// a clean end, behind which it comes back, and so do a client of MCP and who is told to stay away.
-// All others are broken off, since most of them take a clean end for the last word. The end of a
-// call says itself that it is none.
+// endsBroken reports whether the response is to be broken off at its end, after a farewell with
+// this WebSocket close code, or for code zero, after none. A call never is, since its status tells
+// its client to come back. Else the rule's Ending decides. Where that is not set, a clean end is
+// for clients that come back from one (an EventSource, and those of MCP), and for those that are
+// told to stay away. All others are broken off, since most of them take a clean end for the last
+// word.
 func (x *exchange) endsBroken(code int) bool {
-	r := x.Request()
 	if x.isCallLocked() {
 		return false
 	}
@@ -32,7 +33,9 @@ func (x *exchange) endsBroken(code int) bool {
 	case policy.BrokenEnding:
 		return true
 	}
-	return code != policy.StayAway().Code && (code != 0 || sse.Accepts(r)) && !sse.FromEventSource(r) && !format.IsMCP(r)
+	r := x.Request()
+	comesBack := sse.FromEventSource(r) || format.IsMCP(r)
+	return code != policy.StayAway().Code && (code != 0 || sse.Accepts(r)) && !comesBack
 }
 
 // mayEndClean reports whether the response ends cleanly though its handler panics: it is a stream
@@ -45,30 +48,23 @@ func (x *exchange) mayEndClean() bool {
 		return !x.farewell.Load().broken
 	case x.hijacked != nil || !x.committed || !x.Canceled():
 		return false
-	case x.isCallLocked():
-		return !x.tornLocked()
 	}
-	return x.Kind() == policy.Infinite && !x.tornLocked() && !x.endsBroken(0)
+	return (x.Kind() == policy.Infinite || x.isCallLocked()) && !x.tornLocked() && !x.endsBroken(0)
 }
 
-// tornLocked reports whether the body stops where it can't be ended in order: within a message of a
-// call, or within a line, whose beginning could pass for a whole one. Clients drop an event without
-// its end (WHATWG HTML 9.2.6), and a part without it. A body that stops before its declared length is
-// torn as well: net/http sees that over HTTP/1 only, and over HTTP/2 would send the end of a
-// malformed response (RFC 9113, section 8.1.1).
+// tornLocked reports whether the body stops where it can't be ended in order: within a message, or
+// before its declared length. net/http sees the latter over HTTP/1 only, and over HTTP/2 would send
+// the end of a malformed response (RFC 9113, section 8.1.1).
 func (x *exchange) tornLocked() bool {
 	if x.missing != unknownLength && x.missing > 0 {
 		return true
 	}
-	if call, ok := x.body.(format.Call); ok {
-		return call.Torn()
-	}
-	return x.body != nil && x.body.Name() == format.Lines && !x.body.AtBoundary()
+	return x.body != nil && x.body.Torn()
 }
 
-// awaitBreak waits behind the farewell of a response that ends as a broken one, be it by a panic, for
+// awaitBreak waits after the farewell of a response that is to be broken off, be it by a panic, for
 // the rest of breakGap, or until the request's context ends, as it does when the client leaves and
-// behind a cut. The handler must have returned.
+// after a cut. The handler must have returned.
 func (x *exchange) awaitBreak(returned bool) {
 	f := x.farewell.Load()
 	if f == nil {
@@ -124,7 +120,7 @@ func (x *exchange) outcomeLocked(returned bool) tracked.Outcome {
 		return tracked.Completed
 	case x.Kind() == policy.Infinite || !x.committed:
 		return tracked.Canceled
-	case !returned || !x.completeLocked() && !x.canEndCallLocked():
+	case !returned || !x.completeLocked() && !x.lacksStatusLocked():
 		return tracked.Cut
 	case x.committedAfterCancel || x.CancelSeen() || !x.completeLocked():
 		return tracked.Canceled
@@ -143,16 +139,19 @@ func (x *exchange) toldLocked(o tracked.Outcome) tracked.Outcome {
 
 // completeLocked reports whether the body is known to be complete. The handler must have returned.
 // One without a declared length is, if every write succeeded, and if its handler began it after the
-// cancel, or can't have broken it off because of the cancel: it doesn't know of that. That of a call
-// is, if it has its end.
+// cancel, or can't have broken it off because of the cancel, which it doesn't know of. A call's is,
+// if it has its status.
 func (x *exchange) completeLocked() bool {
 	if x.missing != unknownLength {
 		return x.missing <= 0
 	}
-	if call, ok := x.body.(format.Call); ok {
-		return call.Ended(x.w.Header()) && !x.failed && !x.wasCut.Load()
+	if x.failed || x.wasCut.Load() {
+		return false
 	}
-	return !x.failed && !x.wasCut.Load() && (x.committedAfterCancel || !x.CancelSeen() && !x.readsEnded)
+	if call, ok := x.body.(format.Call); ok {
+		return call.Ended(x.w.Header())
+	}
+	return x.committedAfterCancel || !x.CancelSeen() && !x.readsEnded
 }
 
 // closeNotify returns a channel that receives when the client leaves, as inner does, and when the

@@ -11,7 +11,7 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A farewell is what the client of a stream is told, and how its response ends behind that.
+// A farewell is what the client of a stream is told, and how its response ends after that.
 type farewell struct {
 	policy.Farewell
 	retry time.Duration // the client's reconnect slot
@@ -20,8 +20,8 @@ type farewell struct {
 	broken    bool // the ending is to be a broken one
 	written   time.Time
 	inBody    bool  // it has bytes in the body, all of which were sent
-	swallowed int64 // bytes that the handler wrote behind it
-	ended     bool  // the handler has returned behind it, before any cut
+	swallowed int64 // bytes that the handler wrote after it
+	ended     bool  // the handler has returned after it, before any cut
 }
 
 // Farewell implements [tracked.Carrier].
@@ -41,18 +41,20 @@ func (x *exchange) DropMessage() {
 	}
 }
 
-// writeFarewellIfDueLocked writes the farewell if the body is at a boundary. That of a call may also
-// come in place of the whole answer.
+// writeFarewellIfDueLocked writes the farewell if the body is at a boundary, or if the farewell can be
+// the whole answer.
 func (x *exchange) writeFarewellIfDueLocked() {
-	switch {
-	case x.ended, x.hijacked != nil:
-	case x.body != nil && x.body.AtBoundary(), x.body == nil && x.isCallLocked():
+	if x.ended || x.hijacked != nil {
+		return
+	}
+	if x.body != nil && x.body.AtBoundary() || x.isUnansweredCallLocked() {
 		x.writeFarewellLocked()
 	}
 }
 
-// writeFarewellLocked writes the farewell, unless the response has become one that gets none. The
-// body must be at a boundary. Of a call's farewell handlerEnded writes what is not in the body.
+// writeFarewellLocked writes the farewell, unless the response has become one that gets none. There
+// must be a place for it, see writeFarewellIfDueLocked. What is not in the body is written by
+// finishFarewellLocked.
 func (x *exchange) writeFarewellLocked() {
 	f := x.farewell.Load()
 	if f == nil || x.farewellWritten || x.wasCut.Load() {
@@ -74,9 +76,11 @@ func (x *exchange) writeFarewellLocked() {
 		x.d.guard("writing a farewell", func() { err = x.sendFarewellLocked(text) })
 	}
 	f.written, f.inBody = time.Now(), err == nil && len(text) > 0
-	if f.broken = x.endsBroken(f.Code); len(text) == 0 {
-		f.broken = x.endsBroken(0)
+	code := f.Code
+	if len(text) == 0 {
+		code = 0
 	}
+	f.broken = x.endsBroken(code)
 	switch {
 	case err == nil && len(text) == 0 && !x.isCallLocked():
 		x.farewellOutcome = tracked.Canceled
@@ -127,15 +131,14 @@ func (x *exchange) writeAroundFarewellLocked(p []byte) (int, error) {
 	return end + n, err
 }
 
-// extendWriteDeadline sets the moment of the cut as the write deadline, and so much behind it, since
-// one that the handler has set may be past, and a second at least, since a drain that is late may be
-// past that as well. While the cut is still to come the deadline must not be first: the cut may be
-// put off, and over HTTP/2 both would reset the stream. It must not run at the same time as Cut,
-// whose deadline it would replace.
-func (x *exchange) extendWriteDeadline(behindCut time.Duration) {
+// extendWriteDeadline sets a write deadline in place of one of the handler's, which may be past: that
+// long after the cut, but a second from now at least, since a drain that is late may be past its cut.
+// It must not come before the cut, which may be put off, or over HTTP/2 both would reset the stream.
+// extendWriteDeadline must not run at the same time as Cut, whose deadline it would replace.
+func (x *exchange) extendWriteDeadline(afterCut time.Duration) {
 	if !x.wasCut.Load() {
 		m, _ := x.Moments()
-		deadline, cut := time.Now().Add(time.Second), m.Cut.Add(behindCut)
+		deadline, cut := time.Now().Add(time.Second), m.Cut.Add(afterCut)
 		if cut.After(deadline) {
 			deadline = cut
 		}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
 )
@@ -45,26 +44,13 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	// a hijack the handler's goroutines may still use the copy's.
 	in.MultipartForm, in.Form, in.PostForm = x.req.MultipartForm, x.req.Form, x.req.PostForm
 	outcome := x.outcomeLocked(returned)
-	switch {
-	case outcome == tracked.Cut && (in.ProtoMajor == 1 || !returned || !x.committed || !x.completeLocked()),
-		outcome == tracked.ToldBroken,
-		outcome == tracked.Canceled && x.committed && x.Kind() == policy.Infinite && (x.tornLocked() || x.endsBroken(0)):
-		abort = true // over HTTP/1 behind any cut, so that net/http takes no other request from the connection
+	if x.mustBreakLocked(outcome, returned) {
+		abort = true
 		if in.ProtoMajor == 1 || !x.wasCut.Load() {
 			x.breakOff() // a panic alone may be recovered by an outer handler
-		} // else it would send a second RST_STREAM behind that of the cut
-	case outcome == tracked.Told:
-		x.extendWriteDeadline(0) // again: the handler may have set a deadline with each of its writes
-		x.finishFarewellLocked()
-	case outcome == tracked.Canceled && x.canEndCallLocked():
-		x.endCallLocked()
-	case x.committed || !returned: // net/http ends it
-	case outcome == tracked.Canceled && format.HasGRPCStatus(x.w.Header()): // the whole of a call's answer
-	case outcome == tracked.Canceled:
-		abort = x.answerCanceled() // else net/http would send a 200 with an empty body
-		x.answered = true
-	case x.d.draining():
-		x.w.Header().Set("Connection", "close")
+		} // else it would send a second RST_STREAM after that of the cut
+	} else {
+		abort = x.writeEndLocked(outcome, returned) || abort
 	}
 	ended := outcome == tracked.Told || outcome == tracked.Canceled && x.Kind() == policy.Infinite
 	if ended && !abort && !x.d.draining() {
@@ -79,6 +65,39 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	x.ReleaseContext()
 	x.d.end(&x.Response, outcome)
 	return abort && returned
+}
+
+// mustBreakLocked reports whether the response has to be broken off, since net/http would end it in
+// order otherwise: over HTTP/1 after any cut, so that net/http takes no other request from the
+// connection.
+func (x *exchange) mustBreakLocked(outcome tracked.Outcome, returned bool) bool {
+	switch outcome {
+	case tracked.ToldBroken:
+		return true
+	case tracked.Cut:
+		return x.Request().ProtoMajor == 1 || !returned || !x.committed || !x.completeLocked()
+	case tracked.Canceled:
+		return x.committed && x.Kind() == policy.Infinite && (x.tornLocked() || x.endsBroken(0))
+	}
+	return false
+}
+
+// writeEndLocked writes what the drain has to say at the end of a response, before net/http ends it.
+// It reports whether the response has to be broken off after that.
+func (x *exchange) writeEndLocked(outcome tracked.Outcome, returned bool) (broken bool) {
+	switch {
+	case outcome == tracked.Told:
+		x.extendWriteDeadline(0) // again: the handler may have set a deadline with each of its writes
+		x.finishFarewellLocked()
+	case outcome == tracked.Canceled && x.writeStatusLocked():
+	case x.committed || !returned:
+	case outcome == tracked.Canceled:
+		broken = x.answerCanceled() // else net/http would send a 200 with an empty body
+		x.answered = true
+	case x.d.draining():
+		x.w.Header().Set("Connection", "close")
+	}
+	return broken
 }
 
 // closeAfterReply has net/http close an HTTP/1 connection whose client was told to come back while

@@ -15,25 +15,34 @@ func (d *Drainer) refuse(w http.ResponseWriter, r *http.Request, rule policy.Rul
 	switch {
 	case d.Refusal != nil:
 		d.Refusal.ServeHTTP(w, r)
-	case d.replyToCall(w, r, rule):
-	case sse.Accepts(r):
+	case getsEventStream(r):
 		sse.Refuse(w, r, d.slot(rule))
 	default:
-		d.replyUnavailable(w, rule)
+		d.answerUnavailable(w, r, rule)
 	}
 }
+
+// getsEventStream reports whether a request that isn't served is answered by an event stream: an
+// EventSource that meets a 503 never comes back.
+func getsEventStream(r *http.Request) bool { return sse.Accepts(r) && !format.IsCall(r) }
 
 // slot returns a reconnect slot for one more client.
 func (d *Drainer) slot(rule policy.Rule) time.Duration {
 	return rule.Reconnect.Slot(d.lastSlotNumber.Add(1))
 }
 
-// replyUnavailable answers that the client should come back later, and when.
-func (d *Drainer) replyUnavailable(w http.ResponseWriter, rule policy.Rule) {
+// answerUnavailable answers that the client should come back later, and when: a remote procedure call
+// in its protocol, since its clients repeat it by their policy only then.
+func (d *Drainer) answerUnavailable(w http.ResponseWriter, r *http.Request, rule policy.Rule) {
+	if format.IsCall(r) {
+		answerCall(w, r, policy.Farewell{Reason: d.whyUnavailable()}, d.slot(rule))
+		return
+	}
 	w.Header().Set("Retry-After", format.RetryAfter(d.slot(rule)))
 	http.Error(w, d.whyUnavailable(), http.StatusServiceUnavailable)
 }
 
+// whyUnavailable returns what a client is told whose request isn't served, or was given up.
 func (d *Drainer) whyUnavailable() string {
 	if !d.draining() { // the response's MaxAge, or a Shed, has ended it
 		return "this connection is closing; please retry"
@@ -41,37 +50,15 @@ func (d *Drainer) whyUnavailable() string {
 	return "the server is shutting down; please retry"
 }
 
-// replyToCall is replyUnavailable for a remote procedure call, whose clients repeat it by their
-// policy where they are told so in its protocol. It reports false if r is none.
-func (d *Drainer) replyToCall(w http.ResponseWriter, r *http.Request, rule policy.Rule) bool {
-	if !format.IsCall(r) {
-		return false
-	}
-	answerCall(w, r, policy.Farewell{Reason: d.whyUnavailable()}, d.slot(rule))
-	return true
-}
-
-// answerCall writes the whole answer to a call.
-func answerCall(w http.ResponseWriter, r *http.Request, f policy.Farewell, retry time.Duration) {
-	code, body := format.AnswerUnavailable(r, w.Header(), f, retry)
-	w.WriteHeader(code)
-	if len(body) > 0 {
-		_, _ = w.Write(body)
-	}
-}
-
 // answerCanceled answers in place of a handler that wrote nothing, though its context was canceled.
 // It reports whether the answer has to be broken off.
 func (x *exchange) answerCanceled() (broken bool) {
 	x.clearHeader()
-	if x.d.replyToCall(x.w, x.Request(), x.Rule()) {
+	if !getsEventStream(x.Request()) {
+		x.d.answerUnavailable(x.w, x.Request(), x.Rule())
 		return false
 	}
-	if !sse.Accepts(x.Request()) {
-		x.d.replyUnavailable(x.w, x.Rule())
-		return false
-	}
-	defer func() {
+	defer func() { // sse.Refuse breaks off where the client would take a clean end for the last word
 		switch v := recover(); v {
 		case nil:
 		case http.ErrAbortHandler:
