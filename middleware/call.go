@@ -23,8 +23,8 @@ func (x *exchange) isUnansweredCallLocked() bool {
 	return x.body == nil && !x.committed && x.Asked().EndsWithStatus
 }
 
-// lacksStatusLocked reports whether the response is that of a call that is whole but for its status,
-// which may be written where it stops. The handler must have returned.
+// lacksStatusLocked reports whether the response is that of a call that is whole but for its
+// status, which may be written where it stops. The handler must have returned.
 func (x *exchange) lacksStatusLocked() bool {
 	call, ok := x.body.(format.Call)
 	return ok && !call.Torn() && !call.Ended(x.w.Header()) && !x.farewellWritten && !x.failed && !x.wasCut.Load()

@@ -211,8 +211,8 @@ func TestCanceledCall(t *testing.T) {
 	}
 }
 
-// One whose handler has sent nothing but a header ends as well, over HTTP/1.1 too, where net/http has
-// no trailers for a short body whose header doesn't announce them.
+// One whose handler has sent nothing but a header ends as well, over HTTP/1.1 too, where net/http
+// has no trailers for a short body whose header doesn't announce them.
 func TestCanceledCallOfAHeaderAlone(t *testing.T) {
 	for contentType := range unavailable {
 		for _, trailer := range []string{"", "Grpc-Status, Grpc-Message"} {

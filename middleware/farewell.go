@@ -41,8 +41,8 @@ func (x *exchange) DropMessage() {
 	}
 }
 
-// writeFarewellIfDueLocked writes the farewell if the body is at a boundary, or if the farewell can be
-// the whole answer.
+// writeFarewellIfDueLocked writes the farewell if the body is at a boundary, or if the farewell can
+// be the whole answer.
 func (x *exchange) writeFarewellIfDueLocked() {
 	if x.ended || x.hijacked != nil {
 		return
@@ -131,10 +131,11 @@ func (x *exchange) writeAroundFarewellLocked(p []byte) (int, error) {
 	return end + n, err
 }
 
-// extendWriteDeadline sets a write deadline in place of one of the handler's, which may be past: that
-// long after the cut, but a second from now at least, since a drain that is late may be past its cut.
-// It must not come before the cut, which may be put off, or over HTTP/2 both would reset the stream.
-// extendWriteDeadline must not run at the same time as Cut, whose deadline it would replace.
+// extendWriteDeadline sets a write deadline in place of one of the handler's, which may be past:
+// that long after the cut, but a second from now at least, since a drain that is late may be past
+// its cut. It must not come before the cut, which may be put off, or over HTTP/2 both would reset
+// the stream. extendWriteDeadline must not run at the same time as Cut, whose deadline it would
+// replace.
 func (x *exchange) extendWriteDeadline(afterCut time.Duration) {
 	if !x.wasCut.Load() {
 		m, _ := x.Moments()

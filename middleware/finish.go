@@ -40,8 +40,8 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 		x.hijacked.done() // the response lasts until its connection is closed
 		return abort && returned
 	}
-	// net/http removes the multipart files of the request that it made, not of x.req, its copy. After
-	// a hijack the handler's goroutines may still use the copy's.
+	// net/http removes the multipart files of the request that it made, not of x.req, its copy.
+	// After a hijack the handler's goroutines may still use the copy's.
 	in.MultipartForm, in.Form, in.PostForm = x.req.MultipartForm, x.req.Form, x.req.PostForm
 	outcome := x.outcomeLocked(returned)
 	if x.mustBreakLocked(outcome, returned) {
@@ -82,8 +82,8 @@ func (x *exchange) mustBreakLocked(outcome tracked.Outcome, returned bool) bool 
 	return false
 }
 
-// writeEndLocked writes what the drain has to say at the end of a response, before net/http ends it.
-// It reports whether the response has to be broken off after that.
+// writeEndLocked writes what the drain has to say at the end of a response, before net/http ends
+// it. It reports whether the response has to be broken off after that.
 func (x *exchange) writeEndLocked(outcome tracked.Outcome, returned bool) (broken bool) {
 	switch {
 	case outcome == tracked.Told:

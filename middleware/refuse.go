@@ -31,8 +31,8 @@ func (d *Drainer) slot(rule policy.Rule) time.Duration {
 	return rule.Reconnect.Slot(d.lastSlotNumber.Add(1))
 }
 
-// answerUnavailable answers that the client should come back later, and when: a remote procedure call
-// in its protocol, since its clients repeat it by their policy only then.
+// answerUnavailable answers that the client should come back later, and when: a remote procedure
+// call in its protocol, since its clients repeat it by their policy only then.
 func (d *Drainer) answerUnavailable(w http.ResponseWriter, r *http.Request, rule policy.Rule) {
 	if format.IsCall(r) {
 		answerCall(w, r, policy.Farewell{Reason: d.whyUnavailable()}, d.slot(rule))

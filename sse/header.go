@@ -44,14 +44,15 @@ const breakGap = 200 * time.Millisecond
 
 // Refuse answers a request that [Accepts] an event stream while the server shuts down: with status
 // 200 and an event stream of only a retry field, or if retry is zero or less, of nothing. Then the
-// client comes back. It gets its own Last-Event-ID again: MCP's go-sdk forgets it otherwise. Nothing may have been written to w before. It ignores write errors, and keeps a
-// Content-Encoding: whoever set it is to encode.
+// client comes back. It gets its own Last-Event-ID again: MCP's go-sdk forgets it otherwise.
+// Nothing may have been written to w before. It ignores write errors, and keeps a Content-Encoding:
+// whoever set it is to encode.
 //
 // A request that is not [FromEventSource], nor of the Model Context Protocol's streamable HTTP (it
 // has Mcp-Session-Id or Mcp-Protocol-Version), is broken off 200 ms later: Refuse panics with
-// [http.ErrAbortHandler], so that net/http closes the HTTP/1 connection or resets the HTTP/2 stream.
-// Most other clients would take a clean end for the last word. Connection: close is left out there,
-// behind which Node's fetch takes a broken body for whole.
+// [http.ErrAbortHandler], so that net/http closes the HTTP/1 connection or resets the HTTP/2
+// stream. Most other clients would take a clean end for the last word. Connection: close is left
+// out there, since Node's fetch takes a broken body for whole after it.
 //
 // After another status an EventSource doesn't come back, whatever Retry-After says (WHATWG HTML
 // 9.2.3), nor does one of another origin if Access-Control-Allow-Origin wasn't set before.

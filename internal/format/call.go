@@ -18,8 +18,8 @@ type Call interface {
 	// response's header, in which trailers may be set.
 	Ended(h http.Header) bool
 
-	// SetTrailers sets in h what the farewell has in trailers, in place of the handler's own status.
-	// It does nothing where AppendFarewell has appended all of the farewell.
+	// SetTrailers sets in h what the farewell has in trailers, in place of the handler's own
+	// status. It does nothing where AppendFarewell has appended all of the farewell.
 	SetTrailers(h http.Header, f policy.Farewell, retry time.Duration)
 }
 
@@ -105,8 +105,8 @@ func EndsWithStatus(r *http.Request) bool {
 // its protocol that the server isn't available. It sets the answer's header in h, and returns its
 // status code and body.
 func AnswerUnavailable(r *http.Request, h http.Header, f policy.Farewell, retry time.Duration) (code int, body []byte) {
-	// gRPC's clients repeat a call by their policy only if its status is in the header. With trailers
-	// the header would not be the end.
+	// gRPC's clients repeat a call by their policy only if its status is in the header. With
+	// trailers the header would not be the end.
 	for name := range h {
 		if strings.HasPrefix(name, http.TrailerPrefix) {
 			delete(h, name)

@@ -17,8 +17,8 @@ import (
 // After bytes that look compressed it has no boundary any more: after a binary data byte (MIME
 // Sniffing 3: any control but TAB, LF, FF, CR and ESC), or invalid UTF-8 in the first field's name.
 // The grammar allows both, but to leave the farewell out does less harm than to corrupt the body.
-// Nor does it have one as long as no line has been a field or a comment, as where raw text is served
-// under the media type: a client of that couldn't make anything of an event.
+// Nor does it have one as long as no line has been a field or a comment, as where raw text is
+// served under the media type: a client of that couldn't make anything of an event.
 type eventStream struct {
 	inLine    bool // the current line has a byte
 	inEvent   bool // a field has begun since the last blank line
@@ -106,8 +106,8 @@ func (s *eventStream) examine(c byte) {
 	s.examined = s.sawField && s.nameEnded
 }
 
-// findField follows one byte of a line, or its end, until a line is a field or a comment (WHATWG HTML
-// 9.2.6). A name that is longer than all of those fills s.name.
+// findField follows one byte of a line, or its end, until a line is a field or a comment (WHATWG
+// HTML 9.2.6). A name that is longer than all of those fills s.name.
 func (s *eventStream) findField(c byte) {
 	end := c == '\n' || c == '\r'
 	switch {

@@ -60,8 +60,8 @@ type Body interface {
 // first counts, as for clients.
 //
 // known reports whether the media type is that of a format. endless reports whether an answer to a
-// GET in this format goes on until somebody ends it. body is nil if no farewell can be inserted: the
-// format isn't known, the body has a Content-Encoding, or the header lacks what a Body needs.
+// GET in this format goes on until somebody ends it. body is nil if no farewell can be inserted:
+// the format isn't known, the body has a Content-Encoding, or the header lacks what a Body needs.
 func Recognize(h http.Header) (body Body, known, endless bool) {
 	contentTypes := h["Content-Type"]
 	if len(contentTypes) == 0 {
@@ -90,8 +90,8 @@ func Recognize(h http.Header) (body Body, known, endless bool) {
 	return body, known, endless
 }
 
-// NewBody returns a Body of the format that a rule gives, which must not be [policy.AutoFormat], for
-// a response with this header. It is nil if no farewell can be inserted.
+// NewBody returns a Body of the format that a rule gives, which must not be [policy.AutoFormat],
+// for a response with this header. It is nil if no farewell can be inserted.
 func NewBody(f policy.Format, h http.Header) Body {
 	if Encoded(h) {
 		return nil

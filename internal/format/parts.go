@@ -15,8 +15,9 @@ import (
 // Only the delimiter line of the next part shows that a part has ended, so the boundaries are the
 // beginning of the body and the places before a delimiter line. Servers of GraphQL write that line
 // together with the part that it ends, and then wait for the next result, so there is a boundary
-// after it too, where the last part has begun already. Where parts replace each other there is none,
-// since an empty last part would replace a picture; nor is there one after the closing delimiter.
+// after it too, where the last part has begun already. Where parts replace each other there is
+// none, since an empty last part would replace a picture; nor is there one after the closing
+// delimiter.
 //
 // The place before a delimiter that is split between two Writes is missed; writers don't split
 // theirs.

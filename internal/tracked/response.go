@@ -38,9 +38,9 @@ type Carrier interface {
 	LastByte() time.Time
 }
 
-// A Response is one tracked exchange, or a task that one has left behind. Embed it in what carries the response, so that both cost one
-// allocation, and call Begin. Its methods may be called concurrently, and those that package stream
-// shows also after it has ended.
+// A Response is one tracked exchange, or a task that one has left behind. Embed it in what carries
+// the response, so that both cost one allocation, and call Begin. Its methods may be called
+// concurrently, and those that package stream shows also after it has ended.
 type Response struct {
 	// Immutable after Begin.
 	registry *Registry
