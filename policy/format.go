@@ -1,23 +1,23 @@
 package policy
 
-// A Format is what a body speaks, and so where a farewell may be written into it and how. It
-// doesn't say whether the body ends by itself: that is its [Kind]. The zero Format is AutoFormat.
+// A Format says where a farewell may be written into a response's body, and how. It doesn't say
+// whether the body ends by itself: that is the response's [Kind]. The zero Format is AutoFormat.
 type Format uint8
 
 const (
-	// AutoFormat is that of the response's Content-Type, and none where that says nothing.
+	// AutoFormat is the format that the response's Content-Type names, and none if it names none.
 	AutoFormat Format = iota
 	// EventsFormat is an event stream (WHATWG HTML 9.2.5): the farewell is its last event.
 	EventsFormat
-	// LinesFormat is lines each of which stands for itself, such as JSON: the farewell is the last
-	// line, Farewell.Message.
+	// LinesFormat is lines that are each complete, such as one JSON value a line: the farewell is
+	// the last line, Farewell.Message.
 	LinesFormat
 	// PartsFormat is the parts of a multipart body, whose Content-Type has their boundary (RFC 2046,
 	// section 5.1.1): the farewell is the last part, Farewell.Message, and the closing delimiter.
 	PartsFormat
-	// NoFormat is one that nothing is known of. The body is left alone: nothing is ever written into
-	// it, and its handler writes on until its context is canceled. [SendNothing] ends an event stream
-	// between two of its events instead.
+	// NoFormat is none: the body is left alone, even if its Content-Type names a format. No farewell
+	// is written into it, and its handler writes on until its context is canceled. To end an event
+	// stream in order but without a farewell, use [SendNothing] instead.
 	NoFormat
 )
 
