@@ -19,7 +19,7 @@ import (
 	"github.com/lastcall-go/lastcall/stream/mcp"
 )
 
-// An oldServer speaks the old transport for one session. Its call takes what its params say.
+// An oldServer speaks HTTP+SSE for one session. Its call takes what its params say.
 type oldServer struct{ results chan string }
 
 func (s *oldServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -91,7 +91,8 @@ func (s *served) get(agent string) (*http.Response, error) {
 	return s.Do(req)
 }
 
-// stream opens the standing stream and returns its lines, the last of which is the error of its end.
+// stream opens the standing stream and returns its lines, the last of which is the error of its
+// end.
 func (s *served) stream(t *testing.T) <-chan string {
 	resp, err := s.get("Go-http-client/1.1")
 	require.NoError(t, err)
@@ -175,8 +176,8 @@ func TestOldTransport(t *testing.T) {
 	}
 }
 
-// TestNotificationKeepsTheSlot has a client post a notification while its stream waits for its slot, and
-// a call that is too long to be told from anything else in time.
+// TestNotificationKeepsTheSlot has a client post a notification while its stream waits for its
+// slot, and a call that is too long to be told from anything else in time.
 func TestNotificationKeepsTheSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, &oldServer{make(chan string, 1)}, policy.Rule{Grace: 5 * time.Second})
@@ -193,7 +194,7 @@ func TestNotificationKeepsTheSlot(t *testing.T) {
 	})
 }
 
-// TestLateStream has a client ask for a stream of the old transport while the server drains.
+// TestLateStream has a client ask for a stream of HTTP+SSE while the server drains.
 func TestLateStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serve(t, &oldServer{make(chan string, 1)}, policy.Rule{})

@@ -10,8 +10,8 @@ import (
 )
 
 func ExampleCalls() {
-	// In its place: mcp.NewStreamableHTTPHandler of the official SDK, server.NewStreamableHTTPServer of
-	// mcp-go, or the like.
+	// In its place: mcp.NewStreamableHTTPHandler of the official SDK,
+	// server.NewStreamableHTTPServer of mcp-go, or the like.
 	var server http.Handler = http.NotFoundHandler()
 	mux := http.NewServeMux()
 

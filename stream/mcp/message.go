@@ -9,7 +9,7 @@ import (
 	"github.com/lastcall-go/lastcall/internal/format"
 )
 
-// A message is what is to be known of a JSON-RPC message.
+// A message is what Calls has to know of a JSON-RPC message.
 type message struct {
 	method  string
 	id      string // as it stands in the message; empty: none, or null, or no string or number
@@ -27,9 +27,9 @@ func (m message) isNew() bool { return m.isCall() && !m.resumes }
 // isAnswer reports whether the message answers another one.
 func (m message) isAnswer() bool { return m.method == "" && m.id != "" }
 
-// sameID returns a form of an id that is the same for every way to write it. Libraries keep numbers
-// as float64.
-func sameID(id string) string {
+// canonicalID returns one form of an id for every way to write it. Libraries keep numbers as
+// float64.
+func canonicalID(id string) string {
 	if strings.HasPrefix(id, `"`) {
 		return `"` + unquote(id)
 	}
@@ -44,9 +44,9 @@ func unquote(token string) (s string) {
 	return s
 }
 
-// listenResult returns what ends a subscription whose request had this id.
-func listenResult(id string) string {
-	id = strings.ReplaceAll(id, "{", `\u007b`) // in a farewell's data, {retry} stands for something else
+// subscriptionResult returns the message that ends the subscription whose request had this id.
+func subscriptionResult(id string) string {
+	id = strings.ReplaceAll(id, "{", `\u007b`) // or {retry} in it would be replaced
 	return `{"jsonrpc":"2.0","id":` + id +
 		`,"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":` + id + `}}}`
 }
@@ -58,23 +58,23 @@ func refusal(id string, slot time.Duration) []byte {
 		`,"error":{"code":-32050,"message":"the server is shutting down; please call again","data":{"retry":`+ms+`}}}`)
 }
 
-// maxToken is how long a key, an id or a method's name may be, as it stands in the message. A longer
-// one counts as none.
+// maxToken is how long a key, an id or a method's name may be, as it stands in the message. A
+// longer one counts as none.
 const maxToken = 4096
 
-// A scanner follows the bytes of a JSON-RPC message, or of a batch of them, and keeps nothing of
-// what it doesn't look for. It checks no syntax: of what is not JSON it finds anything. The zero
-// scanner has seen nothing.
+// A scanner follows the bytes of a JSON-RPC message, or of a batch of them, and keeps only what it
+// looks for. It checks no syntax: in what is not JSON it may find anything. The zero scanner has
+// seen nothing.
 type scanner struct {
 	found []message // those that are complete
 
 	begun    bool // a byte other than white space has come
 	batch    bool // the value is an array
 	ended    bool // the value is complete
-	open     bool // a message has begun, which is in current
-	answers  bool // current has a result or an error, or is about to have one
+	open     bool // current has begun
 	current  message
-	depth    int // brackets that are open
+	answers  bool // current has a result or an error, or is about to have one
+	depth    int  // brackets that are open
 	inString bool
 	escaped  bool // the byte before was a backslash that escapes this one
 	levels   [2]level
@@ -150,8 +150,8 @@ func (s *scanner) level(depth int) *level {
 	return &s.levels[depth-1]
 }
 
-// member returns which of a message's members a value at this place is: id, method, or
-// cancels for the requestId of its params. It returns the empty string for all others.
+// member returns which field of a message a value at this place is for: "id", "method" or
+// "cancels". It returns the empty string for any other value.
 func (s *scanner) member() string {
 	l := s.level(s.depth)
 	if !s.open || l == nil || !l.object || l.wantKey {

@@ -43,16 +43,16 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-func TestSameID(t *testing.T) {
-	require.Equal(t, sameID("-15"), sameID("-1.50e1"))
-	require.Equal(t, sameID("0"), sameID("-0"))
-	require.Equal(t, sameID(`"a"`), sameID(`"\u0061"`))
-	require.NotEqual(t, sameID(`"15"`), sameID("15"))
+func TestCanonicalID(t *testing.T) {
+	require.Equal(t, canonicalID("-15"), canonicalID("-1.50e1"))
+	require.Equal(t, canonicalID("0"), canonicalID("-0"))
+	require.Equal(t, canonicalID(`"a"`), canonicalID(`"\u0061"`))
+	require.NotEqual(t, canonicalID(`"15"`), canonicalID("15"))
 }
 
-// TestListenResult looks for what a drain would replace in the id.
-func TestListenResult(t *testing.T) {
-	result := listenResult(`"{retry}"`)
+// TestSubscriptionResult looks for what a drain would replace in the id.
+func TestSubscriptionResult(t *testing.T) {
+	result := subscriptionResult(`"{retry}"`)
 	require.NotContains(t, result, "{retry}")
 	var decoded struct {
 		ID     string
@@ -65,8 +65,8 @@ func TestListenResult(t *testing.T) {
 	require.Equal(t, "{retry}", decoded.Result.Meta["io.modelcontextprotocol/subscriptionId"])
 }
 
-// FuzzMessages compares what the scanner finds with what package encoding/json does, however the bytes
-// come.
+// FuzzMessages compares what the scanner finds with what package encoding/json does, however the
+// bytes come.
 func FuzzMessages(f *testing.F) {
 	for _, m := range messages {
 		f.Add([]byte(m), uint8(3))

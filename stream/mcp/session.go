@@ -11,168 +11,173 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A session is a standing stream of the old transport, and the calls whose results are still to come
-// on it. While there is one, the stream counts as finite.
-type session struct {
+// An sseSession is a session of HTTP+SSE: a standing stream, and the calls whose results are still
+// to come on it. While there are any, the stream counts as finite.
+type sseSession struct {
 	response *tracked.Response
-	stream   *watchedStream
+	stream   *streamWriter
 
 	mu    sync.Mutex     // guards following
 	posts int            // requests that may bring calls and haven't been answered
-	open  map[string]int // calls, by their ids as sameID makes them
+	calls map[string]int // how often each is open, by canonicalID
 }
 
 // sessionKey returns what tells the requests to a session from all others: the query of the address
 // that its clients post to, or where that has none, its path, of which a proxy may change more.
 func sessionKey(u *url.URL) string { return cmp.Or(u.RawQuery, u.Path) }
 
-// session returns the session that a POST is to, or nil.
-func (c *Calls) session(r *http.Request) *session {
+// sessionOf returns the session that a POST is to, or nil.
+func (c *Calls) sessionOf(r *http.Request) *sseSession {
 	if r.Method != http.MethodPost {
 		return nil
 	}
-	s, _ := c.sessions.Load(sessionKey(r.URL))
-	known, _ := s.(*session)
-	return known
+	v, _ := c.sessions.Load(sessionKey(r.URL))
+	session, _ := v.(*sseSession)
+	return session
 }
 
-// addSession begins the session whose clients post to endpoint, and returns its key.
-func (c *Calls) addSession(endpoint string, s *session) (key string) {
-	u, err := s.response.Request().URL.Parse(endpoint)
+// addSession adds the session whose clients post to endpoint, and returns its key.
+func (c *Calls) addSession(endpoint string, s *sseSession) (key string) {
+	stream := s.response.Request().URL
+	u, err := stream.Parse(endpoint)
 	if err != nil {
 		return ""
 	}
 	key = sessionKey(u)
 	c.sessions.Store(key, s)
-	if _, known := c.streams.Load(s.response.Request().URL.Path); !known && c.paths.Load() < maxPaths {
-		c.streams.Store(s.response.Request().URL.Path, nil)
-		c.paths.Add(1)
+	if _, known := c.streamPaths.Load(stream.Path); !known && c.pathCount.Load() < maxPaths {
+		c.streamPaths.Store(stream.Path, nil)
+		c.pathCount.Add(1)
 	}
 	return key
 }
 
-// maxPaths is how many paths of the old transport's streams are known, or a few more.
+// maxPaths is how many paths of HTTP+SSE streams are known, or a few more.
 const maxPaths = 1000
 
-// isStream reports whether a GET is for a stream of the old transport, going by its path.
+// isStream reports whether a GET is for an HTTP+SSE stream, going by its path.
 func (c *Calls) isStream(r *http.Request) bool {
-	_, known := c.streams.Load(r.URL.Path)
+	_, known := c.streamPaths.Load(r.URL.Path)
 	return known
 }
 
-func (c *Calls) removeSession(key string, s *session) { c.sessions.CompareAndDelete(key, s) }
+func (c *Calls) removeSession(key string, s *sseSession) { c.sessions.CompareAndDelete(key, s) }
 
-// begin notes the calls of a request before its handler knows of them. It reports false if the
-// stream can't carry their results any more, since it has been told.
-func (s *session) begin(a *ahead) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if a.whole && !a.hasCall() { // the stream keeps its slot
-		return !s.response.FarewellSent() && !s.response.Canceled()
-	}
-	if !s.holdLocked() {
-		return false
-	}
-	a.session = s
-	s.noteLocked(a)
-	return true
-}
+// isOver reports whether the stream has been told or canceled, and carries no more results.
+func (s *sseSession) isOver() bool { return s.response.FarewellSent() || s.response.Canceled() }
 
 // holdLocked keeps the stream open for a request. It reports false where that comes too late.
-func (s *session) holdLocked() bool {
+func (s *sseSession) holdLocked() bool {
 	s.response.Tag(policy.Finite) // from here on no farewell begins
-	if s.response.FarewellSent() || s.response.Canceled() {
-		s.tagLocked()
+	if s.isOver() {
+		s.releaseLocked()
 		return false
 	}
 	s.posts++
 	return true
 }
 
-// refuse refuses the calls of a request on the stream: go-sdk's client takes an error status for the
-// session's end, and couldn't answer any more what a running call asks. It reports false where the
-// stream has been told.
-func (s *session) refuse(a *ahead, slot time.Duration) bool {
+// releaseLocked has the stream end with the drain, if no result is to come on it any more.
+func (s *sseSession) releaseLocked() {
+	if s.posts == 0 && len(s.calls) == 0 {
+		s.response.Tag(policy.Auto)
+	}
+}
+
+// begin notes the calls of a request before its handler knows of them. It reports false if the
+// stream can't carry their results any more.
+func (s *sseSession) begin(b *postBody) bool {
 	s.mu.Lock()
-	held := s.holdLocked()
+	defer s.mu.Unlock()
+	if b.whole && !b.hasCall() { // the stream keeps its slot
+		return !s.isOver()
+	}
+	if !s.holdLocked() {
+		return false
+	}
+	b.session = s
+	s.noteLocked(b)
+	return true
+}
+
+// note follows more of a request's body, and notes the calls that are complete with it.
+func (s *sseSession) note(b *postBody, p []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _ = b.scanner.Write(p)
+	s.noteLocked(b)
+}
+
+func (s *sseSession) noteLocked(b *postBody) {
+	for ; b.noted < len(b.scanner.found); b.noted++ {
+		if m := b.scanner.found[b.noted]; m.isCall() {
+			if s.calls == nil {
+				s.calls = make(map[string]int)
+			}
+			s.calls[canonicalID(m.id)]++
+		}
+	}
+}
+
+// finish is called when the handler of a request has returned. accepted says whether it took the
+// messages: if not, no result will come. Nor does one for a call that a message cancels.
+func (s *sseSession) finish(b *postBody, accepted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range b.scanner.found {
+		if m.isCall() && !accepted {
+			s.endLocked(m.id)
+		}
+		if accepted && m.method == "notifications/cancelled" && m.cancels != "" {
+			s.endLocked(m.cancels)
+		}
+	}
+	if b.session != nil {
+		s.posts--
+	}
+	s.releaseLocked()
+}
+
+// refuse refuses the calls of a request on the stream: go-sdk's client takes an error status for
+// the session's end, and couldn't answer any more what a running call asks. It reports false where
+// that can't be done: the stream is over, or not all of the calls are known.
+func (s *sseSession) refuse(b *postBody, slot time.Duration) bool {
+	s.mu.Lock()
+	held := b.whole && s.holdLocked()
 	s.mu.Unlock()
 	if !held {
 		return false
 	}
-	for _, m := range a.scanner.found {
+	for _, m := range b.scanner.found {
 		if m.isCall() {
-			s.stream.inject(refusal(m.id, slot))
+			s.stream.insert(refusal(m.id, slot))
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.posts--
-	s.tagLocked()
+	s.releaseLocked()
 	return true
 }
 
-// note follows more of a request's body, and notes the calls that are complete with it.
-func (s *session) note(a *ahead, p []byte) {
+// end notes that the result of the call with this id has been written.
+func (s *sseSession) end(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, _ = a.scanner.Write(p)
-	s.noteLocked(a)
+	s.endLocked(id)
+	s.releaseLocked()
 }
 
-func (s *session) noteLocked(a *ahead) {
-	for ; a.noted < len(a.scanner.found); a.noted++ {
-		if m := a.scanner.found[a.noted]; m.isCall() {
-			if s.open == nil {
-				s.open = make(map[string]int)
-			}
-			s.open[sameID(m.id)]++
-		}
-	}
-}
-
-// finish is called when the handler of a request has returned, and says whether it took the messages.
-// If not, no result will come, nor does one for a call that a message cancels.
-func (s *session) finish(a *ahead, accepted bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, m := range a.scanner.found {
-		if m.isCall() && !accepted {
-			s.endLocked(sameID(m.id))
-		}
-		if accepted && m.method == "notifications/cancelled" && m.cancels != "" {
-			s.endLocked(sameID(m.cancels))
-		}
-	}
-	if a.session != nil {
-		s.posts--
-	}
-	s.tagLocked()
-}
-
-// end notes that a call's result has been written.
-func (s *session) end(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.endLocked(sameID(id))
-	s.tagLocked()
-}
-
-func (s *session) endLocked(id string) {
-	if s.open[id] > 1 {
-		s.open[id]--
+func (s *sseSession) endLocked(id string) {
+	id = canonicalID(id)
+	if s.calls[id] > 1 {
+		s.calls[id]--
 	} else {
-		delete(s.open, id)
+		delete(s.calls, id)
 	}
 }
 
-// tagLocked has the stream end with the drain once nothing is to come.
-func (s *session) tagLocked() {
-	if s.posts == 0 && len(s.open) == 0 {
-		s.response.Tag(policy.Auto)
-	}
-}
-
-// setFarewell sets what the stream's client is told, where the rule doesn't say: a message that every
+// setFarewell sets what a stream's client is told, where the rule doesn't say: a message that every
 // client knows. go-sdk's takes even a retry field by itself for a message, and fails on it.
 func setFarewell(response *tracked.Response) {
 	rule := response.Rule()

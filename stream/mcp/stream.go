@@ -2,27 +2,26 @@ package mcp
 
 import (
 	"net/http"
-	"strings"
 	"sync"
 
 	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/internal/tracked"
 )
 
-// A forward is a writer around another one that can flush and be unwrapped.
-type forward struct{ http.ResponseWriter }
+// A flusher is a writer around another one that can flush and be unwrapped.
+type flusher struct{ http.ResponseWriter }
 
 // Unwrap is for [http.ResponseController].
-func (f forward) Unwrap() http.ResponseWriter { return f.ResponseWriter }
+func (f flusher) Unwrap() http.ResponseWriter { return f.ResponseWriter }
 
 // Flush implements [http.Flusher].
-func (f forward) Flush() { _ = f.FlushError() }
+func (f flusher) Flush() { _ = f.FlushError() }
 
 // FlushError is for [http.ResponseController].
-func (f forward) FlushError() error { return http.NewResponseController(f.ResponseWriter).Flush() }
+func (f flusher) FlushError() error { return http.NewResponseController(f.ResponseWriter).Flush() }
 
 // CloseNotify implements [http.CloseNotifier], without which gin's Context.Stream panics.
-func (f forward) CloseNotify() <-chan bool {
+func (f flusher) CloseNotify() <-chan bool {
 	for w := f.ResponseWriter; ; {
 		if n, ok := w.(http.CloseNotifier); ok {
 			return n.CloseNotify()
@@ -37,7 +36,7 @@ func (f forward) CloseNotify() <-chan bool {
 
 // A statusWriter knows the status of a reply.
 type statusWriter struct {
-	forward
+	flusher
 	status int // zero: nothing was written, which net/http takes for 200
 }
 
@@ -48,23 +47,23 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// A watchedStream writes the answer to a GET and looks for results in it, if it is a standing stream
-// of the old transport: its first event is named endpoint, and says where clients post to.
-type watchedStream struct {
-	forward
+// A streamWriter writes the answer to a GET. If that is an HTTP+SSE stream, which it knows by its
+// first event, endpoint, with the address that its client posts to, it looks for results in it.
+type streamWriter struct {
+	flusher
 	calls    *Calls
 	response *tracked.Response
 
-	mu       sync.Mutex // guards following; held while writing, as net/http's own writers hold theirs
-	events   eventScanner
-	begun    bool     // something has been written
-	other    bool     // it is something else
-	session  *session // nil before the first event
-	key      string   // of the session
-	injected []byte   // events of ours that wait for the end of one
+	mu      sync.Mutex // guards following; held while writing, as net/http's own writers hold theirs
+	events  eventScanner
+	begun   bool        // something has been written
+	other   bool        // the answer is no HTTP+SSE stream
+	session *sseSession // nil before the first event
+	key     string      // of the session
+	pending []byte      // events of ours that wait for the end of one of the handler's
 }
 
-func (w *watchedStream) Write(p []byte) (int, error) {
+func (w *streamWriter) Write(p []byte) (int, error) {
 	n, answered, err := w.write(p)
 	for _, id := range answered {
 		w.session.end(id)
@@ -72,13 +71,13 @@ func (w *watchedStream) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (w *watchedStream) write(p []byte) (n int, answered []string, err error) {
+func (w *streamWriter) write(p []byte) (n int, answered []string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.begun {
 		w.begun = true
-		mediaType, _, _ := strings.Cut(w.Header().Get("Content-Type"), ";")
-		w.other = !strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream") || format.Encoded(w.Header())
+		body, _, _ := format.Recognize(w.Header())
+		w.other = body == nil || body.Name() != format.SSE
 	}
 	if w.other {
 		n, err = w.ResponseWriter.Write(p)
@@ -86,37 +85,38 @@ func (w *watchedStream) write(p []byte) (n int, answered []string, err error) {
 	}
 	for _, c := range p {
 		if event, ok := w.events.writeByte(c); ok && !w.other {
-			answered = append(answered, w.event(event)...)
+			answered = append(answered, w.eventLocked(event)...)
 		}
 	}
 	n, err = w.ResponseWriter.Write(p)
-	w.writeInjectedLocked()
+	w.writePendingLocked()
 	return n, answered, err
 }
 
-// inject writes events of ours between two of the handler's.
-func (w *watchedStream) inject(events []byte) {
+// insert writes events of ours between two of the handler's.
+func (w *streamWriter) insert(events []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.injected = append(w.injected, events...)
-	w.writeInjectedLocked()
+	w.pending = append(w.pending, events...)
+	w.writePendingLocked()
 }
 
-func (w *watchedStream) writeInjectedLocked() {
-	if len(w.injected) > 0 && w.events.betweenEvents() {
-		_, _ = w.ResponseWriter.Write(w.injected)
+func (w *streamWriter) writePendingLocked() {
+	if len(w.pending) > 0 && w.events.betweenEvents() {
+		_, _ = w.ResponseWriter.Write(w.pending)
 		w.Flush()
-		w.injected = nil
+		w.pending = nil
 	}
 }
 
-// event takes an event that is about to be written, and returns the ids of the calls that it answers.
-func (w *watchedStream) event(e event) (answered []string) {
+// eventLocked looks at an event of the handler's that is about to be written, and returns the ids
+// of the calls that it answers.
+func (w *streamWriter) eventLocked(e event) (answered []string) {
 	if w.session == nil {
 		if w.other = e.name != "endpoint"; w.other {
 			return nil
 		}
-		w.session = &session{response: w.response, stream: w}
+		w.session = &sseSession{response: w.response, stream: w}
 		w.key = w.calls.addSession(e.data, w.session)
 		setFarewell(w.response)
 		return nil
@@ -130,7 +130,7 @@ func (w *watchedStream) event(e event) (answered []string) {
 }
 
 // close ends the session when the stream's handler has returned.
-func (w *watchedStream) close() {
+func (w *streamWriter) close() {
 	if w.session != nil {
 		w.calls.removeSession(w.key, w.session)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzEvents compares what the scanner finds in an event stream with what a reader of all of it does,
-// however the bytes come.
+// FuzzEvents compares what the scanner finds in an event stream with what a reader of all of it
+// does, however the bytes come.
 func FuzzEvents(f *testing.F) {
 	for _, s := range []string{
 		"event: endpoint\ndata: /message?sessionId=1\r\n\r\n", "data: {\"id\":1,\"result\":{}}\n\n: x\n\ndata:a\ndata: b\rdata\r\n\r\n",
@@ -39,8 +39,8 @@ func FuzzEvents(f *testing.F) {
 	})
 }
 
-// FuzzSessionKey compares the key of a session, which the endpoint event gives, with that of a request
-// to there, as net/http writes and reads it.
+// FuzzSessionKey compares the key of a session, which the endpoint event gives, with that of a
+// request to there, as net/http writes and reads it.
 func FuzzSessionKey(f *testing.F) {
 	for _, s := range []string{"/message?sessionId=1", "message/1", "http://server/x?y=%2F&z", "?session=A+b", "//server/a%2Fb", "?", "../x#y"} {
 		f.Add(s)

@@ -1,0 +1,93 @@
+package mcp
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// maxAhead is how much of a request is read before its handler is called.
+const maxAhead = 1 << 20
+
+// maxLateAhead is how long that may take while the server drains, which goes on until then.
+const maxLateAhead = 5 * time.Second
+
+// A postBody is the body of a POST whose beginning was read before its handler is called.
+type postBody struct {
+	io.Reader // the beginning, and then the rest
+	io.Closer
+
+	scanner scanner     // of the beginning, and where there is a session, of the rest
+	whole   bool        // all messages were in the beginning
+	err     error       // of reading the beginning
+	session *sseSession // that notes the calls; nil: none does
+	noted   int         // how many of the scanner's messages it has seen
+}
+
+// readAheadLate is readAhead for a request that came while the server drains. Of a body that comes
+// too slowly there is an error after what has come in time.
+func readAheadLate(w http.ResponseWriter, r *http.Request) *postBody {
+	c := http.NewResponseController(w)
+	limited := c.SetReadDeadline(time.Now().Add(maxLateAhead)) == nil
+	b := readAhead(r)
+	if limited && b.err == nil {
+		_ = c.SetReadDeadline(time.Time{})
+	}
+	return b
+}
+
+// readAhead reads the beginning of r's body, and makes a postBody r's body.
+func readAhead(r *http.Request) *postBody {
+	b := &postBody{Reader: http.NoBody, Closer: http.NoBody, whole: true}
+	if r.Body == nil {
+		return b
+	}
+	beginning, err := io.ReadAll(io.LimitReader(r.Body, maxAhead))
+	_, _ = b.scanner.Write(beginning)
+	b.Reader, b.Closer = bytes.NewReader(beginning), r.Body
+	switch b.err = err; {
+	case err != nil:
+		b.whole = b.scanner.ended
+		b.Reader = io.MultiReader(b.Reader, failedReader{err})
+	case len(beginning) == maxAhead:
+		b.whole = b.scanner.ended
+		b.Reader = io.MultiReader(b.Reader, io.TeeReader(r.Body, b))
+	}
+	r.Body = b
+	return b
+}
+
+// Write is given the rest of the body as the handler reads it.
+func (b *postBody) Write(p []byte) (int, error) {
+	if b.session != nil {
+		b.session.note(b, p)
+	}
+	return len(p), nil
+}
+
+// hasCall reports whether one of the messages that are complete is a call.
+func (b *postBody) hasCall() bool { return slices.ContainsFunc(b.scanner.found, message.isCall) }
+
+// mayPass reports whether the request is let through while the server drains: it has no new call.
+func (b *postBody) mayPass() bool {
+	if slices.ContainsFunc(b.scanner.found, message.isNew) {
+		return false
+	}
+	return b.whole || b.scanner.open && b.scanner.answers && b.scanner.current.method == ""
+}
+
+// subscriptionID returns the id of the request's call if that is a subscription and the only
+// message. Otherwise it returns the empty string.
+func (b *postBody) subscriptionID() string {
+	if found := b.scanner.found; len(found) == 1 && found[0].method == "subscriptions/listen" {
+		return found[0].id
+	}
+	return ""
+}
+
+// A failedReader is the rest of a body whose Read has failed with this error.
+type failedReader struct{ error }
+
+func (r failedReader) Read([]byte) (int, error) { return 0, r.error }
