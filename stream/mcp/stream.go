@@ -147,7 +147,7 @@ type event struct {
 type eventScanner struct {
 	field      []byte // the name of the line's field, its first maxToken bytes
 	inValue    bool   // the line's colon has come
-	valueBegun bool   // and a byte behind it
+	valueBegun bool   // and a byte after it
 	afterCR    bool
 	hasData    bool
 	name, data []byte
