@@ -342,3 +342,36 @@ func TestRefusalComesBeforeTheProtocol(t *testing.T) {
 		<-going
 	})
 }
+
+// A canceled call whose handler sets a status and writes nothing: its header is the whole answer.
+func TestCanceledCallWithAStatusOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Grace: time.Second}}
+		r := serve(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			w.Header().Set("Content-Type", grpcType)
+			w.Header().Set("Grpc-Status", "5")
+		}))
+		end := r.call(grpcType)
+		r.drain()
+		got := <-end
+		require.NoError(t, got.err)
+		assert.Equal(t, "grpc-status: 5\r\n", got.status)
+		assert.EqualValues(t, 1, r.endsAfter(time.Second).Canceled)
+	})
+}
+
+// A unary call of Connect by GET is refused as a call, whatever its client accepts.
+func TestLateGetOfConnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := serve(t, &middleware.Drainer{}, busy())
+		going := r.getAsync("/busy")
+		r.drain()
+		res := r.get("/service/Method?connect=v1&encoding=json&message=%7B%7D", asEventSource...)
+		defer res.Body.Close()
+		assert.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+		assert.Equal(t, "application/json", res.Header.Get("Content-Type"))
+		r.endsAfter(10 * time.Second)
+		<-going
+	})
+}
