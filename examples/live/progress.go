@@ -51,8 +51,8 @@ func (s *screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// newLog returns a log for s. On a terminal its lines are short: the time of day, no level INFO,
-// and no nanoseconds.
+// newLog returns a log for s. On a terminal its lines are short: the time of day, no level INFO, no
+// nanoseconds, and no cause of a drain, which the report has at the end.
 func newLog(s *screen) *slog.Logger {
 	if !s.live {
 		return slog.New(slog.NewTextHandler(s, nil))
@@ -61,7 +61,7 @@ func newLog(s *screen) *slog.Logger {
 		switch {
 		case a.Key == slog.TimeKey:
 			a.Value = slog.StringValue(a.Value.Time().Format("15:04:05.000"))
-		case a.Key == slog.LevelKey && a.Value.Any() == slog.LevelInfo:
+		case a.Key == slog.LevelKey && a.Value.Any() == slog.LevelInfo, a.Key == "cause":
 			return slog.Attr{}
 		case a.Value.Kind() == slog.KindDuration:
 			a.Value = slog.DurationValue(a.Value.Duration().Round(time.Millisecond))

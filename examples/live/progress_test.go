@@ -147,11 +147,14 @@ func TestLogIsShortOnATerminal(t *testing.T) {
 	var out bytes.Buffer
 	for _, live := range []bool{true, false} {
 		log := newLog(&screen{out: &out, live: live})
+		log.Info("drain begins", "cause", "a signal")
 		log.Info("drain ends", "took", 1872673141*time.Nanosecond)
 		log.Warn("cut")
 	}
-	assert.Regexp(t, `^time=\d\d:\d\d:\d\d\.\d{3} msg="drain ends" took=1\.873s
+	assert.Regexp(t, `^time=\d\d:\d\d:\d\d\.\d{3} msg="drain begins"
+time=\d\d:\d\d:\d\d\.\d{3} msg="drain ends" took=1\.873s
 time=\d\d:\d\d:\d\d\.\d{3} level=WARN msg=cut
+time=\d{4}-\S+ level=INFO msg="drain begins" cause="a signal"
 time=\d{4}-\S+ level=INFO msg="drain ends" took=1\.872673141s
 time=\d{4}-\S+ level=WARN msg=cut
 $`, strings.ReplaceAll(out.String(), eraseLine, ""))
