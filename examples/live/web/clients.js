@@ -43,7 +43,7 @@ class Client {
       const guess = Math.min(5000, 500 * 2 ** this.attempts++) * (0.5 + Math.random());
       if (retry !== null) this.is("ended", this.dot.title);
       else if (opened) this.is("lost", "lost without a word");
-      else this.is("waiting", "the server takes no new connections yet");
+      else this.is("waiting", "the server isn't back yet");
       this.timer = setTimeout(() => this.connect(true), retry ?? guess);
     };
   }

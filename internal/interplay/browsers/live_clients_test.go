@@ -7,11 +7,11 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// At the push of a button 200 clients are there, as dots. They are told, end and come back, and the
-// status page, which is part of the live page, shows the drain meanwhile.
+// At the push of a button 200 clients are there, as dots. They are told, end and come back to the
+// next process. The status page, which is part of the live page, shows the drain meanwhile.
 func TestLivePageWithManyClients(t *testing.T) {
 	t.Parallel() // it mostly waits for the clients to come back
-	p, _, _ := openLive(t)
+	p, old, binary := openLive(t)
 	dots := func(state string) string {
 		return `document.querySelectorAll("#dots [data-state=` + state + `]").length`
 	}
@@ -33,7 +33,9 @@ func TestLivePageWithManyClients(t *testing.T) {
 	p.until(drain + `.includes("done: 0 open") && ` + drain + `.includes("202 told")`)
 	p.until(`/^\d+ were told to come back, each at its own time: in 1\.\d s to [45]\.\d s\.$/.test(byId("windows").textContent)`)
 
-	p.operate("resume")
+	old.stop()
+	old.wait()
+	launch(t, binary, old.addr)
 	p.until(dots("back") + ` === 200`)
 	p.shoot("live-after")
 	assert.Subset(t, []string{"told", "ended", "back", "waiting"}, value[[]string](p, `[...seen]`), "none was lost")
