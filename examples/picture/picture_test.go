@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -101,4 +102,17 @@ func TestRecord(t *testing.T) {
 	assert.Equal(t, "terminal", text.String())
 	_, err = record(t.Context(), "true")
 	assert.ErrorContains(t, err, "it wrote nothing")
+}
+
+// The README's picture is small, and shows what the demonstration says today.
+func TestPictureInTheDocs(t *testing.T) {
+	text, err := os.ReadFile("../../docs/demo.svg")
+	require.NoError(t, err)
+	assert.Less(t, len(text), 60_000)
+	p := picture{speed: 1, terminals: []terminal{example()}}
+	styles := regexp.MustCompile(`(?m)^\.bold .*$`)
+	assert.Equal(t, styles.FindString(string(p.svg())), styles.FindString(string(text)), "it was made by this command as it is")
+	for _, line := range []string{stopLine, "drain begins", "drain ends", "WHAT THE SERVER REPORTS (lastcall", "WHAT THE CLIENTS SAW", "nothing was cut; all 200 responses"} {
+		assert.Contains(t, string(text), line)
+	}
 }
