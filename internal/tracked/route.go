@@ -68,6 +68,9 @@ func pathOf(target string) string {
 // maxRoute bytes. Only the first space is kept, which stands between a method and a path: no path
 // then looks like what Route puts behind it.
 func Printable(text string) string {
+	if isPrintable(text) { // as nearly all are
+		return text
+	}
 	const hex = "0123456789ABCDEF"
 	out := make([]byte, 0, min(len(text), maxRoute)+3)
 	short, spaceSeen := 0, false
@@ -89,4 +92,17 @@ func Printable(text string) string {
 		}
 	}
 	return string(out)
+}
+
+// isPrintable reports whether Printable leaves text as it is.
+func isPrintable(text string) bool {
+	spaces := 0
+	for i := 0; i < len(text); i++ {
+		if text[i] == ' ' {
+			spaces++
+		} else if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return spaces <= 1 && len(text) <= maxRoute
 }
