@@ -38,15 +38,16 @@ type Collector struct {
 	late                                prometheus.Counter
 	active, phase, began, drainDeadline *prometheus.Desc
 
-	mu     sync.RWMutex
+	mu     sync.RWMutex     // guards following
 	routes map[string]route // by pattern
+	series map[key]series
 }
 
 // New returns a collector of d's metrics. It sets d.Observe to a function that counts, and that
 // calls the one that was set before, so it must be called before the first call of
 // [middleware.Graceful] with d. It panics if d is nil.
 //
-// A response costs about a microsecond more, and one that is open no memory at all. A scrape visits
+// A response costs less than a microsecond more, and one that is open no memory at all. A scrape visits
 // the responses that are open, at most once a second while d serves and ten times a second while it
 // drains; scrapes between these, and watchers of d, share what was found (see
 // [middleware.Drainer.Watch]).
@@ -62,6 +63,7 @@ func New(d *middleware.Drainer) *Collector {
 	c := &Collector{
 		d:      d,
 		routes: map[string]route{},
+		series: map[key]series{},
 		responses: prometheus.NewCounterVec(counter("lastcall_responses_total",
 			"Responses that have ended or were refused."), with("lastcall_outcome", "lastcall_reason")),
 		responseDuration: histogram("lastcall_response_duration_seconds",
@@ -95,19 +97,15 @@ func New(d *middleware.Drainer) *Collector {
 }
 
 func (c *Collector) observe(o middleware.Observation) {
-	r := c.routeOf(o.Route, o.Format)
-	kind, format := o.Kind.String(), string(o.Format)
-	switch {
-	case o.Outcome == "":
-		c.firstByte.WithLabelValues(r.method, r.path, kind, format).Observe(o.Age.Seconds())
+	s := c.seriesOf(key{o.Route, o.Kind, o.Format, o.Outcome, o.Reason})
+	if o.Outcome == "" {
+		s.firstByte.Observe(o.Age.Seconds())
 		return
-	case o.Outcome == "refused":
-	case o.Kind == policy.Infinite:
-		c.streamDuration.WithLabelValues(r.method, r.path, kind, format, statusOf(o)).Observe(o.Age.Seconds())
-	default:
-		c.responseDuration.WithLabelValues(r.method, r.path, kind, format, statusOf(o)).Observe(o.Age.Seconds())
 	}
-	c.responses.WithLabelValues(r.method, r.path, kind, format, o.Outcome, o.Reason).Inc()
+	if s.duration != nil {
+		s.duration.Observe(o.Age.Seconds())
+	}
+	s.responses.Inc()
 	if o.Told {
 		c.farewells.WithLabelValues(o.Reason).Inc()
 	}
@@ -116,19 +114,65 @@ func (c *Collector) observe(o middleware.Observation) {
 	}
 }
 
-// statusOf returns how a response ended in the words that SignalR has for a connection's end.
-func statusOf(o middleware.Observation) string {
+// A key is what a response's series depend on.
+type key struct {
+	route           string
+	kind            policy.Kind
+	format          stream.Format
+	outcome, reason string
+}
+
+// series are what is counted in: at a first byte firstByte, else the others. duration is nil for a
+// response that was refused.
+type series struct {
+	firstByte, duration prometheus.Observer
+	responses           prometheus.Counter
+}
+
+// seriesOf returns the series for k. They are kept, since to look them up costs more than to count.
+func (c *Collector) seriesOf(k key) series {
+	r, known := c.routeOf(k.route, k.format)
+	if !known {
+		k.route = ""
+	}
+	c.mu.RLock()
+	s, kept := c.series[k]
+	c.mu.RUnlock()
+	if kept {
+		return s
+	}
+	of := []string{r.method, r.path, k.kind.String(), string(k.format)}
 	switch {
-	case o.Outcome == "cut", o.Outcome == "unanswered":
+	case k.outcome == "":
+		s.firstByte = c.firstByte.WithLabelValues(of...)
+	case k.outcome == "refused":
+	case k.kind == policy.Infinite:
+		s.duration = c.streamDuration.WithLabelValues(append(of, statusOf(k))...)
+	default:
+		s.duration = c.responseDuration.WithLabelValues(append(of, statusOf(k))...)
+	}
+	if k.outcome != "" {
+		s.responses = c.responses.WithLabelValues(append(of, k.outcome, k.reason)...)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.series[k] = s
+	return s
+}
+
+// statusOf returns how a response ended in the words that SignalR has for a connection's end.
+func statusOf(k key) string {
+	switch {
+	case k.outcome == "cut", k.outcome == "unanswered":
 		return "timeout"
-	case o.Reason == "":
+	case k.reason == "":
 		return "normal_closure"
-	case o.Reason == "drain":
+	case k.reason == "drain":
 		return "app_shutdown"
-	case o.Reason == "age":
+	case k.reason == "age":
 		return "max_age"
 	}
-	return o.Reason
+	return k.reason
 }
 
 // A route is a pattern, taken apart.
@@ -137,26 +181,27 @@ type route struct{ method, path string }
 // maxRoutes is how many patterns are told apart: a router may make up one for each request.
 const maxRoutes = 500
 
-// routeOf returns the labels for a route of a Drainer's.
-func (c *Collector) routeOf(pattern string, format stream.Format) route {
+// routeOf returns the labels for a route of a Drainer's, and whether it is one of those that are
+// told apart.
+func (c *Collector) routeOf(pattern string, format stream.Format) (r route, known bool) {
 	c.mu.RLock()
-	r, known := c.routes[pattern]
-	known = known || len(c.routes) >= maxRoutes
+	r, known = c.routes[pattern]
+	full := len(c.routes) >= maxRoutes
 	c.mu.RUnlock()
-	if known {
-		return r
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.routes) >= maxRoutes {
-		return c.routes[pattern]
+	if known || full {
+		return r, known
 	}
 	r.path = pattern
 	if method, path, ok := strings.Cut(pattern, " "); ok && format != stream.Task {
 		r = route{method, path}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, known = c.routes[pattern]; !known && len(c.routes) >= maxRoutes {
+		return route{}, false
+	}
 	c.routes[pattern] = r
-	return r
+	return r, true
 }
 
 // Describe implements [prometheus.Collector].
@@ -208,7 +253,7 @@ func (c *Collector) Collect(metrics chan<- prometheus.Metric) {
 func (c *Collector) open(report middleware.Report) map[[4]string]int {
 	open := map[[4]string]int{}
 	for _, g := range report.Groups {
-		r := c.routeOf(g.Route, g.Format)
+		r, _ := c.routeOf(g.Route, g.Format)
 		open[[4]string{r.method, r.path, g.Kind.String(), string(g.Format)}] += g.Open
 	}
 	return open
