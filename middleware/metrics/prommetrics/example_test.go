@@ -3,11 +3,16 @@ package prommetrics_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/push"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/middleware/metrics/prommetrics"
@@ -27,12 +32,23 @@ func Example() {
 	_ = d.Run(ctx, srv, srv.ListenAndServe)
 }
 
-// What a drain did last is known when no scrape comes any more: it is pushed.
-func ExampleNew_push() {
-	_ = func(ctx context.Context, d *middleware.Drainer, srv *http.Server) error {
-		collector := prommetrics.New(d)
-		err := d.Run(ctx, srv, srv.ListenAndServe)
-		pushed := push.New("http://pushgateway:9091", "shop").Grouping("instance", "shop-7").Collector(collector).Push()
-		return errors.Join(err, pushed)
-	}
+// run serves until ctx ends, and pushes what the drain did last.
+func run(ctx context.Context, gateway string, srv *http.Server, mux *http.ServeMux) error {
+	d := &middleware.Drainer{}
+	collector := prommetrics.New(d)
+	srv.Handler = middleware.Graceful(d)(mux)
+	err := d.Run(ctx, srv, srv.ListenAndServe)
+	pushed := push.New(gateway, "shop").Grouping("instance", "shop-7").Collector(collector).Push()
+	return errors.Join(err, pushed)
+}
+
+func TestTheLastCountsArePushed(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	var pushed []byte
+	gateway := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { pushed, _ = io.ReadAll(r.Body) }))
+	defer gateway.Close()
+	require.NoError(t, run(ctx, gateway.URL, &http.Server{Addr: "127.0.0.1:0"}, http.NewServeMux()))
+	assert.Contains(t, string(pushed), "lastcall_drain_start_timestamp_seconds")
+	http.DefaultClient.CloseIdleConnections()
 }
