@@ -42,7 +42,8 @@ func silence(w http.ResponseWriter, r *http.Request) {
 type server struct {
 	d       *middleware.Drainer
 	clients sync.WaitGroup
-	ends    func() // what looks on
+	looked  sync.WaitGroup // until whoever looks on has looked three times
+	ends    func()         // what looks on
 	close   func()
 	network *memnet.Network
 }
@@ -51,12 +52,16 @@ func newServer(tb testing.TB, watched bool) *server {
 	s := &server{d: &middleware.Drainer{}, ends: func() {}, network: memnet.New()}
 	var look []func(context.Context)
 	if watched {
+		s.looked.Add(2)
 		reg := prometheus.NewRegistry()
 		reg.MustRegister(prommetrics.New(s.d))
 		page, scrape := status.Handler(s.d), promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
 		every := func(h http.Handler, accept string) func(context.Context) {
 			return func(ctx context.Context) {
-				for tick := time.NewTicker(100 * time.Millisecond); ctx.Err() == nil; {
+				for tick, n := time.NewTicker(100*time.Millisecond), 0; ctx.Err() == nil; n++ {
+					if n == 3 {
+						s.looked.Done()
+					}
 					r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
 					r.Header.Set("Accept", accept)
 					h.ServeHTTP(httptest.NewRecorder(), r)
@@ -69,7 +74,7 @@ func newServer(tb testing.TB, watched bool) *server {
 			}
 		}
 		look = []func(context.Context){
-			every(page, "text/html"), every(scrape, "text/plain"),
+			every(page, "text/html"), every(scrape, "text/plain"), // these two call looked.Done
 			func(ctx context.Context) {
 				for range s.d.Watch(ctx) {
 				}
@@ -125,8 +130,8 @@ func TestIdleStreams(t *testing.T) {
 	measure := func(watched bool) (heap, goroutines float64) {
 		s := newServer(t, watched)
 		defer s.close()
-		time.Sleep(300 * time.Millisecond) // three looks
-		s.ends()                           // the goroutines that look are no stream's
+		s.looked.Wait()
+		s.ends() // the goroutines that look are no stream's
 		runtime.GC()
 		runtime.GC() // the first leaves what sync.Pools hold
 		var m runtime.MemStats
