@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,8 +121,8 @@ func labels(m *dto.Metric) string {
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{Mercy: time.Second, MaxAge: time.Hour}, Budget: policy.Budget{Total: 10 * time.Second}}
-		var chained int
-		d.Observe = func(middleware.Observation) { chained++ }
+		var chained atomic.Int32
+		d.Observe = func(middleware.Observation) { chained.Add(1) }
 		reg := prometheus.NewPedanticRegistry()
 		c := prommetrics.New(d)
 		require.NoError(t, reg.Register(c))
@@ -182,7 +183,7 @@ func TestDrain(t *testing.T) {
 		assert.Empty(t, problems)
 		time.Sleep(time.Hour) // the stuck handler returns, and is not counted again
 		assert.Equal(t, values, gather(t, reg))
-		assert.Equal(t, 4+6, chained, "first bytes and ends")
+		assert.EqualValues(t, 4+6, chained.Load(), "first bytes and ends")
 	})
 }
 
