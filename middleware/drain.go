@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/format"
@@ -22,6 +23,8 @@ type drain struct {
 	cutWait                 time.Duration // how long after the last cut handlers have to return
 	done                    chan struct{} // closed when the drain is over
 	takenBack               chan struct{} // closed when Resume has taken it back
+
+	hurried atomic.Bool // all was cut: by Close, or since a context has ended
 
 	// Guarded by Drainer.mu.
 	final                bool // it can't be taken back
@@ -232,6 +235,7 @@ func (s *scheduler) cutAll() {
 	if s.drain == nil {
 		return
 	}
+	s.drain.hurried.Store(true)
 	now := time.Now()
 	if s.drain.plan == nil {
 		s.planAll(now)

@@ -286,10 +286,12 @@ func TestEventStreamWhoseClientDoesNotRead(t *testing.T) {
 		assert.EqualValues(t, 1, report.Told)
 		assert.EqualValues(t, 1, report.Cut)
 		require.Len(t, report.Aborted, 1)
+		cut := report.Aborted[0]
+		cut.Where, cut.Stack = "", "" // seen only if a look at the handlers came in time
 		assert.Equal(t, middleware.ResponseInfo{
 			Route: "GET /stream", Pattern: "GET /stream", Remote: "pipe", Kind: policy.Infinite, Format: stream.SSE,
 			Age: 13 * time.Second, Idle: 13 * time.Second,
-		}, report.Aborted[0])
+		}, cut)
 	})
 }
 

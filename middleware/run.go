@@ -165,6 +165,9 @@ func (d *Drainer) closeAll(all []*running, whole bool) {
 	if !whole {
 		cancel()
 	}
+	d.mu.Lock()
+	hurried := d.current.hurried.Load()
+	d.mu.Unlock()
 	var closed sync.WaitGroup
 	var busy atomic.Bool
 	for i, r := range all {
@@ -172,7 +175,7 @@ func (d *Drainer) closeAll(all []*running, whole bool) {
 			continue // it serves two listeners, and is shut down once
 		}
 		closed.Go(func() {
-			if !r.close(closing) {
+			if !r.close(closing, hurried) {
 				busy.Store(true)
 			}
 		})

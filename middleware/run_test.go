@@ -238,7 +238,37 @@ func TestConnectionWithoutARequestHoldsUpNothing(t *testing.T) {
 		c, err := r.net.Dial(context.Background(), "", "")
 		require.NoError(t, err)
 		defer c.Close()
+		time.Sleep(time.Second)
 		r.drain()
 		r.endsAfter(0) // http.Server.Shutdown alone takes more than five seconds for it
 	})
+}
+
+// A connection that was accepted just before the end has 100 ms for its first request: a client
+// that was about to send it may not notice that it was closed.
+func TestFirstRequestAtTheEndIsAnswered(t *testing.T) {
+	for name, after := range map[string]time.Duration{"in time": 90 * time.Millisecond, "too late": 110 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := serve(t, &middleware.Drainer{}, busy())
+				c, err := r.net.Dial(context.Background(), "", "")
+				require.NoError(t, err)
+				defer c.Close()
+				answer := make(chan string)
+				go func() {
+					time.Sleep(after)
+					_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: memory\r\n\r\n")
+					b, _ := io.ReadAll(c)
+					answer <- string(b)
+				}()
+				r.drain()
+				r.endsAfter(min(after, 100*time.Millisecond))
+				if after < 100*time.Millisecond {
+					assert.Regexp(t, `^HTTP/1.1 503 `, <-answer)
+				} else {
+					assert.Empty(t, <-answer)
+				}
+			})
+		})
+	}
 }

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -30,7 +31,7 @@ type running struct {
 	unused sync.Map
 
 	mu        sync.Mutex     // guards following
-	listeners []net.Listener // that the server accepts on; known if CloseListeners is set
+	listeners []net.Listener // that the server accepts on
 	closed    bool           // closeListeners was called
 }
 
@@ -50,14 +51,12 @@ func newRunning(d *Drainer, s Server) *running {
 		}
 		r.connState(c, state)
 	}
-	if d.CloseListeners {
-		s.HTTP.BaseContext = func(l net.Listener) context.Context {
-			r.accepting(l)
-			if baseContext != nil {
-				return baseContext(l)
-			}
-			return context.Background()
+	s.HTTP.BaseContext = func(l net.Listener) context.Context {
+		r.accepting(l)
+		if baseContext != nil {
+			return baseContext(l)
 		}
+		return context.Background()
 	}
 	return r
 }
@@ -90,7 +89,7 @@ func (r *running) callServe() (err error) {
 	err = r.Serve()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	if r.closed && errors.Is(err, net.ErrClosed) {
 		return http.ErrServerClosed
 	}
 	return err
@@ -123,9 +122,37 @@ func (r *running) closeListeners() {
 	})
 }
 
-// close shuts the server down once the drain is over, until ctx ends. It reports whether no
-// connection had to be closed that was still busy.
-func (r *running) close(ctx context.Context) (quiet bool) {
+// connectWait is the time from when a connection is accepted until it may be closed unused. A
+// client that was just about to send its request may not notice that before: Node.js's fetch then
+// waits for an answer without end.
+const connectWait = 100 * time.Millisecond
+
+// awaitFirstRequests gives the connections that were accepted just now time for their first request,
+// which is refused. The listeners must be closed. Requests that come after
+// http.Server.Shutdown was called get no answer.
+func (r *running) awaitFirstRequests(ctx context.Context) {
+	var wait time.Duration
+	r.unused.Range(func(_, accepted any) bool {
+		wait = max(wait, connectWait-time.Since(accepted.(time.Time)))
+		return true
+	})
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// close shuts the server down once the drain is over, until ctx ends, and at once if that is in a
+// hurry. It reports whether no connection had to be closed that was still busy.
+func (r *running) close(ctx context.Context, hurried bool) (quiet bool) {
+	r.closeListeners()
+	if !hurried {
+		r.awaitFirstRequests(ctx)
+	}
 	r.unused.Range(func(c, _ any) bool {
 		closeHard(c.(net.Conn))
 		return true

@@ -152,8 +152,8 @@ func (w *writer) FlushError() error {
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-//lint:ignore SA1019 handlers wait on it
 func (w *writer) CloseNotify() <-chan bool {
+	//lint:ignore SA1019 handlers wait on it
 	return w.ResponseWriter.(http.CloseNotifier).CloseNotify()
 }
 

@@ -3,7 +3,6 @@ package draintest
 import (
 	"bufio"
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -147,13 +146,6 @@ func (sc *scene) allReturned() bool {
 		}
 	}
 	return true
-}
-
-// incomplete returns what Run's error says of responses.
-func (sc *scene) incomplete() *middleware.IncompleteError {
-	var e *middleware.IncompleteError
-	errors.As(sc.err, &e)
-	return e
 }
 
 // upgrade are the header fields that ask for a WebSocket.

@@ -77,6 +77,7 @@ var shelf = map[string]book{
 		faulty: handler(func(w http.ResponseWriter, r *http.Request) {
 			news(w, r)
 			var rows map[string]int
+			//lint:ignore SA5000 it is the fault
 			rows["end"]++
 		}),
 		repaired: handler(news),

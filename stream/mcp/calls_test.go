@@ -262,6 +262,7 @@ func TestHandlerStreamsByGin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		left := make(chan bool, 1)
 		s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			//lint:ignore SA1019 as gin does
 			gone := w.(http.CloseNotifier).CloseNotify() // as gin does, which looks for no other
 			w.WriteHeader(http.StatusOK)
 			w.(http.Flusher).Flush()

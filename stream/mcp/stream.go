@@ -23,6 +23,7 @@ func (f flusher) FlushError() error { return http.NewResponseController(f.Respon
 // CloseNotify implements [http.CloseNotifier], without which gin's Context.Stream panics.
 func (f flusher) CloseNotify() <-chan bool {
 	for w := f.ResponseWriter; ; {
+		//lint:ignore SA1019 gin waits for it
 		if n, ok := w.(http.CloseNotifier); ok {
 			return n.CloseNotify()
 		}
