@@ -26,6 +26,7 @@ func restlessWebSocket(dice *dice) http.HandlerFunc {
 		if dice.of(4) == 0 {
 			time.Sleep(dice.moment() / 8)
 		}
+		first := false
 		switch dice.of(5) {
 		case 0:
 			w.WriteHeader(http.StatusForbidden)
@@ -33,7 +34,8 @@ func restlessWebSocket(dice *dice) http.HandlerFunc {
 			return
 		case 1:
 			w.(http.Flusher).Flush()
-		case 2: // by the first write
+		case 2: // by the first write, which comes before anything else: an outer handler may answer for a silent one
+			first = true
 		default:
 			w.WriteHeader(http.StatusOK)
 		}
@@ -49,6 +51,9 @@ func restlessWebSocket(dice *dice) http.HandlerFunc {
 				}
 			}
 			return err
+		}
+		if first {
+			_ = write()
 		}
 		done := make(chan struct{})
 		go func() {
