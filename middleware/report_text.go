@@ -65,7 +65,7 @@ func (r Report) String() string {
 func (r Report) phasesText() string {
 	var parts []string
 	for _, p := range phases {
-		if took, entered := r.Phases[p]; entered {
+		if took, entered := r.Phases[p]; entered && took >= time.Millisecond {
 			parts = append(parts, fmt.Sprintf("%s %s", p, round(took)))
 		}
 	}
