@@ -14,10 +14,10 @@ import (
 // no other way to let the exchange know.
 type requestBody exchange
 
-// bodyFor returns the body that the handler gets. Only net/http's own bodies are followed: the
+// bodyFor returns the body that the handler of a request with one gets. Only net/http's own bodies are followed: the
 // handler, or net/http for it, may ask another one for its type.
 func (x *exchange) bodyFor(r *http.Request) io.ReadCloser {
-	if r.ContentLength == 0 || r.ProtoMajor != 1 || !isNetHTTP1(x.w) {
+	if r.ProtoMajor != 1 || !isNetHTTP1(x.w) {
 		return r.Body
 	}
 	switch reflect.TypeOf(r.Body).String() {
@@ -66,11 +66,8 @@ func calledByMaxBytesReader() bool {
 // body went over its limit, so that net/http doesn't wait for the rest of it, and where Finish has
 // ended the reading: net/http may have canceled the context of all requests on the connection, or
 // take the rest of the body for the next of them. It is called before the header is sent, for the
-// client to be told, and when the handler has returned.
+// client to be told, and when the handler has returned, of requests that have a body.
 func (x *exchange) closeConnIfSpoiled() {
-	if x.Request().ContentLength == 0 {
-		return
-	}
 	x.openMu.Lock()
 	over, ended := x.overLimit, x.readsEnded
 	x.overLimit = false

@@ -36,10 +36,7 @@ func (x *exchange) spend() bool {
 
 // isSpent reports whether the request came over a connection that was to be closed before: pipelined
 // behind a stream that was told to come back, say.
-func (d *Drainer) isSpent(r *http.Request) bool {
-	if !d.spentConns.Load() || r.ProtoMajor != 1 {
-		return false
-	}
+func isSpent(r *http.Request) bool {
 	c := connOf(r.Context())
-	return c != nil && c.spent.Load()
+	return c != nil && r.ProtoMajor == 1 && c.spent.Load()
 }

@@ -263,6 +263,18 @@ func (d *Drainer) begin(limit time.Time, final bool, cause string) *drain {
 	return dr
 }
 
+// endObserved ends a response with its outcome. Only the first call counts, and reports true. The
+// response is open until the observer has returned: a drain that is over has been observed whole.
+func (d *Drainer) endObserved(r *tracked.Response, o tracked.Outcome) bool {
+	if d.Observe != nil {
+		if !r.ClaimEnd() {
+			return false
+		}
+		d.observeEnd(r, o)
+	}
+	return r.End(o)
+}
+
 // end ends a response with its outcome.
 func (d *Drainer) end(r *tracked.Response, o tracked.Outcome) {
 	if _, ended := r.Outcome(); !ended && o == tracked.Cut {

@@ -64,14 +64,10 @@ func (x *exchange) tornLocked() bool {
 
 // awaitBreak waits after the farewell of a response that is to be broken off, be it by a panic, for
 // the rest of breakGap, or until the request's context ends, as it does when the client leaves and
-// after a cut. The handler must have returned.
+// after a cut. The handler must have returned, and a farewell have been asked for.
 func (x *exchange) awaitBreak(returned bool) {
-	f := x.farewell.Load()
-	if f == nil {
-		return
-	}
 	x.lock.Lock() // a farewell that is being written ends first, at the latest by the cut
-	f = x.farewell.Load()
+	f := x.farewell.Load()
 	waits := x.farewellWritten && x.hijacked == nil && !x.wasCut.Load() &&
 		(x.farewellOutcome == tracked.ToldBroken || x.farewellOutcome == tracked.Told && !returned)
 	if waits {

@@ -18,7 +18,9 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	if x.connect != nil && x.connect.accepted.Load() {
 		abort = x.connect.handlerEnded(returned)
 	}
-	x.awaitBreak(returned)
+	if x.farewell.Load() != nil {
+		x.awaitBreak(returned)
+	}
 	x.lock.Lock() // a farewell that is being written ends first, at the latest by the cut
 	draining := x.d.draining()
 	if draining || x.d.Observe != nil {
@@ -30,8 +32,10 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	x.openMu.Lock()
 	x.ended = true
 	x.openMu.Unlock()
-	x.closeConnIfSpoiled()
 	in := x.Request()
+	if in.ContentLength != 0 {
+		x.closeConnIfSpoiled()
+	}
 	in.Pattern = x.req.Pattern // an outer handler logs it
 	if x.hijacked != nil {
 		x.lock.Unlock()
@@ -43,7 +47,11 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	// net/http removes the multipart files of the request that it made, not of x.req, its copy.
 	// After a hijack the handler's goroutines may still use the copy's.
 	in.MultipartForm, in.Form, in.PostForm = x.req.MultipartForm, x.req.Form, x.req.PostForm
-	outcome := x.outcomeLocked(returned)
+	outcome := tracked.Completed
+	touched := draining || x.Canceled() || x.farewell.Load() != nil || x.wasCut.Load() // by a drain, a Shed or its age
+	if touched {
+		outcome = x.outcomeLocked(returned)
+	}
 	if x.mustBreakLocked(outcome, returned) {
 		abort = true
 		if in.ProtoMajor == 1 || !x.wasCut.Load() {
@@ -57,8 +65,10 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 		x.closeAfterReply()
 	}
 	x.silent = outcome == tracked.Completed && !x.committed
-	x.hintLocked(outcome, returned)
-	if x.lastByte.Load() == 0 && returned && !abort {
+	if touched {
+		x.hintLocked(outcome, returned)
+	}
+	if x.d.Observe != nil && x.lastByte.Load() == 0 && returned && !abort {
 		x.d.observeFirstByte(&x.Response) // net/http sends it now
 	}
 	x.lock.Unlock()

@@ -107,13 +107,17 @@ func (g *graceful) refineOuter(w http.ResponseWriter, r *http.Request) bool {
 func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{d: g.d, w: w, outerEncodes: format.Encoded(w.Header()), missing: unknownLength}
 	x.req = *r.WithContext(x.Context())
-	x.req.Body = x.bodyFor(r)
+	if r.ContentLength != 0 {
+		x.req.Body = x.bodyFor(r)
+	}
 	if r.Method == http.MethodConnect && format.WebSocketConnect(r) {
 		x.connect = newH2WebSocket(x)
 	}
 	rule := g.ruleFor(r)
-	x.noteRequest(r, rule.Kind)
-	if g.d.isSpent(r) {
+	if r.Method == http.MethodPost || rule.Kind == policy.Infinite {
+		x.noteRequest(r, rule.Kind)
+	}
+	if g.d.spentConns.Load() && isSpent(r) {
 		g.d.registry.Refuse(r, rule)
 		g.d.observeUnentered(r, rule)
 		g.d.refuse(w, r, *rule)

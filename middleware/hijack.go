@@ -46,7 +46,7 @@ func (x *exchange) switchCarrier(c connCarrier, h *hijacked, formatName string) 
 	h.remaining.Store(2)
 	x.hijacked = h
 	x.SetCarrier(c, formatName, x.req.Pattern)
-	if x.lastByte.Load() == 0 {
+	if x.d.Observe != nil && x.lastByte.Load() == 0 {
 		x.d.observeFirstByte(&x.Response)
 	}
 	// Both may have been asked for while the response was still being written.

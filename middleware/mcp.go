@@ -17,9 +17,6 @@ import (
 // can't change it: of a POST, whose answer may be long in coming, and of a stream. kind is what is
 // known of that.
 func (x *exchange) noteRequest(r *http.Request, kind policy.Kind) {
-	if r.Method != http.MethodPost && kind != policy.Infinite {
-		return
-	}
 	a := tracked.Asked{IsMCP: format.IsMCP(r), EndsWithStatus: kind == policy.Infinite && format.EndsWithStatus(r)}
 	if a.IsMCP {
 		a.MCPSession = format.MCPSession(r)

@@ -56,24 +56,8 @@ func (s *scheduler) whyTold(r *tracked.Response) string {
 	return reasonAge
 }
 
-// endObserved ends a response with its outcome. Only the first call counts, and reports true. The
-// response is open until the observer has returned: a drain that is over has been observed whole.
-func (d *Drainer) endObserved(r *tracked.Response, o tracked.Outcome) bool {
-	if d.Observe != nil {
-		if !r.ClaimEnd() {
-			return false
-		}
-		d.observeEnd(r, o)
-	}
-	return r.End(o)
-}
-
-// observeFirstByte is called when the first byte of a response goes out.
-func (d *Drainer) observeFirstByte(r *tracked.Response) {
-	if d.Observe != nil {
-		d.observe(observationOf(r))
-	}
-}
+// observeFirstByte is called when the first byte of a response goes out, where Observe is set.
+func (d *Drainer) observeFirstByte(r *tracked.Response) { d.observe(observationOf(r)) }
 
 // observeEnd is called when a response ends.
 func (d *Drainer) observeEnd(r *tracked.Response, o tracked.Outcome) {

@@ -66,7 +66,9 @@ func (x *exchange) commitLocked(status int) {
 	if x.committed || x.hijacked != nil {
 		return
 	}
-	x.closeConnIfSpoiled()
+	if x.Request().ContentLength != 0 {
+		x.closeConnIfSpoiled()
+	}
 	x.committed, x.status, x.committedAfterCancel = true, uint16(status), x.Canceled()
 	noBody := x.Request().Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 	h := x.w.Header()
