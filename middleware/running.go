@@ -105,8 +105,8 @@ func (r *running) accepting(l net.Listener) {
 	}
 }
 
-// closeListeners closes the server's listeners and its idle connections. http.Server.Shutdown would
-// do the same, but also drop the first request of a connection that was accepted just before.
+// closeListeners closes the server's listeners. http.Server.Shutdown would do the same, but also drop
+// the first request of a connection that was accepted just before.
 func (r *running) closeListeners() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,8 +118,13 @@ func (r *running) closeListeners() {
 		for _, l := range r.listeners {
 			_ = l.Close()
 		}
-		r.HTTP.SetKeepAlivesEnabled(false) // closes the idle connections
 	})
+}
+
+// closeAsDrainBegins closes the server's listeners and its idle connections.
+func (r *running) closeAsDrainBegins() {
+	r.closeListeners()
+	r.d.guard("closing idle connections", func() { r.HTTP.SetKeepAlivesEnabled(false) })
 }
 
 // connectWait is the time from when a connection is accepted until it may be closed unused. A
@@ -208,7 +213,7 @@ func (s *scheduler) closesListeners() bool {
 func (s *scheduler) closeListeners(now time.Time) {
 	s.drain.closedAt, s.drain.settledAt = now, now
 	for _, r := range s.runningServers() {
-		r.closeListeners()
+		r.closeAsDrainBegins()
 	}
 }
 
@@ -217,7 +222,7 @@ func (s *scheduler) closeListeners(now time.Time) {
 func (s *scheduler) closeListenersIfDue() {
 	if s.drain != nil && (s.hasPlan() || !s.drain.closedAt.IsZero()) && s.closesListeners() {
 		for _, r := range s.runningServers() {
-			r.closeListeners()
+			r.closeAsDrainBegins()
 		}
 	}
 }
