@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -54,7 +55,7 @@ func endsWhenCut(w http.ResponseWriter, _ *http.Request) {
 		if err == nil {
 			err = http.NewResponseController(w).Flush()
 		}
-		if err != nil && !errors.Is(err, stream.ErrDraining) {
+		if errors.Is(err, net.ErrClosed) || err != nil && !errors.Is(err, stream.ErrDraining) {
 			return // not by its cancel, at which its writes fail first
 		}
 	}
