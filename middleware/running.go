@@ -26,7 +26,7 @@ type running struct {
 	d *Drainer
 
 	// unused holds the connections on which no byte has come, and when they were accepted: a
-	// browser's spare ones, a load balancer's probes. http.Server.Shutdown would wait more than
+	// browser's connections in advance, a load balancer's probes. http.Server.Shutdown would wait more than
 	// five seconds for each.
 	unused sync.Map
 

@@ -26,14 +26,14 @@ func NewBuffered(size int) *Network {
 type half struct {
 	most int
 
-	mu          sync.Mutex // guards following
-	changed     sync.Cond
-	data        []byte // written, and not read yet
-	ended       bool   // the writer has closed
-	unheard     bool   // the reader has closed
-	reset       bool
-	abortive    bool // the writer's Close is to be a reset
-	read, write deadline
+	mu           sync.Mutex // guards following
+	changed      sync.Cond
+	data         []byte // written, and not read yet
+	ended        bool   // the writer has closed
+	readerClosed bool   // the reader has closed
+	reset        bool
+	abortive     bool // the writer's Close is to be a reset
+	read, write  deadline
 }
 
 type deadline struct {
@@ -84,7 +84,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	defer h.mu.Unlock()
 	for {
 		switch {
-		case h.unheard:
+		case h.readerClosed:
 			return 0, c.opError("read", net.ErrClosed)
 		case h.read.passed:
 			return 0, c.opError("read", os.ErrDeadlineExceeded)
@@ -114,7 +114,7 @@ func (c *conn) Write(p []byte) (n int, err error) {
 			return n, c.opError("write", os.ErrDeadlineExceeded)
 		case h.reset:
 			return n, c.opError("write", syscall.ECONNRESET)
-		case h.unheard:
+		case h.readerClosed:
 			return n, c.opError("write", syscall.EPIPE)
 		}
 		fits := min(h.most-len(h.data), len(p)-n)
@@ -148,7 +148,7 @@ func (c *conn) Close() error {
 			reset = c.out.abortive
 			c.out.ended, c.out.reset = true, c.out.reset || reset
 		})
-		c.in.change(func() { c.in.unheard, c.in.reset = true, c.in.reset || reset })
+		c.in.change(func() { c.in.readerClosed, c.in.reset = true, c.in.reset || reset })
 		c.in.setDeadline(&c.in.read, time.Time{})
 		c.out.setDeadline(&c.out.write, time.Time{})
 	})

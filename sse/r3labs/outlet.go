@@ -15,7 +15,7 @@ type outlet struct {
 	header http.Header
 	status int // zero: it was sent
 	body   []byte
-	spare  []byte // the memory of the last batch's body
+	unused []byte // the memory of the last batch's body
 }
 
 // A batch is what one Flush has to send.
@@ -46,7 +46,7 @@ func (o *outlet) Write(p []byte) (int, error) {
 // free.
 func (o *outlet) Flush() {
 	b := o.take()
-	o.body, o.spare = o.spare[:0], b.body
+	o.body, o.unused = o.unused[:0], b.body
 	select {
 	case o.batches <- b:
 	case <-o.gone:
