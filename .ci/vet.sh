@@ -71,6 +71,7 @@ may sse "$module/(policy|internal/format)"
 may ws "$module/(policy|internal/format)"
 may stream "$module/(policy|internal/(format|tracked))"
 may stream/mcp "$module/(policy|sse|internal/(format|tracked))"
+may middleware/status "$module/(middleware|policy|stream|ws|sse|internal/.*)" 'golang.org/x/sync/.*' 'github.com/gorilla/websocket'
 may middleware "$module/(policy|stream|ws|sse|internal/.*)" 'golang.org/x/sync/.*' 'github.com/gorilla/websocket'
 may middleware/draintest "$module/(middleware|policy|stream|ws|sse|internal/.*)" 'golang.org/x/sync/.*' 'github.com/gorilla/websocket'
 
