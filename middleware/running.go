@@ -159,7 +159,9 @@ func (r *running) close(ctx context.Context, hurried bool) (quiet bool) {
 		r.awaitFirstRequests(ctx)
 	}
 	r.unused.Range(func(c, _ any) bool {
-		closeHard(c.(net.Conn))
+		if _, still := r.unused.LoadAndDelete(c); still {
+			closeHard(c.(net.Conn))
+		}
 		return true
 	})
 	quiet = r.HTTP.Shutdown(ctx) == nil

@@ -40,12 +40,13 @@ func rounds(t *testing.T, ask client) {
 }
 
 func roundsOver(t *testing.T, h2 bool, ask client) {
-	var refused, answered atomic.Int64
-	rig.Rounds(t, func(r *rig.Round) { roundOf(r, ask, h2, &refused, &answered) })
-	t.Logf("%d answers, and %d refusals", answered.Load(), refused.Load())
+	var refused, lost, answered atomic.Int64
+	rig.Rounds(t, func(r *rig.Round) { roundOf(r, ask, h2, &refused, &lost, &answered) })
+	t.Logf("%d answers, %d refusals, and %d more that were lost", answered.Load(), refused.Load(), lost.Load())
+	assert.LessOrEqual(t, lost.Load(), 1+refused.Load()/20)
 }
 
-func roundOf(r *rig.Round, ask client, h2 bool, allRefused, allAnswered *atomic.Int64) {
+func roundOf(r *rig.Round, ask client, h2 bool, allRefused, allLost, allAnswered *atomic.Int64) {
 	m := newModel(r)
 	first, h := m.server("first")
 	a := rig.Serve(r, r.Host+":0", &middleware.Drainer{Policy: soon}, h)
@@ -70,16 +71,17 @@ func roundOf(r *rig.Round, ask client, h2 bool, allRefused, allAnswered *atomic.
 	b := rig.Serve(r, a.Addr, &middleware.Drainer{Policy: soon}, h)
 	clients.Wait()
 	assert.EqualValues(r, first.arrived.Load(), report.Completed+report.Before.Completed, "%+v", report)
-	// Of HTTP/2 the client may lose a refusal, whose connection is closed behind it.
+	// A refusal may be lost with its connection: of HTTP/2 it is closed behind it, and of HTTP/1.1
+	// net/http may close it as idle while the request comes.
 	assert.LessOrEqual(r, uint64(counted.refused.Load()), report.Refused, "%+v", report)
 	if !h2 && counted.used.Load() {
-		assert.EqualValues(r, counted.refused.Load(), report.Refused, "%+v", report)
+		allLost.Add(int64(report.Refused) - counted.refused.Load())
 	}
 	assert.Zero(r, report.Canceled+report.Cut+report.Told, "%+v", report)
 	assert.EqualValues(r, calls, first.arrived.Load()+second.arrived.Load(), "each call was answered once")
 	after := b.Drain(r)
 	assert.EqualValues(r, second.arrived.Load(), after.Completed+after.Before.Completed)
-	allRefused.Add(int64(report.Refused))
+	allRefused.Add(counted.refused.Load())
 	allAnswered.Add(calls)
 }
 
