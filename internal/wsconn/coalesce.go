@@ -2,6 +2,7 @@ package wsconn
 
 import (
 	"bytes"
+	"net"
 	"time"
 )
 
@@ -19,9 +20,9 @@ const (
 	// maxKept is the longest Write that is kept: gorilla's buffer, where it takes net/http's. After
 	// a longer one a second packet costs little.
 	maxKept = 4 << 10
-	// maxRest is the longest rest of a payload that is waited for. The peer of a longer one does
-	// better to begin early.
-	maxRest = 32 << 10
+	// maxCopied is the longest Write that is copied behind what is kept. Beside a longer one, the
+	// system call for two buffers costs less.
+	maxCopied = 32 << 10
 	// coalesceDelay is how long a Write is kept. Libraries write the rest at once. A shorter timer
 	// would cost more than one packet saves.
 	coalesceDelay = 10 * time.Millisecond
@@ -32,7 +33,7 @@ func (c *Conn) keep(p []byte) bool {
 	if !c.coalesces || len(p) > maxKept {
 		return false
 	}
-	if left, begins := c.out.BeginsFrame(p); !begins || left > maxRest {
+	if !c.out.BeginsFrame(p) {
 		return false
 	}
 	_, _ = c.out.Write(p)
@@ -45,8 +46,14 @@ func (c *Conn) keep(p []byte) bool {
 // writing.
 func (c *Conn) send(p []byte) (int, error) {
 	size := c.kept.Len()
-	if size == 0 {
+	switch {
+	case size == 0:
 		return c.inner.Write(p)
+	case len(p) > maxCopied:
+		both := net.Buffers{c.kept.Bytes(), p}
+		n, err := both.WriteTo(c.inner)
+		c.kept.Next(int(n))
+		return max(int(n)-size, 0), err
 	}
 	c.kept.Write(p)
 	n, err := c.inner.Write(c.kept.Bytes())

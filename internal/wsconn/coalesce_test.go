@@ -66,8 +66,6 @@ func TestCoalescing(t *testing.T) {
 				text("2")[1:],                       // the end
 				encode(0x82, false, big)[:len(big)], // more than is worth it
 				make([]byte, 4),                     // its rest
-				encode(0x82, false, long)[:4],       // the beginning of one whose rest is long
-				long,                                // which is that
 			} {
 				wrote := p.writing(b)
 				p.blocked(wrote, "Write")
@@ -85,6 +83,19 @@ func TestCoalescing(t *testing.T) {
 			time.Sleep(coalesceDelay)
 			synctest.Wait()
 			assert.True(t, p.kept.Cap() == 0, "an idle connection keeps no buffer")
+		}},
+		{"with a rest that is too long to be copied", func(t *testing.T, p *pair) {
+			frame := encode(0x82, false, long)
+			p.returned(p.writing(frame[:4]), 4, nil)
+			wrote := p.writing(frame[4:])
+			p.sees(frame)
+			p.returned(wrote, len(frame)-4, nil)
+			assert.Zero(t, p.kept.Len())
+			p.returned(p.writing(hello[:3]), 3, nil)
+			p.unread()
+			wrote = p.writing(hello[3:])
+			p.sees(hello)
+			p.returned(wrote, len(hello)-3, nil)
 		}},
 		{"and nothing stands in between", func(t *testing.T, p *pair) {
 			p.returned(p.writing(hello[:3]), 3, nil)
@@ -205,7 +216,7 @@ func TestLastByteOfCoalesced(t *testing.T) {
 
 var (
 	big  = make([]byte, 3*maxKept)
-	long = make([]byte, maxRest+1)
+	long = make([]byte, maxCopied+1)
 )
 
 func TestCoalescingUntilCloseWrite(t *testing.T) {
