@@ -111,8 +111,8 @@ func TestStatusPageNamesWhoIsStuck(t *testing.T) {
 	t.Parallel()
 	chromium(t)
 	s := watch(t, &middleware.Drainer{
-		Policy: policy.Rule{Spread: time.Second, Timeout: policy.AtOnce, Mercy: 4 * time.Second},
-		Budget: policy.Budget{Total: 6 * time.Second, Reserve: 500 * time.Millisecond},
+		Policy: policy.Rule{Spread: time.Second, Timeout: policy.AtOnce, Mercy: patience},
+		Budget: policy.Budget{Total: 2 * patience},
 	})
 	s.open(t, "/board")
 	s.open(t, "/export/2026?format=csv")
@@ -126,11 +126,9 @@ func TestStatusPageNamesWhoIsStuck(t *testing.T) {
 	p.shoot("before")
 
 	drained := make(chan error, 1)
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		drained <- s.d.Shutdown(ctx)
-	}()
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	go func() { drained <- s.d.Shutdown(ctx) }()
 	p.until(`document.title.startsWith("draining: ") || document.title.startsWith("canceling: ")`)
 	p.shoot("during")
 	p.until(`document.querySelectorAll(".stuck").length === 3 && document.querySelector("h1").textContent === "canceling: 3 open"`)
@@ -151,6 +149,7 @@ func TestStatusPageNamesWhoIsStuck(t *testing.T) {
 	p.shoot("stuck")
 	p.until(`byId("status").innerText.includes("497 told")`)
 
+	giveUp()
 	assert.Error(t, <-drained)
 	p.until(`document.querySelector("h1").textContent === "done: 0 open"`)
 	p.shoot("after")
