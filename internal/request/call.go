@@ -1,0 +1,198 @@
+package request
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// A Protocol is one of remote procedure calls. What is here is what a client of it knows, written
+// from its specification and without internal/format, which is under test.
+type Protocol string
+
+const (
+	NoCall       Protocol = ""
+	GRPC         Protocol = "gRPC"          // gRPC over HTTP2
+	GRPCWeb      Protocol = "gRPC-Web"      // gRPC's PROTOCOL-WEB.md
+	Connect      Protocol = "Connect"       // its streaming calls
+	ConnectUnary Protocol = "unary Connect" // whose messages are plain bodies
+)
+
+// ProtocolOf returns the protocol of a request, which its header fields show, or the query of a
+// Connect call over GET.
+func ProtocolOf(r *http.Request) Protocol {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	kind, _, _ = strings.Cut(kind, "+")
+	switch query := r.URL.Query(); {
+	case kind == "application/grpc":
+		return GRPC
+	case kind == "application/grpc-web":
+		return GRPCWeb
+	case kind == "application/connect":
+		return Connect
+	case r.Header.Get("Connect-Protocol-Version") != "", query.Get("connect") == "v1" && query.Has("encoding"):
+		return ConnectUnary
+	}
+	return NoCall
+}
+
+// Call returns r with its body as its protocol writes it, and the protocol. The lines of r.Body are
+// the messages: JSON where the content type says so, and hexadecimal digits otherwise; no body is
+// one empty message. Unary JSON stays as it is, and so does what is no call.
+func (r Request) Call() (Request, Protocol, error) {
+	p := ProtocolOf(r.HTTP("http://host"))
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	isJSON := strings.HasSuffix(kind, "json")
+	if p == NoCall || r.Method != http.MethodPost || p == ConnectUnary && isJSON {
+		return r, p, nil
+	}
+	var body []byte
+	for line := range strings.SplitSeq(strings.TrimSuffix(r.Body, "\n"), "\n") {
+		message := []byte(line)
+		var err error
+		switch {
+		case !isJSON:
+			message, err = hex.DecodeString(strings.Join(strings.Fields(line), ""))
+		case len(strings.TrimSpace(line)) == 0:
+			message = []byte("{}")
+		}
+		if err != nil {
+			return r, p, fmt.Errorf("%q is no message of a call: write hexadecimal digits, or JSON with a content type of it: %w", line, err)
+		}
+		if p != ConnectUnary {
+			body = binary.BigEndian.AppendUint32(append(body, 0), uint32(len(message)))
+		}
+		body = append(body, message...)
+	}
+	r.Body, r.Header = string(body), r.Header.Clone()
+	if p == GRPC {
+		r.Header.Set("Te", "trailers")
+	}
+	return r, p, nil
+}
+
+// An Answer is what the client of a call has received, and how it ended: with Err nil, cleanly.
+type Answer struct {
+	Status          int // zero: it got none
+	Header, Trailer http.Header
+	Body            string
+	Err             error
+}
+
+// An End is what an answer is to the client of a call.
+type End struct {
+	Messages []string // the whole ones
+	Torn     bool     // the body ends within a message, or has something behind its end
+	Status   string   // "ok", a code of Connect, or what a gRPC status or an HTTP one is; empty: it has none
+}
+
+// The statuses that matter here.
+const (
+	OK          = "ok"
+	Unavailable = "unavailable" // the client may repeat the call
+)
+
+// End returns what a is to a client of p.
+func (p Protocol) End(a Answer) (e End) {
+	kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
+	kind, _, _ = strings.Cut(kind, "+")
+	var failure connectError
+	switch {
+	case a.Status == 0:
+	case p == ConnectUnary && a.Status == http.StatusOK:
+		if e.Messages = []string{a.Body}; a.Err == nil {
+			e.Status = OK
+		}
+	case p == ConnectUnary && a.Err == nil && kind == "application/json" && json.Unmarshal([]byte(a.Body), &failure) == nil && failure.Code != "":
+		e.Status = failure.Code
+	case a.Status != http.StatusOK || kind != contentTypes[p]:
+		e.Status = fmt.Sprintf("HTTP status %d with content type %q", a.Status, a.Header.Get("Content-Type"))
+		switch a.Status { // gRPC's http-grpc-status-mapping.md, and Connect's the same
+		case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			e.Status = Unavailable
+		}
+	default:
+		p.readMessages(a, &e)
+	}
+	return e
+}
+
+var contentTypes = map[Protocol]string{GRPC: "application/grpc", GRPCWeb: "application/grpc-web", Connect: "application/connect"}
+
+// endFlags are the flags of the message that ends a body.
+var endFlags = map[Protocol]byte{GRPCWeb: 0x80, Connect: 0x02}
+
+// readMessages reads a body of messages, each behind a byte of flags and four of its length.
+func (p Protocol) readMessages(a Answer, e *End) {
+	const compressed = 1
+	last := endFlags[p]
+	for body := []byte(a.Body); len(body) > 0; {
+		if len(body) < 5 || body[0]&^(compressed|last) != 0 || e.Status != "" {
+			e.Torn = true
+			return
+		}
+		size := uint64(binary.BigEndian.Uint32(body[1:]))
+		if uint64(len(body)) < 5+size {
+			e.Torn = true
+			return
+		}
+		flags, message := body[0], body[5:5+size]
+		body = body[5+size:]
+		switch {
+		case flags&last == 0:
+			e.Messages = append(e.Messages, string(message))
+		case p == Connect:
+			e.Status = connectCode(message)
+		default:
+			e.Status = grpcCode(fieldsOf(string(message)))
+		}
+	}
+	if a.Err == nil && e.Status == "" && p != Connect {
+		if e.Status = grpcCode(a.Header); a.Body != "" || e.Status == "" {
+			e.Status = grpcCode(a.Trailer)
+		}
+	}
+}
+
+// fieldsOf reads header fields as HTTP/1.1 writes them.
+func fieldsOf(text string) http.Header {
+	h := http.Header{}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		h.Add(name, strings.TrimSpace(value))
+	}
+	return h
+}
+
+// grpcCode returns the status in header fields or trailers of gRPC.
+func grpcCode(h http.Header) string {
+	switch code := h.Get("Grpc-Status"); code {
+	case "":
+		return ""
+	case "0":
+		return OK
+	case "14":
+		return Unavailable
+	default:
+		return strings.TrimSuffix("grpc-status "+code+": "+h.Get("Grpc-Message"), ": ")
+	}
+}
+
+type connectError struct{ Code, Message string }
+
+// connectCode returns the status in the last message of a stream of Connect.
+func connectCode(text []byte) string {
+	var end struct{ Error *connectError }
+	switch err := json.Unmarshal(text, &end); {
+	case err != nil:
+		return "an end that is no JSON"
+	case end.Error == nil:
+		return OK
+	default:
+		return end.Error.Code
+	}
+}
