@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -90,19 +91,26 @@ type End struct {
 	Status   string   // "ok", a code of Connect, or what a gRPC status or an HTTP one is; empty: it has none
 }
 
+// IsPartOf reports whether e has the beginning of the whole one's messages, or, where these aren't
+// the same each time, fewer of them.
+func (e End) IsPartOf(whole End, same bool) bool {
+	n := len(e.Messages)
+	return n < len(whole.Messages) && (!same || slices.Equal(e.Messages, whole.Messages[:n]))
+}
+
 // The statuses that matter here.
 const (
 	OK          = "ok"
 	Unavailable = "unavailable" // the client may repeat the call
 )
 
-// End returns what a is to a client of p.
+// End returns what a is to a client of p: nothing to NoCall's.
 func (p Protocol) End(a Answer) (e End) {
 	kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
 	kind, _, _ = strings.Cut(kind, "+")
 	var failure connectError
 	switch {
-	case a.Status == 0:
+	case p == NoCall || a.Status == 0:
 	case p == ConnectUnary && a.Status == http.StatusOK:
 		if e.Messages = []string{a.Body}; a.Err == nil {
 			e.Status = OK

@@ -66,6 +66,7 @@ func TestEnd(t *testing.T) {
 		"gRPC, HTTP 503":                    {request.GRPC, request.Answer{Status: 503, Header: text, Body: "busy"}, request.End{Status: "unavailable"}},
 		"gRPC, HTTP 200":                    {request.GRPC, request.Answer{Status: 200, Header: text, Body: "hello"}, request.End{Status: `HTTP status 200 with content type "text/plain"`}},
 		"gRPC, nothing":                     {request.GRPC, request.Answer{Err: io.EOF}, request.End{}},
+		"no call":                           {request.NoCall, request.Answer{Status: 200, Header: text, Body: "hello"}, request.End{}},
 		"gRPC-Web": {request.GRPCWeb, request.Answer{Status: 200, Header: web, Body: a + "\x80\x00\x00\x00\x10grpc-status: 0\r\n"},
 			request.End{Messages: []string{"a"}, Status: "ok"}},
 		"gRPC-Web, no end":             {request.GRPCWeb, request.Answer{Status: 200, Header: web, Body: a}, request.End{Messages: []string{"a"}}},
@@ -82,4 +83,13 @@ func TestEnd(t *testing.T) {
 	} {
 		assert.Equal(t, c.want, c.p.End(c.answer), name)
 	}
+}
+
+func TestEndIsPartOf(t *testing.T) {
+	whole := request.End{Messages: []string{"a", "b"}}
+	assert.True(t, request.End{}.IsPartOf(whole, true))
+	assert.True(t, request.End{Messages: []string{"a"}}.IsPartOf(whole, true))
+	assert.True(t, request.End{Messages: []string{"c"}}.IsPartOf(whole, false))
+	assert.False(t, request.End{Messages: []string{"c"}}.IsPartOf(whole, true))
+	assert.False(t, whole.IsPartOf(whole, true))
 }

@@ -43,9 +43,9 @@ import (
 //
 // First each route is opened with no drain, to see what it answers, for up to five minutes of the
 // bubble's time. Then each has its drains over HTTP/1.1: before its first byte, between two writes,
-// in the middle of one, while its handler waits, while its peer reads nothing, with its request
-// half sent, as its peer vanishes, as a new client comes, and with two clients where the drain is
-// begun twice at once. What is checked is in docs/drill.md, under the numbers that findings have.
+// in the middle of one, while its handler waits, while its peer reads nothing or slowly, with its
+// request half sent, as its peer vanishes, as a new client comes or waits to be accepted, and with
+// two clients where the drain is begun twice at once. What is checked is in docs/drill.md, under the numbers that findings have.
 //
 // In a bubble a handler must not wait for anything outside, such as a real network, a process or a
 // goroutine of another test: its time would never pass. A handler that needs these is for
@@ -71,15 +71,10 @@ func Check(t *testing.T, start func(t testing.TB, d *middleware.Drainer) http.Ha
 	var all []Finding
 	for _, text := range routes {
 		text, second, _ := strings.Cut(text, "\n---\n")
-		r, err := request.Parse(text)
-		if err != nil {
-			t.Fatalf("draintest: %v", err)
-		}
-		d := &drill{t: t, start: start, route: r}
+		d := &drill{t: t, start: start}
+		d.route, d.call = d.parse(text)
 		if second != "" {
-			if d.second, err = request.Parse(second); err != nil {
-				t.Fatalf("draintest: %v", err)
-			}
+			d.second, _ = d.parse(second)
 		}
 		d.run()
 		all = append(all, d.findings...)
@@ -87,11 +82,26 @@ func Check(t *testing.T, start func(t testing.TB, d *middleware.Drainer) http.Ha
 	return all
 }
 
+// parse reads a route, and fails the test where it can't.
+func (d *drill) parse(text string) (request.Request, request.Protocol) {
+	d.t.Helper()
+	r, err := request.Parse(text)
+	var p request.Protocol
+	if err == nil {
+		r, p, err = r.Call()
+	}
+	if err != nil {
+		d.t.Fatalf("draintest: %v", err)
+	}
+	return r, p
+}
+
 // A drill is that of one route.
 type drill struct {
 	t        *testing.T
 	start    startFunc
 	route    request.Request
+	call     request.Protocol
 	second   request.Request // without a path: none
 	shape    shape
 	findings []Finding
@@ -123,6 +133,10 @@ func (d *drill) run() {
 	d.shape.same = first.visitor.body == second.visitor.body
 	if !d.shape.socket && d.shape.visitor.status == 0 {
 		d.report("0.1", "", "answers nothing: "+d.shape.visitor.err.Error()+". The drill can't tell what it is")
+		return
+	}
+	if end := d.shape.visitor.callEnd(); d.call != request.NoCall && d.shape.ended && end.Status != request.OK {
+		d.report("0.1", "", fmt.Sprintf("is a call of %s that fails without a drain, too (%s). Is it the right path, and are these its messages?", d.call, d.shape.visitor.ending()))
 		return
 	}
 	d.judgeShape()
@@ -218,6 +232,13 @@ func (d *drill) scenes(r request.Request) {
 		sc.raw(sc.wire(r, s.socket))
 		sc.awaitMoment(5 * time.Second)
 	})
+	d.scene("drained while its peer read slowly", r, func(sc *scene) {
+		sc.rec.moment = moment{at: at}
+		v := sc.visitSlowly(r, s)
+		sc.awaitMoment(begun)
+		sc.drain()
+		d.judgeVisitor(sc, v)
+	})
 	d.scene("drained with its request half sent", r, func(sc *scene) {
 		text := sc.wire(r, s.socket)
 		half := len(text) / 2
@@ -233,18 +254,8 @@ func (d *drill) scenes(r request.Request) {
 		sc.awaitMoment(min(begun, 5*time.Second))
 		_ = Vanish(c)
 	})
-	d.scene("drained as a new client came", r, func(sc *scene) {
-		hold := sc.visit(request.Request{Method: http.MethodGet, Path: holdPath}, false)
-		synctest.Wait()
-		sc.stop()
-		sc.began = time.Now()
-		sc.awaitDrain()
-		v := sc.visit(r, s.socket)
-		v.end(10 * time.Second)
-		d.judgeLate(sc, v, r)
-		close(sc.holding)
-		hold.end(time.Second)
-	})
+	d.late("drained as a new client came", r, 0)
+	d.late("drained as its connection waited to be accepted", r, time.Second/2)
 	d.scene("drained twice at once, with two clients", r, func(sc *scene) {
 		sc.rec.moment = moment{at: at}
 		sc.rec.begin = func() {
@@ -274,6 +285,31 @@ func (d *drill) scenes(r request.Request) {
 			d.judgeVisitor(sc, v)
 		})
 	}
+}
+
+// late drains the route's server, held open by another request, and has a client come meanwhile:
+// one that connects by this much before the drain, and is accepted in it.
+func (d *drill) late(name string, r request.Request, before time.Duration) {
+	d.scene(name, r, func(sc *scene) {
+		hold := sc.visit(request.Request{Method: http.MethodGet, Path: holdPath}, false)
+		synctest.Wait()
+		var v *visitor
+		if before > 0 {
+			sc.listener.d = sc.d.Budget.Announce + 2*before
+			v = sc.visit(r, d.shape.socket)
+			time.Sleep(before)
+		}
+		sc.stop()
+		sc.began = time.Now()
+		sc.awaitDrain()
+		if v == nil {
+			v = sc.visit(r, d.shape.socket)
+		}
+		v.end(10 * time.Second)
+		d.judgeLate(sc, v, r)
+		close(sc.holding)
+		hold.end(time.Second)
+	})
 }
 
 // scene runs f with a new server in a bubble, drains the server if f hasn't, and judges how its
@@ -308,7 +344,7 @@ func inOwnBubble(t *testing.T, f func(t *testing.T)) (dead any) {
 }
 
 // figure matches what may differ between two texts of one finding.
-var figure = regexp.MustCompile(`\b\d+(\.\d+)?( of \d+ bytes|ms| s|s)\b`)
+var figure = regexp.MustCompile(`\b\d+(\.\d+)?( of \d+ (bytes|messages)|ms| s|s)\b`)
 
 // report adds a finding, or a moment to the same one.
 func (d *drill) report(rule, moment, text string) {

@@ -1,8 +1,6 @@
 package draintest
 
 import (
-	"github.com/lastcall-go/lastcall/internal/request"
-
 	"fmt"
 	"net/http"
 	"strings"
@@ -11,6 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/lastcall-go/lastcall/internal/format"
+	"github.com/lastcall-go/lastcall/internal/request"
 	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/sse"
@@ -98,11 +97,14 @@ func (d *drill) judgeVisitor(sc *scene, v *visitor) {
 	r := all[0].response
 	rule := r.Rule()
 	switch {
+	case sc.slow > 0 && isInfinite(r) && v.err != nil && v.code() == 0: // nobody waits for who is late to be told
 	case d.shape.socket:
 		d.judgeSocket(sc, v)
+	case isInfinite(r) && rule.Timeout == policy.AtOnce && rule.Mercy == policy.AtOnce: // it is told nothing
 	case !isInfinite(r):
 		d.judgeAnswer(sc, v, r)
-	case rule.Timeout == policy.AtOnce && rule.Mercy == policy.AtOnce: // it is told nothing
+	case d.call != request.NoCall:
+		d.judgeStreamedCall(sc, v, rule)
 	case r.Format() == format.SSE, v.header.Get("Content-Encoding") != "" && strings.HasPrefix(v.header.Get("Content-Type"), "text/event-stream"):
 		d.judgeEvents(sc, v, rule)
 	case r.Format() == format.Lines && v.err == nil && v.body != "" && !strings.HasSuffix(v.body, "\n"):
@@ -114,19 +116,22 @@ func (d *drill) judgeVisitor(sc *scene, v *visitor) {
 func (d *drill) judgeAnswer(sc *scene, v *visitor, r *tracked.Response) {
 	s := d.shape
 	whole := s.visitor
+	part := v.err == nil && v.status == whole.status && isPart(v, whole, s.same)
+	lost := v.err != nil || v.status >= 400 && v.status != whole.status
+	size := fmt.Sprintf("%d of %d bytes, with a clean end", v.before+len(v.body), whole.before+len(whole.body))
+	if e, all := v.callEnd(), whole.callEnd(); d.call != request.NoCall && v.before == 0 {
+		part, lost = e.Status == all.Status && e.Status != "" && e.IsPartOf(all, s.same), e.Status != all.Status
+		size = fmt.Sprintf("%d of %d messages, with status %q", len(e.Messages), len(all.Messages), e.Status)
+	}
 	switch {
 	case !s.ended && r.Canceled():
 		d.report("2.2", sc.name, fmt.Sprintf("doesn't end by itself, and is taken for an answer that does: the drain waited %s for it, and broke it off. "+
 			"Give the route policy.Rule{Kind: policy.Infinite}, or end the answer by stream.Draining", seconds(s.work)))
-	case v.err == nil && v.status == whole.status && isPart(v, whole, s.same):
-		d.report("3.1", sc.name, fmt.Sprintf("looks whole to its client, but is cut short: %d of %d bytes, with a clean end. "+
-			"Go on to the end, or panic with http.ErrAbortHandler; what recovers must not swallow that, and what it reads from must stay open until the drain is over", v.before+len(v.body), whole.before+len(whole.body)))
-	case s.ended && whole.took < s.work && (v.err != nil || v.status >= 400 && v.status != whole.status):
-		how := fmt.Sprintf("status %d", v.status)
-		if v.err != nil {
-			how = v.err.Error()
-		}
-		d.report("3.2", sc.name, fmt.Sprintf("was under way and is lost (%s), though it takes %s and had %s. Let the handler go on: only its context says that its time is up", how, seconds(whole.took), seconds(s.work)))
+	case part:
+		d.report("3.1", sc.name, fmt.Sprintf("looks whole to its client, but is cut short: %s. "+
+			"Go on to the end, or panic with http.ErrAbortHandler; what recovers must not swallow that, and what it reads from must stay open until the drain is over", size))
+	case s.ended && whole.took+sc.slow < s.work && lost:
+		d.report("3.2", sc.name, fmt.Sprintf("was under way and is lost (%s), though it takes %s and had %s. Let the handler go on: only its context says that its time is up", v.ending(), seconds(whole.took+sc.slow), seconds(s.work)))
 	}
 }
 
@@ -183,7 +188,8 @@ func (d *drill) judgeLate(sc *scene, v *visitor, r request.Request) {
 	req := r.HTTP(sc.URL)
 	reached := len(sc.calls.all()) > 0
 	switch {
-	case isCall(req): // its refusal is one of its own protocol
+	case d.call != request.NoCall:
+		d.judgeLateCall(sc, v, reached)
 	case v.closed:
 		d.report("3.3", sc.name, "has no answer 10 s later. Refuse it at once")
 	case sse.Accepts(req) && d.shape.infinite && sse.FromEventSource(req) && !answersEvents(v):
@@ -196,12 +202,6 @@ func (d *drill) judgeLate(sc *scene, v *visitor, r request.Request) {
 	default:
 		d.judgeRefusal(sc, v)
 	}
-}
-
-// isCall reports whether a request is a call of gRPC or of Connect.
-func isCall(r *http.Request) bool {
-	kind := r.Header.Get("Content-Type")
-	return strings.HasPrefix(kind, "application/grpc") || strings.HasPrefix(kind, "application/connect+") || r.Header.Get("Connect-Protocol-Version") != ""
 }
 
 func answersEvents(v *visitor) bool {
@@ -222,8 +222,8 @@ func (d *drill) judgeRefusal(sc *scene, v *visitor) {
 
 // judgeSecond judges the answer to the request that a client needs for the one that is open.
 func (d *drill) judgeSecond(sc *scene, v *visitor) {
-	if v.status < 200 || v.status > 299 || v.err != nil {
-		d.report("5.1", sc.name, fmt.Sprintf("needs %s, which is refused meanwhile (status %d). Give the route of that policy.Rule{Admit: true}", d.second.Name(), v.status))
+	if e := v.callEnd(); v.status < 200 || v.status > 299 || v.err != nil || e.Status != "" && e.Status != request.OK {
+		d.report("5.1", sc.name, fmt.Sprintf("needs %s, which is refused meanwhile (%s). Give the route of that policy.Rule{Admit: true}", d.second.Name(), v.ending()))
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 func TestMain(m *testing.M) {
 	const shelf = "github.com/lastcall-go/lastcall/middleware/draintest."
 	goleak.VerifyTestMain(m,
-		goleak.IgnoreAnyFunction(shelf+"waitsForNews"), goleak.IgnoreAnyFunction(shelf+"ginStream"),
+		goleak.IgnoreAnyFunction(shelf+"waitsForNews"), goleak.IgnoreAnyFunction(shelf+"service.call"), goleak.IgnoreAnyFunction(shelf+"ginStream"),
 		goleak.IgnoreAnyFunction(shelf+"(*hub).run"), goleak.IgnoreAnyFunction("github.com/r3labs/sse/v2.(*Subscriber).close"))
 }
 

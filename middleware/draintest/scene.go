@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,10 +21,12 @@ import (
 // A scene is one server in one bubble, that is drained once.
 type scene struct {
 	*Server
-	name    string // the moment of its drain
-	rec     recorder
-	tb      *sceneTB
-	holding chan struct{} // closed when the request that holds the drain open may end
+	name     string // the moment of its drain
+	rec      recorder
+	tb       *sceneTB
+	listener *delayed      // its d may be set before a connection is dialed
+	slow     time.Duration // that a whole answer takes longer, since its client reads slowly
+	holding  chan struct{} // closed when the request that holds the drain open may end
 
 	once    sync.Once
 	now     chan struct{} // closed when the drain is to begin
@@ -49,7 +52,8 @@ func newScene(t *testing.T, start startFunc) *scene {
 	sc.rec.begin = sc.begin
 	var h http.Handler
 	sc.label.do(func() { h = start(sc.tb, sc.d) })
-	sc.serve(sc.listen(), sc.hold(sc.calls.follow(sc.rec.wrap(h))), false)
+	sc.listener = Delay(sc.listen(), 0).(*delayed)
+	sc.serve(sc.listener, sc.hold(sc.calls.follow(sc.rec.wrap(h))), false)
 	return sc
 }
 
@@ -89,7 +93,25 @@ func (sc *scene) awaitDrain() {
 }
 
 func (sc *scene) visit(r request.Request, socket bool) *visitor {
-	v := visit(sc.Server, r, socket)
+	v := visit(sc.Server, sc.Dial, r, socket)
+	sc.visits = append(sc.visits, v)
+	return v
+}
+
+// visitSlowly opens a client that takes 5 s to read the whole answer, or what a stream sends in the
+// first shortLook.
+func (sc *scene) visitSlowly(r request.Request, s shape) *visitor {
+	const every = 20 * time.Millisecond
+	sc.slow = 5 * time.Second
+	chunks := 16 * s.writes // at most so much around them
+	n := max(256, (s.visitor.before+len(s.visitor.body)+chunks)/int(sc.slow/every))
+	v := visit(sc.Server, func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := sc.Dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return Slow(c, n, every), nil
+	}, r, s.socket)
 	sc.visits = append(sc.visits, v)
 	return v
 }
@@ -105,12 +127,17 @@ func (sc *scene) awaitCalls(n int) {
 }
 
 // awaitMoment waits until the drain is to begin, but for no longer than this.
-func (sc *scene) awaitMoment(atMost time.Duration) {
+func (sc *scene) awaitMoment(atMost time.Duration) { await(sc.now, atMost) }
+
+// await waits until done is closed, and reports false if that takes longer.
+func await(done <-chan struct{}, atMost time.Duration) bool {
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()
 	select {
-	case <-sc.now:
+	case <-done:
+		return true
 	case <-timer.C:
+		return false
 	}
 }
 
@@ -140,12 +167,7 @@ func (sc *scene) drain() {
 }
 
 func (sc *scene) allReturned() bool {
-	for _, c := range sc.calls.all() {
-		if !sc.calls.hasReturned(c) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(sc.calls.all(), func(c *call) bool { return !sc.calls.hasReturned(c) })
 }
 
 // upgrade are the header fields that ask for a WebSocket.
@@ -212,14 +234,7 @@ func (t *sceneTB) end(atMost time.Duration) bool {
 			f()
 		}
 	}()
-	timer := time.NewTimer(atMost)
-	defer timer.Stop()
-	select {
-	case <-done:
-		return true
-	case <-timer.C:
-		return false
-	}
+	return await(done, atMost)
 }
 
 func (t *sceneTB) pop() (f func()) {

@@ -30,6 +30,7 @@ type book struct {
 	faulty, repaired startFunc
 	rule             string
 	text             string // that the finding must match
+	moment           string // that it must have, among others; empty: any
 }
 
 func handler(h http.HandlerFunc) startFunc {
@@ -116,6 +117,21 @@ var shelf = map[string]book{
 		},
 		text: `was under way and is lost \(unexpected EOF\), though it takes 4\.0 s and had 23\.0 s`,
 	},
+	"hurries its readers": {
+		route: "GET /download", rule: "3.2",
+		faulty: func(_ testing.TB, d *middleware.Drainer) http.Handler {
+			return download(func(c *http.ResponseController) {
+				select {
+				case <-d.Draining():
+					_ = c.SetWriteDeadline(time.Now().Add(time.Second / 10))
+				default:
+				}
+			})
+		},
+		repaired: func(testing.TB, *middleware.Drainer) http.Handler { return download(func(*http.ResponseController) {}) },
+		text:     `was under way and is lost \(unexpected EOF\), though it takes 5\.0 s and had 23\.0 s`,
+		moment:   "drained while its peer read slowly",
+	},
 	"refuses with an empty 200": {
 		route: "GET /page", rule: "3.3",
 		faulty: func(_ testing.TB, d *middleware.Drainer) http.Handler {
@@ -124,6 +140,7 @@ var shelf = map[string]book{
 		},
 		repaired: handler(page),
 		text:     `answers a new request with status 200 and 0 bytes`,
+		moment:   "drained as its connection waited to be accepted",
 	},
 	"answers 503 to an EventSource": {
 		route: "GET /events", rule: "3.4",
@@ -375,6 +392,19 @@ func export(closed func(*http.Request) <-chan struct{}) http.Handler {
 	})
 }
 
+// download writes 256 KiB in pieces.
+func download(before func(*http.ResponseController)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		piece := make([]byte, 32<<10)
+		for range 8 {
+			before(http.NewResponseController(w))
+			if _, err := w.Write(piece); err != nil {
+				return
+			}
+		}
+	})
+}
+
 const t100ms = 100 * time.Millisecond
 
 func newTimer(d time.Duration) <-chan time.Time { return time.NewTimer(d).C }
@@ -458,12 +488,15 @@ func newsServer(t testing.TB) *sse.Server {
 	return s
 }
 
-func TestShelf(t *testing.T) {
+func TestShelf(t *testing.T) { check(t, shelf) }
+
+// check checks that the drill finds the fault of each book, and none in its twin.
+func check(t *testing.T, shelf map[string]book) {
 	for name, b := range shelf {
 		t.Run(name, func(t *testing.T) {
 			found := Check(t, b.faulty, b.route)
 			named := slices.ContainsFunc(found, func(f Finding) bool {
-				return strings.HasPrefix(f.Rule, b.rule) && regexp.MustCompile(b.text).MatchString(f.Text)
+				return strings.HasPrefix(f.Rule, b.rule) && regexp.MustCompile(b.text).MatchString(f.Text) && (b.moment == "" || slices.Contains(f.Moments, b.moment))
 			})
 			assert.True(t, named, "it finds %v", found)
 			for _, f := range found {

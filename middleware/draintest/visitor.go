@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -16,25 +17,29 @@ import (
 // A visitor is a client of one route, and what it has seen.
 type visitor struct {
 	route  request.Request
+	dial   dialFunc
 	cancel context.CancelFunc
 	done   chan struct{} // closed when it has ended; what follows is readable then
 
-	status int // zero: it got no answer
-	header http.Header
-	body   string // a WebSocket's messages, each with a line break behind it; of a long one, the end
-	before int    // how many bytes there were before that
-	err    error  // how it ended; nil: cleanly. Of a WebSocket, what its last read returned
-	closed bool   // by the drill, which waited no longer
-	took   time.Duration
+	status  int // zero: it got no answer
+	header  http.Header
+	trailer http.Header
+	body    string // a WebSocket's messages, each with a line break behind it; of a long one, the end
+	before  int    // how many bytes there were before that
+	err     error  // how it ended; nil: cleanly. Of a WebSocket, what its last read returned
+	closed  bool   // by the drill, which waited no longer
+	took    time.Duration
 }
 
 // mostBody is how much of a body is kept at most, of a longer one half of that at least.
 const mostBody = 32 << 20
 
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
 // visit opens a client of s on the route, over connections of its own.
-func visit(s *Server, r request.Request, socket bool) *visitor {
+func visit(s *Server, dial dialFunc, r request.Request, socket bool) *visitor {
 	ctx, cancel := context.WithCancel(context.Background())
-	v := &visitor{route: r, cancel: cancel, done: make(chan struct{})}
+	v := &visitor{route: r, dial: dial, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(v.done)
 		began := time.Now()
@@ -51,7 +56,8 @@ func visit(s *Server, r request.Request, socket bool) *visitor {
 
 func (v *visitor) read(ctx context.Context, s *Server) {
 	client := s.Client()
-	client.Transport.(*http.Transport).DisableCompression = true
+	t := client.Transport.(*http.Transport)
+	t.DialContext, t.DisableCompression = v.dial, true
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	res, err := client.Do(v.route.HTTP(s.URL).WithContext(ctx))
 	if err != nil {
@@ -69,14 +75,14 @@ func (v *visitor) read(ctx context.Context, s *Server) {
 			body = append(body[:0], body[len(body)-mostBody/2:]...)
 		}
 	}
-	if v.body = string(body); err != io.EOF {
+	if v.body, v.trailer = string(body), res.Trailer; err != io.EOF {
 		v.err = err
 	}
 }
 
 // talk sends the lines of the route's body as text messages, and reads until the end.
 func (v *visitor) talk(ctx context.Context, s *Server) {
-	d := websocket.Dialer{NetDialContext: s.Dial}
+	d := websocket.Dialer{NetDialContext: v.dial}
 	header := v.route.Header.Clone()
 	c, res, err := d.DialContext(ctx, "ws"+strings.TrimPrefix(s.URL, "http")+v.route.Path, header)
 	if res != nil {
@@ -105,12 +111,7 @@ func (v *visitor) talk(ctx context.Context, s *Server) {
 
 // end waits for the visitor's end, until the time is up, and closes it then.
 func (v *visitor) end(wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-v.done:
-	case <-timer.C:
-	}
+	await(v.done, wait)
 	v.cancel()
 	<-v.done
 }
