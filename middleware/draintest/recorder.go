@@ -58,17 +58,10 @@ func (rec *recorder) wrap(h http.Handler) http.Handler {
 			rec.begin()
 		}
 		if request.ProtocolOf(r) == request.GRPC {
-			passAsHTTP2(w, r)
+			defer request.AsHTTP2(w, r)()
 		}
 		h.ServeHTTP(rw, r)
 	})
-}
-
-// passAsHTTP2 has a handler of gRPC take a request for one of HTTP/2, which gRPC needs: both sides
-// may send at the same time, and HTTP/1.1 has trailers, too. HTTP/2 itself can crash in a bubble.
-func passAsHTTP2(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).EnableFullDuplex() // the writer is net/http's
-	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
 }
 
 func (rec *recorder) set(text *string, to string) {

@@ -98,13 +98,13 @@ func (sc *scene) visit(r request.Request, socket bool) *visitor {
 	return v
 }
 
-// visitSlowly opens a client that takes 5 s to read the whole answer, or what a stream sends in the
-// first shortLook.
+// visitSlowly opens a client that needs 2.5 s to read the whole answer, or what a stream sends in
+// the first shortLook, and is allowed twice that.
 func (sc *scene) visitSlowly(r request.Request, s shape) *visitor {
-	const every = 20 * time.Millisecond
 	sc.slow = 5 * time.Second
-	chunks := 16 * s.writes // at most so much around them
-	n := max(256, (s.visitor.before+len(s.visitor.body)+chunks)/int(sc.slow/every))
+	whole := s.visitor.before + len(s.visitor.body) + 16*s.writes // with chunks around it
+	n := min(max(256, whole/128), 4<<10)                          // the network holds no more
+	every := min(20*time.Millisecond, sc.slow/2*time.Duration(n)/time.Duration(whole+1))
 	v := visit(sc.Server, func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := sc.Dial(ctx, network, address)
 		if err != nil {
