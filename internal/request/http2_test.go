@@ -47,7 +47,7 @@ func TestAsHTTP2(t *testing.T) {
 			c, err := net.Dial("tcp", srv.Listener.Addr().String())
 			require.NoError(t, err)
 			defer c.Close()
-			require.NoError(t, c.SetDeadline(time.Now().Add(30*time.Second)))
+			require.NoError(t, c.SetDeadline(time.Now().Add(10*time.Second)))
 			_, err = io.WriteString(c, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 8\r\n\r\nhalf")
 			require.NoError(t, err)
 			res, err := http.ReadResponse(bufio.NewReader(c), nil)
