@@ -17,7 +17,7 @@ import (
 )
 
 // lookEvery is how often those handlers are looked at, in a drain, that have not returned since
-// their context was canceled.
+// their context was canceled: less often later, since each look visits all goroutines.
 const lookEvery = 50 * time.Millisecond
 
 // calls are those of a server's handler that have not ended, or that its drain has met; all, where
@@ -89,7 +89,9 @@ func (c *calls) all() []*call {
 func (c *calls) look() {
 	var all []goroutine
 	for _, call := range c.all() {
-		if c.hasReturned(call) || !call.response.Canceled() {
+		m, planned := call.response.Moments()
+		seen := planned && call.response.Age()-call.age < time.Since(m.Cancel)/4 // a moment ago
+		if c.hasReturned(call) || !call.response.Canceled() || seen {
 			continue
 		}
 		if all == nil {
