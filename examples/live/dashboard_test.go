@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/middleware/draintest"
 )
 
 func TestDashboard(t *testing.T) {
@@ -64,9 +66,9 @@ func TestStuckReaderDoesNotStopTheDashboard(t *testing.T) {
 		t.Cleanup(func() { assert.NoError(t, d.close(context.Background())) })
 		p := inMemory(t, d)
 		const request = "GET /events?stream=metrics HTTP/1.1\r\nHost: live\r\n\r\n"
-		stuck := dial(t, p)
+		stuck, err := draintest.Stuck(p.Dial, "", "GET /events?stream=metrics")
+		require.NoError(t, err)
 		defer stuck.Close()
-		fmt.Fprint(stuck, request)
 
 		conn := dial(t, p)
 		defer conn.Close()

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lastcall-go/lastcall/internal/interplay/harness"
+	"github.com/lastcall-go/lastcall/middleware/draintest"
 )
 
 // TestStrictClient checks the strict client itself: it has to refuse every violation of the
@@ -77,8 +78,7 @@ func TestStrictClient(t *testing.T) {
 		p := newPeer(client)
 		_, err = p.br.Peek(len(bye))
 		require.NoError(t, err)
-		require.NoError(t, server.(*net.TCPConn).SetLinger(0))
-		require.NoError(t, server.Close())
+		require.NoError(t, draintest.Vanish(server))
 		_, err = p.readToClose(nil)
 		assert.Error(t, err)
 	})
