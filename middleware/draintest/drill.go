@@ -41,11 +41,18 @@ import (
 // request behind a line "---" is one that the client sends while the first is open, since it needs
 // it.
 //
+// A call of gRPC, gRPC-Web or Connect is told by its content type, and Connect's unary one by its
+// Connect-Protocol-Version. The lines of its body are its messages, without a prefix: JSON where
+// the content type says so, and hexadecimal digits otherwise; no body is one empty message. The
+// client sends them, ends its side, and reads. gRPC comes over HTTP/1.1, which has trailers, too;
+// its handler gets a request of HTTP/2.
+//
 // First each route is opened with no drain, to see what it answers, for up to five minutes of the
 // bubble's time. Then each has its drains over HTTP/1.1: before its first byte, between two writes,
 // in the middle of one, while its handler waits, while its peer reads nothing or slowly, with its
 // request half sent, as its peer vanishes, as a new client comes or waits to be accepted, and with
-// two clients where the drain is begun twice at once. What is checked is in docs/drill.md, under the numbers that findings have.
+// two clients where the drain is begun twice at once. What is checked is in docs/drill.md, under
+// the numbers that findings have.
 //
 // In a bubble a handler must not wait for anything outside, such as a real network, a process or a
 // goroutine of another test: its time would never pass. A handler that needs these is for
