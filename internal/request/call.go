@@ -88,6 +88,7 @@ type Answer struct {
 type End struct {
 	Messages []string // the whole ones
 	Torn     bool     // the body ends within a message, or has something behind its end
+	Retry    string   // when to come back, as it says that
 	Status   string   // "ok", a code of Connect, or what a gRPC status or an HTTP one is; empty: it has none
 }
 
@@ -109,6 +110,7 @@ func (p Protocol) End(a Answer) (e End) {
 	kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
 	kind, _, _ = strings.Cut(kind, "+")
 	var failure connectError
+	e.Retry = a.Header.Get("Retry-After")
 	switch {
 	case p == NoCall || a.Status == 0:
 	case p == ConnectUnary && a.Status == http.StatusOK:
@@ -154,14 +156,14 @@ func (p Protocol) readMessages(a Answer, e *End) {
 		case flags&last == 0:
 			e.Messages = append(e.Messages, string(message))
 		case p == Connect:
-			e.Status = connectCode(message)
+			e.readConnect(message)
 		default:
-			e.Status = grpcCode(fieldsOf(string(message)))
+			e.readFields(fieldsOf(string(message)))
 		}
 	}
 	if a.Err == nil && e.Status == "" && p != Connect {
-		if e.Status = grpcCode(a.Header); a.Body != "" || e.Status == "" {
-			e.Status = grpcCode(a.Trailer)
+		if e.readFields(a.Header); a.Body != "" || e.Status == "" {
+			e.readFields(a.Trailer)
 		}
 	}
 }
@@ -176,31 +178,40 @@ func fieldsOf(text string) http.Header {
 	return h
 }
 
-// grpcCode returns the status in header fields or trailers of gRPC.
-func grpcCode(h http.Header) string {
+// readFields reads the status in header fields or trailers of gRPC.
+func (e *End) readFields(h http.Header) {
+	e.Retry = h.Get("Grpc-Retry-Pushback-Ms")
 	switch code := h.Get("Grpc-Status"); code {
 	case "":
-		return ""
+		e.Status = ""
 	case "0":
-		return OK
+		e.Status = OK
 	case "14":
-		return Unavailable
+		e.Status = Unavailable
 	default:
-		return strings.TrimSuffix("grpc-status "+code+": "+h.Get("Grpc-Message"), ": ")
+		e.Status = strings.TrimSuffix("grpc-status "+code+": "+h.Get("Grpc-Message"), ": ")
 	}
 }
 
 type connectError struct{ Code, Message string }
 
-// connectCode returns the status in the last message of a stream of Connect.
-func connectCode(text []byte) string {
-	var end struct{ Error *connectError }
+// readConnect reads the last message of a stream of Connect, which has the status.
+func (e *End) readConnect(text []byte) {
+	var end struct {
+		Error    *connectError
+		Metadata http.Header
+	}
 	switch err := json.Unmarshal(text, &end); {
 	case err != nil:
-		return "an end that is no JSON"
+		e.Status = "an end that is no JSON"
 	case end.Error == nil:
-		return OK
+		e.Status = OK
 	default:
-		return end.Error.Code
+		e.Status = end.Error.Code
+	}
+	for name, values := range end.Metadata {
+		if strings.EqualFold(name, "grpc-retry-pushback-ms") {
+			e.Retry = strings.Join(values, ",")
+		}
 	}
 }

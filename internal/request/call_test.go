@@ -53,8 +53,9 @@ func TestEnd(t *testing.T) {
 		answer request.Answer
 		want   request.End
 	}{
-		"gRPC":              {request.GRPC, request.Answer{Status: 200, Header: grpc, Trailer: status("0"), Body: a + a}, request.End{Messages: []string{"a", "a"}, Status: "ok"}},
-		"gRPC, unavailable": {request.GRPC, request.Answer{Status: 200, Header: grpc, Trailer: status("14"), Body: a}, request.End{Messages: []string{"a"}, Status: "unavailable"}},
+		"gRPC": {request.GRPC, request.Answer{Status: 200, Header: grpc, Trailer: status("0"), Body: a + a}, request.End{Messages: []string{"a", "a"}, Status: "ok"}},
+		"gRPC, unavailable": {request.GRPC, request.Answer{Status: 200, Header: grpc, Trailer: http.Header{"Grpc-Status": {"14"}, "Grpc-Retry-Pushback-Ms": {"70"}}, Body: a},
+			request.End{Messages: []string{"a"}, Status: "unavailable", Retry: "70"}},
 		"gRPC, trailers only": {request.GRPC, request.Answer{Status: 200, Header: http.Header{"Content-Type": {"application/grpc"}, "Grpc-Status": {"5"}, "Grpc-Message": {"gone"}}},
 			request.End{Status: "grpc-status 5: gone"}},
 		"gRPC, a status in front of a body": {request.GRPC, request.Answer{Status: 200, Header: http.Header{"Content-Type": {"application/grpc"}, "Grpc-Status": {"0"}}, Body: a}, request.End{Messages: []string{"a"}}},
@@ -69,9 +70,10 @@ func TestEnd(t *testing.T) {
 		"no call":                           {request.NoCall, request.Answer{Status: 200, Header: text, Body: "hello"}, request.End{}},
 		"gRPC-Web": {request.GRPCWeb, request.Answer{Status: 200, Header: web, Body: a + "\x80\x00\x00\x00\x10grpc-status: 0\r\n"},
 			request.End{Messages: []string{"a"}, Status: "ok"}},
-		"gRPC-Web, no end":             {request.GRPCWeb, request.Answer{Status: 200, Header: web, Body: a}, request.End{Messages: []string{"a"}}},
-		"Connect":                      {request.Connect, request.Answer{Status: 200, Header: stream, Body: a + "\x02\x00\x00\x00\x02{}"}, request.End{Messages: []string{"a"}, Status: "ok"}},
-		"Connect, unavailable":         {request.Connect, request.Answer{Status: 200, Header: stream, Body: "\x02\x00\x00\x00\x20{\"error\":{\"code\":\"unavailable\"}}"}, request.End{Status: "unavailable"}},
+		"gRPC-Web, no end":     {request.GRPCWeb, request.Answer{Status: 200, Header: web, Body: a}, request.End{Messages: []string{"a"}}},
+		"Connect":              {request.Connect, request.Answer{Status: 200, Header: stream, Body: a + "\x02\x00\x00\x00\x02{}"}, request.End{Messages: []string{"a"}, Status: "ok"}},
+		"Connect, unavailable": {request.Connect, request.Answer{Status: 200, Header: stream, Body: "\x02\x00\x00\x00\x20{\"error\":{\"code\":\"unavailable\"}}"}, request.End{Status: "unavailable"}},
+		"Connect, unavailable, and when to come back": {request.Connect, request.Answer{Status: 200, Header: stream, Body: "\x02\x00\x00\x00\x54{\"error\":{\"code\":\"unavailable\"},\"metadata\":{\"grpc-retry-pushback-ms\":[\"70\"]}}       "}, request.End{Status: "unavailable", Retry: "70"}},
 		"Connect, no end":              {request.Connect, request.Answer{Status: 200, Header: stream, Body: a}, request.End{Messages: []string{"a"}}},
 		"Connect, something behind it": {request.Connect, request.Answer{Status: 200, Header: stream, Body: "\x02\x00\x00\x00\x02{}" + a}, request.End{Status: "ok", Torn: true}},
 		"Connect, a bad end":           {request.Connect, request.Answer{Status: 200, Header: stream, Body: "\x02\x00\x00\x00\x01a"}, request.End{Status: "an end that is no JSON"}},
@@ -79,6 +81,7 @@ func TestEnd(t *testing.T) {
 		"unary, broken off":            {request.ConnectUnary, request.Answer{Status: 200, Header: unary, Body: "{", Err: io.ErrUnexpectedEOF}, request.End{Messages: []string{"{"}}},
 		"unary, unavailable":           {request.ConnectUnary, request.Answer{Status: 503, Header: unary, Body: `{"code":"unavailable"}`}, request.End{Status: "unavailable"}},
 		"unary, not found":             {request.ConnectUnary, request.Answer{Status: 404, Header: unary, Body: `{"code":"not_found"}`}, request.End{Status: "not_found"}},
+		"unary, and when to come back": {request.ConnectUnary, request.Answer{Status: 503, Header: http.Header{"Content-Type": {"application/json"}, "Retry-After": {"3"}}, Body: `{"code":"unavailable"}`}, request.End{Status: "unavailable", Retry: "3"}},
 		"unary, another's JSON":        {request.ConnectUnary, request.Answer{Status: 502, Header: unary, Body: `{"status":502}`}, request.End{Status: "unavailable"}},
 	} {
 		assert.Equal(t, c.want, c.p.End(c.answer), name)

@@ -24,8 +24,8 @@ func (d *drill) judgeStreamedCall(sc *scene, v *visitor, rule policy.Rule) {
 	case e.Status == "":
 		d.report("4.5", sc.name, fmt.Sprintf("ends without a status, as if the network had failed (%s). "+
 			"Return when r.Context() is done, behind a whole message, and don't panic or close the connection", v.ending()))
-	case e.Status != request.Unavailable && rule.Farewell.Send != policy.SendNothing:
-		d.report("4.1", sc.name, fmt.Sprintf("ends with the status %q, on which its client doesn't come back: the handler had ended it before it was told. "+
+	case (e.Status != request.Unavailable || e.Retry == "") && rule.Farewell.Send != policy.SendNothing:
+		d.report("4.1", sc.name, fmt.Sprintf("ends with the status %q before it is told when to come back, so that its client doesn't, or does so together with all others. "+
 			"Wait for r.Context().Done(), not for the drain's beginning: the status is then %q, with the time to come back", e.Status, request.Unavailable))
 	}
 }
@@ -50,5 +50,7 @@ func (d *drill) judgeLateCall(sc *scene, v *visitor, reached bool) {
 	case e.Status != request.Unavailable:
 		d.report("3.3", sc.name, fmt.Sprintf("refuses a new call (%s), on which its client doesn't try again, and not with the status %q of %s. "+
 			"Leave Drainer.Refusal nil, or answer calls in it in their protocol", v.ending(), request.Unavailable, d.call))
+	case e.Retry == "":
+		d.report("3.3", sc.name, "refuses a new call without the time to come back. Add grpc-retry-pushback-ms to its status, or Retry-After to unary Connect's")
 	}
 }

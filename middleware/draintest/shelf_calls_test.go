@@ -26,7 +26,7 @@ var callShelf = map[string]book{
 	"gRPC: ends its stream as the drain begins": {
 		route: watchGRPC, rule: "4.1",
 		faulty: endless(service{stop: drainBegins}), repaired: endless(service{stop: canceled}),
-		text: `ends with the status "ok", on which its client doesn't come back`,
+		text: `ends with the status "ok" before it is told when to come back`,
 	},
 	"gRPC-Web: ends its stream as the drain begins": {
 		route: watchWeb, rule: "4.1",
@@ -37,6 +37,11 @@ var callShelf = map[string]book{
 		route: watchConnect, rule: "4.1",
 		faulty: endless(service{stop: drainBegins, code: "canceled"}), repaired: endless(service{stop: canceled, code: "canceled"}),
 		text: `ends with the status "canceled"`,
+	},
+	"gRPC: says itself that it is unavailable": {
+		route: watchGRPC, rule: "4.1",
+		faulty: endless(service{stop: drainBegins, code: "14"}), repaired: endless(service{stop: canceled, code: "14"}),
+		text: `ends with the status "unavailable" before it is told when to come back`,
 	},
 	"gRPC: breaks its stream off": {
 		route: watchGRPC, rule: "4.5",
@@ -87,6 +92,14 @@ var callShelf = map[string]book{
 		route: listGRPC, rule: "3.3",
 		faulty: refusing(func(w http.ResponseWriter, r *http.Request) {}), repaired: finite(service{stop: canceled, messages: 1, last: true}),
 		text: `refuses a new call \(HTTP status 200 with content type ""\), on which its client doesn't try again`,
+	},
+	"gRPC: refuses without a time": {
+		route: listGRPC, rule: "3.3",
+		faulty: refusing(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/grpc")
+			w.Header().Set("Grpc-Status", "14")
+		}), repaired: finite(service{stop: canceled, messages: 1, last: true}),
+		text: `refuses a new call without the time to come back`,
 	},
 	"Connect: refuses with a status of its own": {
 		route: getConnect, rule: "3.3",
