@@ -42,48 +42,56 @@ var cases = []judgedCase{
 
 func (j *judge) run(requests []request.Request) error {
 	if j.pid != 0 {
-		p, err := j.start()
-		if err == nil {
-			err = j.look(requests)
-		}
-		if err == nil {
-			j.score.routes = j.routes
-			j.play(judgedCase{"under load, as new clients come", (*judge).late}, p)
-		}
-		return err
+		return j.life(judgedCase{"under load, as new clients come", (*judge).late}, requests)
 	}
-	for i, c := range cases {
-		p, err := j.start()
-		if err == nil && i == 0 {
-			err = j.look(requests)
-			j.score.routes = j.routes
-		}
-		if err != nil {
-			if p != nil {
-				p.kill()
-			}
+	for _, c := range cases {
+		if err := j.life(c, requests); err != nil {
 			return err
 		}
-		j.play(c, p)
 	}
 	return j.roll()
 }
 
-// play plays one case and judges the process's end.
-func (j *judge) play(c judgedCase, p *process) {
+// life plays one case from the server's start to its end. In the first one the routes are looked at.
+func (j *judge) life(c judgedCase, requests []request.Request) error {
+	p, err := j.start()
+	if err != nil {
+		return err
+	}
+	defer p.leave()
+	if j.routes == nil {
+		if err := j.look(p, requests); err != nil {
+			return err
+		}
+		j.score.routes = j.routes
+	}
 	j.score.begin(c.name)
 	judge := c.play(j, p)
-	killed := p.end(j.limit)
-	j.judgeEnd(p, killed)
+	if err := j.end(p); err != nil {
+		return err
+	}
 	judge()
+	return nil
 }
 
-func (j *judge) judgeEnd(p *process, killed bool) {
+// end waits for the process's end and judges it. A server that has ended before it was told to, or
+// can't be ended, can't be judged.
+func (j *judge) end(p *process) error {
+	killed, err := p.end(j.ctx, j.limit)
+	switch {
+	case err != nil:
+		return err
+	case j.ctx.Err() != nil:
+		return errInterrupted
+	case p.at.Before(p.asked):
+		return fmt.Errorf("the server ended by itself, %s, before SIGTERM: %s", j.score.cases[len(j.score.cases)-1].Name, p.how)
+	}
 	j.score.end(p, p.at.Sub(p.asked), killed)
 	j.score.check("6.1", "", !killed, "the process had not ended %v after SIGTERM, and took SIGKILL", j.limit)
-	if !killed && j.pid == 0 {
+	if !killed && !p.shown {
 		j.score.check("6.2", "", p.status == 0, "the process ended with %s", p.how)
 	}
+	return nil
 }
 
 func (j *judge) idle(p *process) func() {
@@ -110,11 +118,21 @@ func (j *judge) fill() (all []*client) {
 	return all
 }
 
+// endWithin is how long the clients have when the process has ended, all of them.
+const endWithin = 2 * time.Second
+
+func endAll(all []*client) {
+	until := time.Now().Add(endWithin)
+	for _, c := range all {
+		c.end(until)
+	}
+}
+
 // closing returns what waits for the clients and judges them.
 func (j *judge) closing(p *process, all []*client) func() {
 	return func() {
+		endAll(all)
 		for _, c := range all {
-			c.end(2 * time.Second)
 			if c.ended.Before(p.asked) && !c.closed {
 				continue // it had ended before
 			}
@@ -139,12 +157,10 @@ func (j *judge) early(p *process) func() {
 	time.Sleep(2 * time.Millisecond)
 	p.terminate()
 	return func() {
-		for _, c := range all {
-			c.end(2 * time.Second)
-		}
+		endAll(all)
 		last := lastAnswered(all)
 		for _, c := range all {
-			if c.status == 0 || c.status >= 400 {
+			if c.status == 0 || c.status >= 400 || unavailable(c.call) {
 				j.judgeNew(c, last)
 			} else if c.closed || !c.ended.Before(p.asked) {
 				j.judgeOpen(c)
@@ -156,7 +172,7 @@ func (j *judge) early(p *process) func() {
 // A halfSent request is one whose rest comes after the signal.
 type halfSent struct {
 	route  *route
-	conn   net.Conn
+	conn   *conn
 	rest   string
 	status int
 	err    error
@@ -166,13 +182,14 @@ func (j *judge) half(p *process) func() {
 	all := j.fill()
 	var halves []*halfSent
 	for _, r := range j.routes {
-		if r.socket || r.events {
+		if r.socket || r.events || r.http2 {
 			continue
 		}
-		conn, err := j.dial(context.Background())
+		conn, err := j.dialHTTP1(j.ctx)
 		if err != nil {
 			continue
 		}
+		_ = conn.SetDeadline(time.Now().Add(sendWithin))
 		text := r.Wire("localhost")
 		_, _ = io.WriteString(conn, text[:len(text)/2])
 		halves = append(halves, &halfSent{route: r, conn: conn, rest: text[len(text)/2:]})
@@ -188,6 +205,7 @@ func (j *judge) half(p *process) func() {
 			_, _ = io.WriteString(h.conn, h.rest)
 			res, err := http.ReadResponse(bufio.NewReader(h.conn), nil)
 			if h.err = err; err == nil {
+				h.conn.headerHasCome()
 				h.status = res.StatusCode
 				_, h.err = io.Copy(io.Discard, res.Body)
 			}
@@ -212,6 +230,9 @@ func (j *judge) stuck(p *process) func() {
 	var peers []net.Conn
 	for range j.clients {
 		for _, r := range j.routes {
+			if r.http2 {
+				continue
+			}
 			text := r.Name() + "\n"
 			for name, values := range r.Header {
 				for _, v := range values {
@@ -223,7 +244,7 @@ func (j *judge) stuck(p *process) func() {
 					text += field + "\n"
 				}
 			}
-			c, err := draintest.Stuck(func(ctx context.Context, _, _ string) (net.Conn, error) { return j.dial(ctx) }, "", text+"\n"+r.Body)
+			c, err := draintest.Stuck(j.dialToSend, "", text+"\n"+r.Body)
 			if err == nil {
 				peers = append(peers, c)
 			}
@@ -236,6 +257,15 @@ func (j *judge) stuck(p *process) func() {
 			c.Close()
 		}
 	}
+}
+
+// dialToSend opens a connection that is for sending first.
+func (j *judge) dialToSend(ctx context.Context, _, _ string) (net.Conn, error) {
+	c, err := j.dialHTTP1(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.SetWriteDeadline(time.Now().Add(sendWithin))
 }
 
 // late opens new clients until the process has ended or is cut off from them.
@@ -258,9 +288,7 @@ func (j *judge) late(p *process) func() {
 	closing := j.closing(p, all)
 	return func() {
 		closing()
-		for _, c := range late {
-			c.end(2 * time.Second)
-		}
+		endAll(late)
 		last := lastAnswered(late)
 		for _, c := range late {
 			j.judgeNew(c, last)
@@ -274,6 +302,7 @@ func (j *judge) roll() error {
 	if err != nil {
 		return err
 	}
+	defer p.leave()
 	j.score.begin("through a restart")
 	var all []*returning
 	for i := range j.clients {
@@ -283,21 +312,30 @@ func (j *judge) roll() error {
 			}
 		}
 	}
+	defer func() {
+		for _, r := range all {
+			r.stop()
+		}
+	}()
 	time.Sleep(500 * time.Millisecond)
 	p.terminate()
-	killed := p.end(j.limit)
-	j.judgeEnd(p, killed)
+	if err := j.end(p); err != nil {
+		return err
+	}
 	next, err := j.start()
 	if err != nil {
 		return fmt.Errorf("the server doesn't start a second time: %w", err)
 	}
+	defer next.leave()
+	until := time.Now().Add(backWithin)
 	for _, r := range all {
-		back, why := r.await(p.at, 20*time.Second)
+		back, why := r.await(p.at, until)
 		j.score.check("5.2", r.route.Name(), back, "a client didn't come back to the next process: %s", why)
 	}
 	next.terminate()
-	if next.end(j.limit) {
+	killed, err := next.end(j.ctx, j.limit)
+	if err == nil && killed {
 		j.score.check("6.1", "", false, "the process had not ended %v after SIGTERM, and took SIGKILL", j.limit)
 	}
-	return nil
+	return err
 }

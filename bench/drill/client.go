@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -30,7 +29,8 @@ type client struct {
 	began, ended time.Time
 	status       int // zero: there was no answer
 	header       http.Header
-	body         string // a WebSocket's messages, each with a line break behind it
+	body         body   // not of a WebSocket
+	call         string // the status of a call of gRPC or Connect: "0" if it went well; empty: none
 	err          error  // how it ended; nil: cleanly
 	closed       bool   // by the judge
 }
@@ -55,10 +55,7 @@ func (j *judge) open(r *route, eventSource bool) *client {
 func (c *client) begun() { c.once.Do(func() { close(c.first) }) }
 
 func (c *client) read(ctx context.Context) {
-	t := &http.Transport{
-		DisableCompression: true,
-		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return c.j.dial(ctx) },
-	}
+	t := c.j.transport(c.route)
 	defer t.CloseIdleConnections()
 	req := c.req.HTTP(c.j.base)
 	req.GetBody = nil // it is not for the transport to send it again
@@ -68,24 +65,28 @@ func (c *client) read(ctx context.Context) {
 		return
 	}
 	defer res.Body.Close()
-	c.status, c.header = res.StatusCode, res.Header
-	var all bytes.Buffer
+	c.status, c.header, c.body = res.StatusCode, res.Header, newBody(res.Header)
 	piece := make([]byte, 32<<10)
 	for err == nil {
 		var n int
 		n, err = res.Body.Read(piece)
-		if all.Write(piece[:n]); n > 0 {
+		if c.body.add(piece[:n]); n > 0 {
 			c.begun()
 		}
 	}
-	c.body = all.String()
 	if err != io.EOF {
 		c.err = err
 	}
+	c.call = c.body.status(res.Header, res.Trailer)
 }
 
 func (c *client) talk(ctx context.Context) {
-	d := websocket.Dialer{NetDialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return c.j.dial(ctx) }}
+	var limited *conn
+	dial := func(ctx context.Context, _, _ string) (_ net.Conn, err error) {
+		limited, err = c.j.dialHTTP1(ctx)
+		return limited, err
+	}
+	d := websocket.Dialer{NetDialContext: dial, NetDialTLSContext: dial, HandshakeTimeout: sendWithin}
 	conn, res, err := d.DialContext(ctx, "ws"+strings.TrimPrefix(c.j.base, "http")+c.req.Path, c.req.Header.Clone())
 	if res != nil {
 		c.status, c.header = res.StatusCode, res.Header
@@ -94,31 +95,32 @@ func (c *client) talk(ctx context.Context) {
 		c.err = err
 		return
 	}
+	limited.headerHasCome()
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	c.begun()
 	for line := range strings.Lines(c.req.Body) {
+		_ = conn.SetWriteDeadline(time.Now().Add(sendWithin))
 		if c.err = conn.WriteMessage(websocket.TextMessage, []byte(strings.TrimSuffix(line, "\n"))); c.err != nil {
 			return
 		}
 	}
-	for {
-		_, text, err := conn.ReadMessage()
-		if err != nil {
-			c.err = err
-			return
+	for c.err == nil {
+		var message io.Reader
+		if _, message, c.err = conn.NextReader(); c.err == nil {
+			_, c.err = io.Copy(io.Discard, message)
 		}
-		c.body += string(text) + "\n"
 	}
 }
 
-// end waits for the client's end, for as long as the process may take, and closes it then.
-func (c *client) end(atMost time.Duration) {
-	timer := time.NewTimer(atMost)
+// end waits for the client's end, until then, and closes it.
+func (c *client) end(until time.Time) {
+	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	select {
 	case <-c.done:
 	case <-timer.C:
+	case <-c.j.ctx.Done():
 	}
 	c.cancel()
 	<-c.done

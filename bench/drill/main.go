@@ -40,22 +40,27 @@ func main() {
 
 // A config is what the flags say.
 type config struct {
-	base    string
-	pid     int
-	routes  []string
-	file    string
-	clients int
-	limit   time.Duration
-	watch   time.Duration
-	format  string
-	verbose bool
-	command []string
+	base     string
+	urlGiven bool
+	insecure bool
+	http2    bool
+	pid      int
+	routes   []string
+	file     string
+	clients  int
+	limit    time.Duration
+	watch    time.Duration
+	format   string
+	verbose  bool
+	command  []string
 }
 
 func parse(args []string, out io.Writer) (cfg config, err error) {
 	flags := flag.NewFlagSet("drill", flag.ContinueOnError)
 	flags.SetOutput(out)
 	flags.StringVar(&cfg.base, "url", "http://127.0.0.1:8080", "the server's `URL`")
+	flags.BoolVar(&cfg.insecure, "insecure", false, "take any certificate for the server's, such as one that it has signed itself")
+	flags.BoolVar(&cfg.http2, "http2", false, "speak HTTP/2 (over http:// without TLS, from the first byte), except for WebSockets")
 	flags.IntVar(&cfg.pid, "pid", 0, "the process `id` of a server that runs, in place of a command")
 	flags.Func("route", "a `request` to open: a method and a path, header fields on lines of their own, the body behind an empty line; again for each", func(s string) error {
 		cfg.routes = append(cfg.routes, s)
@@ -71,10 +76,13 @@ func parse(args []string, out io.Writer) (cfg config, err error) {
 		return cfg, err
 	}
 	cfg.command = flags.Args()
+	flags.Visit(func(f *flag.Flag) { cfg.urlGiven = cfg.urlGiven || f.Name == "url" })
 	base, err := url.Parse(cfg.base)
 	switch {
-	case err != nil || base.Scheme != "http" || base.Host == "":
-		return cfg, fmt.Errorf("-url is %q: use one such as http://127.0.0.1:8080", cfg.base)
+	case err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Hostname() == "" || strings.Trim(base.Path, "/")+base.RawQuery+base.Fragment != "" || base.User != nil:
+		return cfg, fmt.Errorf("-url is %q: use one such as http://127.0.0.1:8080, without a path", cfg.base)
+	case cfg.pid < 0:
+		return cfg, fmt.Errorf("-pid is %d: use the id of one process", cfg.pid)
 	case (cfg.pid == 0) == (len(cfg.command) == 0):
 		return cfg, errors.New("give either a command behind --, or the -pid of a server that runs")
 	case cfg.clients < 1 || cfg.clients > 1000:
@@ -82,7 +90,7 @@ func parse(args []string, out io.Writer) (cfg config, err error) {
 	case reports[cfg.format] == nil:
 		return cfg, fmt.Errorf("-format is %q: use text, json, markdown or junit", cfg.format)
 	}
-	cfg.base = strings.TrimSuffix(cfg.base, "/")
+	cfg.base = base.Scheme + "://" + base.Host
 	return cfg, nil
 }
 
@@ -132,9 +140,10 @@ func run(ctx context.Context, args []string, out, log io.Writer) int {
 	if err == nil {
 		j = &judge{ctx: ctx, config: cfg, log: log, score: newScore(cfg)}
 		err = j.run(requests)
+		j.score.took = time.Since(j.score.began)
 	}
 	if err != nil {
-		fmt.Fprintf(log, "drill: %v\n", err)
+		fmt.Fprintf(log, "drill: %s\n", printable(err.Error()))
 		return exitUsage
 	}
 	if err := reports[cfg.format](j.score, out); err != nil {

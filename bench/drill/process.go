@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"os/exec"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -14,94 +15,100 @@ import (
 // A process is a server's.
 type process struct {
 	proc   *os.Process
+	shown  bool          // by -pid: the judge hasn't started it
 	asked  time.Time     // to end; zero: it hasn't been
 	gone   chan struct{} // closed when it has ended; what follows is readable then
 	at     time.Time     // when
 	status int           // -1: not known, or a signal has ended it
 	how    string        // for people
+
+	left     atomic.Bool // nobody has to watch it any more
+	watching sync.WaitGroup
 }
 
-// startWithin is how long a server has to listen.
-const startWithin = 20 * time.Second
+const (
+	// startWithin is how long a server has to listen.
+	startWithin = 20 * time.Second
+	// freeWithin is how long the server before it may still listen, when its process has ended.
+	freeWithin = time.Second
+	// killWithin is how long SIGKILL may take: a process in the kernel's hands ends late.
+	killWithin = 5 * time.Second
+)
 
 // start starts the server, or finds the one that runs, and returns when it accepts connections.
 func (j *judge) start() (*process, error) {
-	p := &process{gone: make(chan struct{}), status: -1}
 	if j.pid != 0 {
-		proc, err := os.FindProcess(j.pid)
+		p, err := find(j.pid)
 		if err != nil {
 			return nil, err
 		}
-		p.proc = proc
-		go p.watch()
-		return p, j.awaitListener(p)
+		if err = j.awaitListener(p); err == nil {
+			err = j.isServer(p)
+		}
+		if err != nil {
+			p.leave()
+			return nil, err
+		}
+		return p, nil
 	}
-	if c, err := j.dial(context.Background()); err == nil {
-		c.Close()
-		return nil, fmt.Errorf("something listens at %s before the server was started", j.base)
+	if err := j.awaitFreeAddress(); err != nil {
+		return nil, err
 	}
 	cmd := exec.CommandContext(j.ctx, j.command[0], j.command[1:]...)
 	if j.verbose {
 		cmd.Stdout, cmd.Stderr = j.log, j.log
 	}
+	cmd.WaitDelay = time.Second // for what the process has started and that has its output still
 	ownGroup(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p.proc = cmd.Process
+	p := &process{proc: cmd.Process, gone: make(chan struct{}), status: -1}
 	go func() {
 		defer close(p.gone)
 		_ = cmd.Wait() // its status is looked at
 		p.at, p.status, p.how = time.Now(), cmd.ProcessState.ExitCode(), cmd.ProcessState.String()
+		killGroup(cmd) // what it has started and left behind, which might hold the address
 	}()
-	err := j.awaitListener(p)
-	if err != nil {
-		p.kill()
+	if err := j.awaitListener(p); err != nil {
+		p.leave()
+		return nil, err
 	}
-	return p, err
+	return p, nil
 }
 
-// watch closes gone when a process that is no child has ended.
-func (p *process) watch() {
-	defer close(p.gone)
+func (j *judge) awaitFreeAddress() error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for range tick.C {
-		if p.proc.Signal(syscall.Signal(0)) != nil {
-			p.at, p.how = time.Now(), "gone"
-			return
+	for began := time.Now(); time.Since(began) < freeWithin; <-tick.C {
+		c, err := j.dial(j.ctx)
+		if err != nil {
+			return nil
 		}
+		c.Close()
 	}
+	return fmt.Errorf("something listens at %s before the server was started", j.base)
 }
 
 func (j *judge) awaitListener(p *process) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for began := time.Now(); time.Since(began) < startWithin; {
-		if c, err := j.dial(context.Background()); err == nil {
+		if c, err := j.dial(j.ctx); err == nil {
 			return c.Close()
 		}
 		select {
 		case <-tick.C:
 		case <-p.gone:
 			return fmt.Errorf("the server ended before it listened at %s: %s", j.base, p.how)
+		case <-j.ctx.Done():
+			return errInterrupted
 		}
 	}
 	return fmt.Errorf("nothing listens at %s after %v; give the server's -url", j.base, startWithin)
 }
 
-func (j *judge) dial(ctx context.Context) (net.Conn, error) {
-	u, err := url.Parse(j.base)
-	if err != nil {
-		return nil, err
-	}
-	host := u.Host
-	if u.Port() == "" {
-		host = net.JoinHostPort(u.Hostname(), "80")
-	}
-	d := net.Dialer{Timeout: 5 * time.Second}
-	return d.DialContext(ctx, "tcp", host)
-}
+var errInterrupted = errors.New("interrupted")
 
 // terminate sends SIGTERM.
 func (p *process) terminate() {
@@ -109,22 +116,31 @@ func (p *process) terminate() {
 	_ = p.proc.Signal(syscall.SIGTERM)
 }
 
-// end waits for the process's end, and sends SIGKILL when the limit is up.
-func (p *process) end(limit time.Duration) (killed bool) {
+// end waits for the process's end, and sends SIGKILL when the limit is up. It waits no longer than ctx.
+func (p *process) end(ctx context.Context, limit time.Duration) (killed bool, err error) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case <-p.gone:
-		return false
+		return false, nil
+	case <-ctx.Done():
+		return false, errInterrupted
 	case <-timer.C:
-		p.kill()
-		return true
+		return true, p.kill()
 	}
 }
 
-func (p *process) kill() {
+// kill sends SIGKILL, and waits for the process's end.
+func (p *process) kill() error {
 	_ = p.proc.Kill()
-	<-p.gone
+	timer := time.NewTimer(killWithin)
+	defer timer.Stop()
+	select {
+	case <-p.gone:
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("process %d has not ended %v after SIGKILL", p.proc.Pid, killWithin)
+	}
 }
 
 func (p *process) hasEnded() bool {

@@ -14,11 +14,12 @@ var reports = map[string]func(*score, io.Writer) error{
 	"text": writeText, "json": writeJSON, "markdown": writeMarkdown, "junit": writeJUnit,
 }
 
+// server is what was judged, for people.
 func (s *score) server() string {
 	if s.pid != 0 {
 		return fmt.Sprintf("process %d", s.pid)
 	}
-	return strings.Join(s.command, " ")
+	return printable(strings.Join(s.command, " "))
 }
 
 // verdict says how a rule stands.
@@ -32,12 +33,38 @@ func (s *score) verdict(number string) string {
 	return "not met"
 }
 
-func (f finding) String() string {
-	times := ""
-	if f.Times > 1 {
-		times = fmt.Sprintf(", and %d times more", f.Times-1)
+// summary says in a line how all of them stand.
+func (s *score) summary() string {
+	var broken []string
+	for _, r := range rules {
+		if s.failed[r.number] > 0 {
+			broken = append(broken, r.number)
+		}
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s %s", f.Rule, f.Route)) + fmt.Sprintf(", %s%s: %s (docs/drill.md#%s)", f.Case, times, f.Text, strings.ReplaceAll(f.Rule, ".", ""))
+	if broken == nil {
+		return "No rule is broken."
+	}
+	return "Broken: " + strings.Join(broken, ", ")
+}
+
+// where says on which route and in which case something was found, and how often.
+func (f finding) where() string {
+	where := f.Case
+	if f.Route != "" {
+		where = f.Route + ", " + where
+	}
+	switch f.Times {
+	case 1:
+		return where
+	case 2:
+		return where + ", and once more"
+	}
+	return fmt.Sprintf("%s, and %d times more", where, f.Times-1)
+}
+
+// String returns the finding in one line.
+func (f finding) String() string {
+	return fmt.Sprintf("%s %s: %s (%s)", f.Rule, f.where(), f.Text, f.Page)
 }
 
 func (c caseScore) ending() string {
@@ -51,96 +78,138 @@ func (c caseScore) ending() string {
 }
 
 func writeText(s *score, w io.Writer) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s\n\n", s.server(), s.began.Format(time.DateOnly))
-	for _, r := range s.routes {
-		fmt.Fprintf(&b, "%-14s %s\n", r.kind(), r.Name())
-	}
-	fmt.Fprintf(&b, "\n%-34s %8s %8s\n", "SIGTERM", "took", "status")
-	for _, c := range s.cases {
-		fmt.Fprintf(&b, "%-34s %7.2fs %8s\n", c.Name, c.Took.Seconds(), c.ending())
-	}
-	fmt.Fprintln(&b)
-	for _, r := range rules {
-		fmt.Fprintf(&b, "%s  %-52s %-8s %4d of %d\n", r.number, r.title, s.verdict(r.number), s.checks[r.number]-s.failed[r.number], s.checks[r.number])
-	}
-	for i, f := range s.findings {
-		if i == 0 {
-			fmt.Fprintln(&b)
-		}
-		fmt.Fprintln(&b, f)
-	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, s.text())
 	return err
+}
+
+// code returns text as code in Markdown, in a table as well. All that could be markup there, a link
+// or a mention is written as HTML's character references.
+func code(text string) string {
+	var b strings.Builder
+	for _, r := range strings.ReplaceAll(text, "www.", "www\x00") {
+		switch {
+		case r == 0:
+			b.WriteString("&#46;")
+		case strings.ContainsRune("&<>|\\`*_[]~@:#!$", r):
+			fmt.Fprintf(&b, "&#%d;", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return "<code>" + b.String() + "</code>"
 }
 
 func writeMarkdown(s *score, w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "`%s`, %s\n\n| rule | | checks kept |\n| --- | --- | --- |\n", s.server(), s.began.Format(time.DateOnly))
+	fmt.Fprintf(&b, "%s, %s. **%s**\n\n| rule | | checks kept |\n| --- | --- | --- |\n", code(s.server()), s.began.Format(time.DateOnly), s.summary())
 	for _, r := range rules {
-		fmt.Fprintf(&b, "| %s %s | %s | %d of %d |\n", r.number, r.title, s.verdict(r.number), s.checks[r.number]-s.failed[r.number], s.checks[r.number])
+		fmt.Fprintf(&b, "| [%s](%s) %s | %s | %d of %d |\n", r.number, page(r.number), r.title, s.verdict(r.number), s.checks[r.number]-s.failed[r.number], s.checks[r.number])
+	}
+	for i, f := range s.findings {
+		if i == 0 {
+			b.WriteString("\n| finding | what was seen | times |\n| --- | --- | --- |\n")
+		}
+		route := ""
+		if f.Route != "" {
+			route = code(f.Route) + ", "
+		}
+		fmt.Fprintf(&b, "| [%s](%s) %s%s | %s | %d |\n", f.Rule, f.Page, route, f.Case, code(f.Text), f.Times)
 	}
 	b.WriteString("\n| SIGTERM | took | status |\n| --- | --- | --- |\n")
 	for _, c := range s.cases {
 		fmt.Fprintf(&b, "| %s | %.2f s | %s |\n", c.Name, c.Took.Seconds(), c.ending())
 	}
-	for i, f := range s.findings {
+	for i, r := range s.routes {
 		if i == 0 {
-			fmt.Fprintln(&b)
+			b.WriteString("\n| route | answers with |\n| --- | --- |\n")
 		}
-		fmt.Fprintf(&b, "- %s\n", f)
+		fmt.Fprintf(&b, "| %s | %s |\n", code(printable(r.Name())), r.kind())
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
+// A document is the report in JSON, as docs/drill.md describes it.
+type document struct {
+	Server   string      `json:"server"`
+	URL      string      `json:"url"`
+	Date     time.Time   `json:"date"`
+	Took     float64     `json:"took_seconds"`
+	Broken   bool        `json:"broken"`
+	Routes   []jsonRoute `json:"routes"`
+	Rules    []jsonRule  `json:"rules"`
+	Cases    []caseScore `json:"cases"`
+	Findings []finding   `json:"findings"`
+}
+
+type jsonRoute struct {
+	Route string `json:"route"`
+	Kind  string `json:"kind"`
+}
+
+type jsonRule struct {
+	Rule   string `json:"rule"`
+	Title  string `json:"title"`
+	Page   string `json:"page"`
+	Checks int    `json:"checks"`
+	Failed int    `json:"failed"`
+}
+
 func writeJSON(s *score, w io.Writer) error {
-	type line struct {
-		Rule   string `json:"rule"`
-		Title  string `json:"title"`
-		Checks int    `json:"checks"`
-		Failed int    `json:"failed"`
+	out := document{
+		Server: s.server(), URL: s.base, Date: s.began.UTC().Truncate(time.Second), Took: s.took.Seconds(), Broken: s.broken(),
+		Routes: []jsonRoute{}, Rules: []jsonRule{}, Cases: append([]caseScore{}, s.cases...), Findings: append([]finding{}, s.findings...),
 	}
-	out := struct {
-		Server   string      `json:"server"`
-		Date     string      `json:"date"`
-		Rules    []line      `json:"rules"`
-		Cases    []caseScore `json:"cases"`
-		Findings []finding   `json:"findings"`
-	}{Server: s.server(), Date: s.began.Format(time.DateOnly), Cases: s.cases, Findings: s.findings}
+	for _, r := range s.routes {
+		out.Routes = append(out.Routes, jsonRoute{printable(r.Name()), r.kind()})
+	}
 	for _, r := range rules {
-		out.Rules = append(out.Rules, line{r.number, r.title, s.checks[r.number], s.failed[r.number]})
+		out.Rules = append(out.Rules, jsonRule{r.number, r.title, page(r.number), s.checks[r.number], s.failed[r.number]})
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(out)
 }
 
-// A suite is the root of JUnit's XML, as CI systems read it: a test for each rule.
+// A suite is JUnit's XML, as CI systems read it and its schemas have it: a test for each rule. The
+// order of the fields is theirs.
 type suite struct {
-	XMLName  xml.Name `xml:"testsuite"`
-	Name     string   `xml:"name,attr"`
-	Tests    int      `xml:"tests,attr"`
-	Failures int      `xml:"failures,attr"`
-	Cases    []test   `xml:"testcase"`
+	XMLName    xml.Name `xml:"testsuite"`
+	Name       string   `xml:"name,attr"`
+	Tests      int      `xml:"tests,attr"`
+	Failures   int      `xml:"failures,attr"`
+	Errors     int      `xml:"errors,attr"`
+	Skipped    int      `xml:"skipped,attr"`
+	Time       string   `xml:"time,attr"` // in seconds
+	Timestamp  string   `xml:"timestamp,attr"`
+	Hostname   string   `xml:"hostname,attr"`
+	Properties struct{} `xml:"properties"`
+	Cases      []test   `xml:"testcase"`
+	Out        string   `xml:"system-out"` // the report as text
+	Err        string   `xml:"system-err"`
 }
 
 type test struct {
 	Name    string    `xml:"name,attr"`
 	Class   string    `xml:"classname,attr"`
+	Time    string    `xml:"time,attr"` // zero: all rules are judged at once
 	Failure *failure  `xml:"failure"`
 	Skipped *struct{} `xml:"skipped"`
 }
 
 type failure struct {
 	Message string `xml:"message,attr"`
+	Type    string `xml:"type,attr"`
 	Text    string `xml:",chardata"`
 }
 
 func writeJUnit(s *score, w io.Writer) error {
-	out := suite{Name: s.server(), Tests: len(rules)}
+	out := suite{
+		Name: "drill of " + s.server(), Tests: len(rules), Time: fmt.Sprintf("%.3f", s.took.Seconds()),
+		Timestamp: s.began.UTC().Format("2006-01-02T15:04:05"), Hostname: "localhost", Out: s.text(),
+	}
 	for _, r := range rules {
-		t := test{Name: r.number + " " + r.title, Class: "drill"}
+		t := test{Name: r.number + " " + r.title, Class: "drill", Time: "0"}
 		var texts []string
 		for _, f := range s.findings {
 			if f.Rule == r.number {
@@ -149,8 +218,9 @@ func writeJUnit(s *score, w io.Writer) error {
 		}
 		if len(texts) > 0 {
 			out.Failures++
-			t.Failure = &failure{fmt.Sprintf("broken in %d of %d checks", s.failed[r.number], s.checks[r.number]), strings.Join(texts, "\n")}
+			t.Failure = &failure{fmt.Sprintf("broken in %d of %d checks", s.failed[r.number], s.checks[r.number]), "rule " + r.number, strings.Join(texts, "\n")}
 		} else if s.checks[r.number] == 0 {
+			out.Skipped++
 			t.Skipped = &struct{}{}
 		}
 		out.Cases = append(out.Cases, t)

@@ -15,6 +15,7 @@ import (
 type returning struct {
 	route *route
 	over  chan struct{} // closed when it shall end
+	once  sync.Once
 	wait  sync.WaitGroup
 
 	mu     sync.Mutex // guards following
@@ -37,7 +38,7 @@ func (j *judge) follow(r *route, eventSource bool) *returning {
 // again opens the stream once, and reports whether the client comes back from its end.
 func (f *returning) again(j *judge, eventSource bool) bool {
 	c := j.open(f.route, eventSource)
-	defer c.end(0)
+	defer c.end(time.Time{})
 	select {
 	case <-c.first:
 	case <-f.over:
@@ -97,22 +98,25 @@ func (c *client) staysAway() string {
 
 // pause returns how long the client waits before it comes back.
 func (c *client) pause() time.Duration {
-	if at := strings.LastIndex("\n"+c.body, "\nretry:"); at >= 0 {
-		value, _, _ := strings.Cut(c.body[at+len("retry:"):], "\n")
+	last := "\n" + c.body.lastEvent()
+	if at := strings.LastIndex(last, "\nretry:"); at >= 0 {
+		value, _, _ := strings.Cut(last[at+len("\nretry:"):], "\n")
 		if ms, err := strconv.Atoi(strings.TrimSpace(value)); err == nil {
-			return time.Duration(ms) * time.Millisecond
+			return time.Duration(max(0, min(ms, 1e6))) * time.Millisecond
 		}
 	}
 	return 200 * time.Millisecond
 }
 
+// backWithin is how long the clients have to come back to the next process, all of them.
+const backWithin = 20 * time.Second
+
 // await waits until the client has come back since then, and ends it.
-func (f *returning) await(since time.Time, atMost time.Duration) (back bool, why string) {
+func (f *returning) await(since, until time.Time) (back bool, why string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	defer f.wait.Wait()
-	defer close(f.over)
-	for began := time.Now(); time.Since(began) < atMost; <-tick.C {
+	defer f.stop()
+	for {
 		f.mu.Lock()
 		opened, dead := f.opened, f.dead
 		f.mu.Unlock()
@@ -122,6 +126,15 @@ func (f *returning) await(since time.Time, atMost time.Duration) (back bool, why
 		if dead != "" {
 			return false, dead
 		}
+		if time.Now().After(until) {
+			return false, fmt.Sprintf("it had not in %v", backWithin)
+		}
+		<-tick.C
 	}
-	return false, fmt.Sprintf("it had not in %v", atMost)
+}
+
+// stop ends the client.
+func (f *returning) stop() {
+	f.once.Do(func() { close(f.over) })
+	f.wait.Wait()
 }

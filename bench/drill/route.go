@@ -2,13 +2,14 @@ package main
 
 import (
 	"bufio"
-	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/internal/request"
 )
 
@@ -16,12 +17,15 @@ import (
 type route struct {
 	request.Request
 	socket bool
-	events bool // an event stream that doesn't end while it is looked at
-	ended  bool // by itself
-	same   bool // it is the same each time
+	events bool   // an event stream that doesn't end while it is looked at
+	ended  bool   // by itself
+	same   bool   // it is the same each time
+	http2  bool   // its clients speak HTTP/2
+	format string // of internal/format, where it is known
 	took   time.Duration
 	status int
-	body   string
+	call   string // as of a client
+	body   body
 }
 
 // upgrade are the header fields that ask for a WebSocket.
@@ -29,15 +33,24 @@ var upgrade = []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSock
 
 // kind is a word for what the route answers.
 func (r *route) kind() string {
-	switch {
-	case r.socket:
+	if r.socket {
 		return "WebSocket"
-	case r.events:
-		return "event stream"
-	case !r.ended:
-		return "stream"
 	}
-	return "answer"
+	name, ok := map[string]string{
+		format.SSE: "event stream", format.Lines: "JSON lines", format.Parts: "multipart",
+		format.GRPC: "gRPC", format.Connect: "Connect",
+	}[r.format]
+	switch {
+	case r.ended && (r.format == format.GRPC || r.format == format.Connect):
+		return name + " call"
+	case r.ended || r.status >= 300:
+		return "answer"
+	case !ok:
+		return "stream"
+	case r.format == format.SSE:
+		return name
+	}
+	return name + " stream"
 }
 
 // as returns the request with the header fields of an EventSource, or of another client of event
@@ -56,12 +69,13 @@ func (r *route) as(eventSource bool) request.Request {
 	return req
 }
 
-// look opens each request twice, and finds out what it answers.
-func (j *judge) look(requests []request.Request) error {
+// look opens each request twice, and finds out what it answers. It takes no longer than -look, and
+// for each route another 2 s to find out whether it is a WebSocket's.
+func (j *judge) look(p *process, requests []request.Request) error {
 	all := make([]*route, len(requests))
 	for i, r := range requests {
-		all[i] = &route{Request: r}
-		all[i].socket = j.isSocket(r)
+		all[i] = j.newRoute(r)
+		all[i].socket = !all[i].http2 && j.isSocket(r)
 	}
 	first, second := make([]*client, len(all)), make([]*client, len(all))
 	for i, r := range all {
@@ -69,31 +83,59 @@ func (j *judge) look(requests []request.Request) error {
 	}
 	until := time.Now().Add(j.watch)
 	for i, r := range all {
+		c, d := first[i], second[i]
+		c.end(until)
+		d.end(until)
+		r.ended, r.took, r.status, r.body, r.call = !c.closed, c.ended.Sub(c.began), c.status, c.body, c.call
+		r.same = r.body.equals(&d.body) && r.call == d.call
+		if _, known, _ := format.Recognize(c.header); known && r.body.format != nil {
+			r.format = r.body.format.Name()
+		}
+		r.events = !r.ended && r.Method == http.MethodGet && c.speaksSSE()
+	}
+	switch {
+	case p.hasEnded():
+		return fmt.Errorf("the server ended while its routes were looked at: %s", p.how)
+	case j.ctx.Err() != nil:
+		return errInterrupted
+	}
+	for i, r := range all {
 		for _, c := range []*client{first[i], second[i]} {
-			c.end(time.Until(until))
 			if c.status == 0 {
 				return fmt.Errorf("%s answers nothing: %v", r.Name(), c.err)
 			}
 		}
-		c := first[i]
-		r.ended, r.took, r.status, r.body = !c.closed, c.ended.Sub(c.began), c.status, c.body
-		r.same = r.body == second[i].body
-		r.events = !r.ended && r.Method == http.MethodGet && c.speaksSSE()
 	}
 	j.routes = all
 	return nil
 }
 
+// newRoute returns the route of a request. A call of gRPC, or one of Connect that streams, gets what
+// its protocol has around the message that is the body: gRPC is HTTP/2, and both have a prefix.
+func (j *judge) newRoute(r request.Request) *route {
+	kind := r.Header.Get("Content-Type")
+	isGRPC := kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+")
+	if isGRPC || strings.HasPrefix(kind, "application/grpc-web") || strings.HasPrefix(kind, "application/connect+") {
+		r.Body = string(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(r.Body)))) + r.Body
+	}
+	if isGRPC {
+		r.Header = r.Header.Clone()
+		r.Header.Set("TE", "trailers")
+	}
+	return &route{Request: r, http2: isGRPC || j.http2}
+}
+
+// isSocket asks for a WebSocket, and reports whether the server agrees.
 func (j *judge) isSocket(r request.Request) bool {
 	if r.Method != http.MethodGet {
 		return false
 	}
-	c, err := j.dial(context.Background())
+	c, err := j.dialHTTP1(j.ctx)
 	if err != nil {
 		return false
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(time.Second))
+	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
 	r.Body = ""
 	if _, err := io.WriteString(c, r.Wire("localhost", upgrade...)); err != nil {
 		return false

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/lastcall-go/lastcall/internal/format"
 )
 
-// A rule is one of docs/drill.md, as far as it can be judged from the wire.
+// A rule is one of docs/drill-rules.md, as far as it can be judged from the wire.
 type rule struct{ number, title string }
 
 var rules = []rule{
@@ -27,37 +30,50 @@ var rules = []rule{
 }
 
 // judgeOpen judges what a client has seen whose request was answered before the signal, or at it.
-// The end of another stream can't be told from a cut.
+// The end of a stream of another sort can't be told from a cut.
 func (j *judge) judgeOpen(c *client) {
-	switch {
-	case c.route.socket:
+	switch r := c.route; {
+	case r.socket:
 		j.judgeSocket(c)
-	case c.route.events:
+	case r.events:
 		j.judgeEvents(c)
-	case c.route.ended:
+	case r.ended:
 		j.judgeAnswer(c)
+	case r.format == format.GRPC || r.format == format.Connect:
+		j.judgeCall(c)
+	case r.format == format.Lines:
+		j.score.check("4.2", r.Name(), c.err != nil || !c.body.torn(), "it ends within a line, and cleanly")
 	}
 }
 
 func (j *judge) judgeAnswer(c *client) {
 	r, name := c.route, c.route.Name()
-	short := len(c.body) < len(r.body) && (!r.same && c.body == "" || r.same && strings.HasPrefix(r.body, c.body))
-	j.score.check("3.1", name, !(c.err == nil && c.status == r.status && short),
-		"a clean end behind %d of %d bytes", len(c.body), len(r.body))
-	if r.took < j.limit/2 && !(c.err == nil && c.status == r.status && short) {
-		j.score.check("3.2", name, c.err == nil && c.status < 500, "it takes %v and is lost: %s", r.took.Round(time.Millisecond), c.outcome())
+	short := c.body.size < r.body.size && (!r.same && c.body.size == 0 || r.same && c.body.isPartOf(&r.body))
+	looksWhole := c.err == nil && c.status == r.status && c.call == r.call && short
+	j.score.check("3.1", name, !looksWhole, "a clean end behind %d of %d bytes", c.body.size, r.body.size)
+	if r.took < j.limit/2 && !looksWhole {
+		j.score.check("3.2", name, c.err == nil && c.status < 500 && c.call == r.call, "it takes %v and is lost: %s", r.took.Round(time.Millisecond), c.outcome())
 	}
 }
 
 func (j *judge) judgeEvents(c *client) {
-	name := c.route.Name()
-	body := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(c.body)
-	last := strings.LastIndex(strings.TrimSuffix(body, "\n\n"), "\n\n")
-	told := strings.Contains("\n"+body[max(0, last):], "\nretry:")
+	name, last := c.route.Name(), c.body.lastEvent()
+	told := strings.Contains("\n"+last, "\nretry:")
 	j.score.check("4.1", name, told, "no last event says when to come back; it ends with %s", c.outcome())
-	j.score.check("4.2", name, body == "" || strings.HasSuffix(body, "\n\n") || c.err != nil && !told, "it ends within an event")
+	j.score.check("4.2", name, last == "" || strings.HasSuffix(last, "\n\n") || c.err != nil && !told, "it ends within an event")
 	if !c.isEventSource() {
 		j.score.check("4.3", name, c.err != nil, "a client that is no EventSource sees a clean end, and takes it for the last word")
+	}
+}
+
+// judgeCall judges a call of gRPC or Connect that doesn't end by itself. Without a status its client
+// knows that it was cut.
+func (j *judge) judgeCall(c *client) {
+	name := c.route.Name()
+	j.score.check("4.1", name, c.call != "", "it ends without a status: %s", c.outcome())
+	if c.call != "" {
+		j.score.check("4.2", name, !c.body.torn(), "it ends within a message, with status %s", c.call)
+		j.score.check("4.3", name, c.call != "0", "it ends with the status of a call that went well, which its client takes for the last word")
 	}
 }
 
@@ -101,6 +117,12 @@ func (j *judge) judgeNew(c *client, last time.Time) {
 		if !c.isEventSource() && c.status == http.StatusOK {
 			j.score.check("4.3", name, c.err != nil, "a new client that is no EventSource sees a clean end, and takes it for the last word")
 		}
+	case unavailable(c.call):
+		j.score.check("3.3", name, true, "")
+	case c.call != "" && c.call != c.route.call && c.route.ended:
+		j.score.check("3.3", name, false, "a new call is answered with status %s", c.call)
+	case c.status == http.StatusServiceUnavailable && (c.route.format == format.GRPC):
+		j.score.check("3.3", name, true, "") // to a client of gRPC this is UNAVAILABLE
 	case c.status == http.StatusServiceUnavailable:
 		j.score.check("3.3", name, c.header.Get("Retry-After") != "", "503 without Retry-After")
 	case c.route.socket:
@@ -109,8 +131,8 @@ func (j *judge) judgeNew(c *client, last time.Time) {
 			return
 		}
 		j.score.check("3.3", name, false, "a new WebSocket is answered with status %d", c.status)
-	case c.status == c.route.status:
-		j.judgeAnswer(c) // it was served
+	case c.status == c.route.status: // it was served
+		j.judgeOpen(c)
 	default:
 		j.score.check("3.3", name, false, "a new request is answered with status %d", c.status)
 	}
@@ -124,7 +146,9 @@ func (c *client) outcome() string {
 	case c.err != nil:
 		return c.err.Error()
 	case c.status >= 400:
-		return http.StatusText(c.status)
+		return strings.TrimSpace(fmt.Sprintf("status %d %s", c.status, http.StatusText(c.status)))
+	case c.call != "" && c.call != "0":
+		return "status " + c.call
 	}
 	return "a clean end"
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -10,6 +11,7 @@ import (
 type score struct {
 	config
 	began    time.Time
+	took     time.Duration // all of it
 	routes   []*route
 	cases    []caseScore
 	checks   map[string]int // by rule
@@ -31,7 +33,14 @@ type finding struct {
 	Case  string `json:"case"` // the first one
 	Text  string `json:"text"` // of the first one
 	Times int    `json:"times"`
+	Page  string `json:"page"` // on the rule
 }
+
+// pages is where the rules are explained.
+const pages = "https://github.com/lastcall-go/lastcall/blob/main/docs/drill-rules.md"
+
+// page returns the address of a rule's section.
+func page(number string) string { return pages + "#" + strings.ReplaceAll(number, ".", "") }
 
 func newScore(cfg config) *score {
 	return &score{config: cfg, began: time.Now(), checks: map[string]int{}, failed: map[string]int{}}
@@ -51,9 +60,10 @@ func (s *score) check(number, route string, kept bool, format string, args ...an
 		return
 	}
 	s.failed[number]++
+	route = printable(route)
 	i := slices.IndexFunc(s.findings, func(f finding) bool { return f.Rule == number && f.Route == route })
 	if i < 0 {
-		s.findings = append(s.findings, finding{Rule: number, Route: route, Case: s.cases[len(s.cases)-1].Name, Text: fmt.Sprintf(format, args...)})
+		s.findings = append(s.findings, finding{Rule: number, Route: route, Case: s.cases[len(s.cases)-1].Name, Text: printable(fmt.Sprintf(format, args...)), Page: page(number)})
 		i = len(s.findings) - 1
 	}
 	s.findings[i].Times++
