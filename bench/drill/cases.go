@@ -83,7 +83,7 @@ func (j *judge) end(p *process) error {
 		return err
 	case j.ctx.Err() != nil:
 		return errInterrupted
-	case p.at.Before(p.asked):
+	case p.early:
 		return fmt.Errorf("the server ended by itself, %s, before SIGTERM: %s", j.score.cases[len(j.score.cases)-1].Name, p.how)
 	}
 	j.score.end(p, p.at.Sub(p.asked), killed)
@@ -100,7 +100,7 @@ func (j *judge) idle(p *process) func() {
 }
 
 // fill opens clients on all routes, and waits until each has its first byte, or for a second.
-func (j *judge) fill() (all []*client) {
+func (j *judge) fill(p *process) (all []*client) {
 	for i := range j.clients {
 		for _, r := range j.routes {
 			all = append(all, j.open(r, i%2 == 0))
@@ -113,6 +113,16 @@ func (j *judge) fill() (all []*client) {
 		case <-c.first:
 		case <-timer.C:
 			return all
+		}
+	}
+	for _, c := range all {
+		if c.failed() { // perhaps since the process ends
+			timer.Reset(100 * time.Millisecond)
+			select {
+			case <-p.gone:
+			case <-timer.C:
+			}
+			break
 		}
 	}
 	return all
@@ -142,7 +152,7 @@ func (j *judge) closing(p *process, all []*client) func() {
 }
 
 func (j *judge) load(p *process) func() {
-	all := j.fill()
+	all := j.fill(p)
 	p.terminate()
 	return j.closing(p, all)
 }
@@ -179,7 +189,7 @@ type halfSent struct {
 }
 
 func (j *judge) half(p *process) func() {
-	all := j.fill()
+	all := j.fill(p)
 	var halves []*halfSent
 	for _, r := range j.routes {
 		if r.socket || r.events || r.http2 {
@@ -270,12 +280,12 @@ func (j *judge) dialToSend(ctx context.Context, _, _ string) (net.Conn, error) {
 
 // late opens new clients until the process has ended or is cut off from them.
 func (j *judge) late(p *process) func() {
-	all := j.fill()
+	all := j.fill(p)
 	p.terminate()
 	var late []*client
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for n := 0; n < 100 && !p.hasEnded(); n++ {
+	for n := 0; n < 100 && !p.hasEnded() && time.Since(p.asked) < j.limit; n++ {
 		select {
 		case <-tick.C:
 		case <-p.gone:

@@ -113,6 +113,16 @@ func (c *client) talk(ctx context.Context) {
 	}
 }
 
+// failed reports whether the client has ended, and not cleanly.
+func (c *client) failed() bool {
+	select {
+	case <-c.done:
+		return c.err != nil
+	default:
+		return false
+	}
+}
+
 // end waits for the client's end, until then, and closes it.
 func (c *client) end(until time.Time) {
 	timer := time.NewTimer(time.Until(until))

@@ -40,19 +40,20 @@ func main() {
 
 // A config is what the flags say.
 type config struct {
-	base     string
-	urlGiven bool
-	insecure bool
-	http2    bool
-	pid      int
-	routes   []string
-	file     string
-	clients  int
-	limit    time.Duration
-	watch    time.Duration
-	format   string
-	verbose  bool
-	command  []string
+	base        string
+	urlGiven    bool
+	insecure    bool
+	http2       bool
+	pid         int
+	routes      []string
+	file        string
+	clients     int
+	startWithin time.Duration
+	limit       time.Duration
+	watch       time.Duration
+	format      string
+	verbose     bool
+	command     []string
 }
 
 func parse(args []string, out io.Writer) (cfg config, err error) {
@@ -68,6 +69,7 @@ func parse(args []string, out io.Writer) (cfg config, err error) {
 	})
 	flags.StringVar(&cfg.file, "routes", "", "a `file` with requests, which lines that begin with ### separate")
 	flags.IntVar(&cfg.clients, "clients", 4, "how `many` clients each route has")
+	flags.DurationVar(&cfg.startWithin, "start", 20*time.Second, "how long the server has until it listens")
 	flags.DurationVar(&cfg.limit, "limit", 30*time.Second, "how long the process has from SIGTERM to its end, before SIGKILL")
 	flags.DurationVar(&cfg.watch, "look", 8*time.Second, "how long a route is looked at to tell whether it ends by itself")
 	flags.StringVar(&cfg.format, "format", "text", "of the report: text, json, markdown or junit")

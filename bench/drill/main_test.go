@@ -45,7 +45,11 @@ func serve(sort, addr string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	mux := http.NewServeMux()
+	var streams atomic.Int32
 	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
+		if n := streams.Add(1); sort == "dies in the look" && n > 1 || sort == "dies under load" && n > 4 {
+			os.Exit(7)
+		}
 		w.Header().Set("Content-Type", "text/event-stream")
 		fmt.Fprint(w, "data: hello\n\n")
 		_ = http.NewResponseController(w).Flush()
@@ -74,6 +78,10 @@ func serve(sort, addr string) int {
 	})
 	mux.HandleFunc("GET /now", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "now") })
 
+	if sort == "listens nowhere" {
+		<-ctx.Done()
+		return 0
+	}
 	srv := &http.Server{Addr: addr, Handler: mux, BaseContext: func(net.Listener) context.Context { return ctx }}
 	d := &middleware.Drainer{}
 	switch sort {

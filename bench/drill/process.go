@@ -17,6 +17,7 @@ type process struct {
 	proc   *os.Process
 	shown  bool          // by -pid: the judge hasn't started it
 	asked  time.Time     // to end; zero: it hasn't been
+	early  bool          // it had ended before
 	gone   chan struct{} // closed when it has ended; what follows is readable then
 	at     time.Time     // when
 	status int           // -1: not known, or a signal has ended it
@@ -27,8 +28,6 @@ type process struct {
 }
 
 const (
-	// startWithin is how long a server has to listen.
-	startWithin = 20 * time.Second
 	// freeWithin is how long the server before it may still listen, when its process has ended.
 	freeWithin = time.Second
 	// killWithin is how long SIGKILL may take: a process in the kernel's hands ends late.
@@ -42,8 +41,8 @@ func (j *judge) start() (*process, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err = j.awaitListener(p); err == nil {
-			err = j.isServer(p)
+		if err = j.awaitServer(p); err == nil {
+			err = j.awaitListener(p)
 		}
 		if err != nil {
 			p.leave()
@@ -93,7 +92,7 @@ func (j *judge) awaitFreeAddress() error {
 func (j *judge) awaitListener(p *process) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for began := time.Now(); time.Since(began) < startWithin; {
+	for began := time.Now(); time.Since(began) < j.startWithin; {
 		if c, err := j.dial(j.ctx); err == nil {
 			return c.Close()
 		}
@@ -105,20 +104,24 @@ func (j *judge) awaitListener(p *process) error {
 			return errInterrupted
 		}
 	}
-	return fmt.Errorf("nothing listens at %s after %v; give the server's -url", j.base, startWithin)
+	return fmt.Errorf("nothing listens at %s after %v; give the server's -url", j.base, j.startWithin)
 }
 
 var errInterrupted = errors.New("interrupted")
 
-// terminate sends SIGTERM.
+// terminate sends SIGTERM, unless the process has ended.
 func (p *process) terminate() {
+	p.early = p.hasEnded() || isZombie(p.proc.Pid)
 	p.asked = time.Now()
-	_ = p.proc.Signal(syscall.SIGTERM)
+	if err := p.proc.Signal(syscall.SIGTERM); err != nil {
+		p.early = true
+	}
 }
 
-// end waits for the process's end, and sends SIGKILL when the limit is up. It waits no longer than ctx.
+// end waits for the process's end, and sends SIGKILL when the limit is up that began with SIGTERM. It
+// waits no longer than ctx.
 func (p *process) end(ctx context.Context, limit time.Duration) (killed bool, err error) {
-	timer := time.NewTimer(limit)
+	timer := time.NewTimer(time.Until(p.asked.Add(limit)))
 	defer timer.Stop()
 	select {
 	case <-p.gone:

@@ -21,15 +21,23 @@ func find(pid int) (*process, error) {
 	if err == nil {
 		err = proc.Signal(syscall.Signal(0))
 	}
-	switch {
-	case errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("process %d is not ours to end: %w", pid, err)
-	case err != nil || isZombie(pid):
-		return nil, fmt.Errorf("there is no process %d", pid)
+	if err == nil && isZombie(pid) {
+		err = os.ErrProcessDone
+	}
+	if err != nil {
+		return nil, notFound(pid, err)
 	}
 	p := &process{proc: proc, shown: true, gone: make(chan struct{}), status: -1}
 	p.watching.Go(p.watch)
 	return p, nil
+}
+
+// notFound says why a process can't be shown, by what a signal to it has led to.
+func notFound(pid int, err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("process %d is not ours to end: %w", pid, err)
+	}
+	return fmt.Errorf("there is no process %d", pid)
 }
 
 // watch closes gone when the process has ended, or is about to be left.
@@ -78,20 +86,31 @@ func isZombie(pid int) bool {
 	return ok && (state == "Z" || state == "X")
 }
 
-// isServer returns an error if neither the process nor one that it has started listens on a TCP
-// port, or if -url was left out and they listen on others.
-func (j *judge) isServer(p *process) error {
-	ports, known := listening(p.proc.Pid)
+// awaitServer waits until the process listens on a TCP port, or one that it has started. It returns
+// an error if they don't, or if -url was left out and they listen elsewhere: SIGTERM is for the
+// server that the clients see.
+func (j *judge) awaitServer(p *process) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
 	_, port := j.address()
-	switch {
-	case !known:
-		return nil
-	case len(ports) == 0:
-		return fmt.Errorf("process %d is no server: it listens on no TCP port; give the -pid of one that does", p.proc.Pid)
-	case !j.urlGiven && !slices.Contains(ports, port):
-		return fmt.Errorf("process %d listens on port %s, and not at %s; give its -url", p.proc.Pid, strings.Join(ports, ", "), j.base)
+	for began := time.Now(); ; {
+		ports, known := listening(p.proc.Pid)
+		switch {
+		case p.hasEnded(): // which the next step tells
+			return nil
+		case !known || len(ports) > 0 && (j.urlGiven || slices.Contains(ports, port)):
+			return nil
+		case len(ports) > 0:
+			return fmt.Errorf("process %d listens on port %s; give its -url", p.proc.Pid, strings.Join(ports, " and "))
+		case time.Since(began) > j.startWithin:
+			return fmt.Errorf("process %d is no server: it listens on no TCP port", p.proc.Pid)
+		}
+		select {
+		case <-tick.C:
+		case <-j.ctx.Done():
+			return errInterrupted
+		}
 	}
-	return nil
 }
 
 // listening returns the TCP ports on which a process listens, or one that it has started; false
