@@ -115,15 +115,8 @@ func (j *judge) fill(p *process) (all []*client) {
 			return all
 		}
 	}
-	for _, c := range all {
-		if c.failed() { // perhaps since the process ends
-			timer.Reset(100 * time.Millisecond)
-			select {
-			case <-p.gone:
-			case <-timer.C:
-			}
-			break
-		}
+	if slices.ContainsFunc(all, (*client).failed) {
+		p.endsNow()
 	}
 	return all
 }

@@ -154,3 +154,16 @@ func (p *process) hasEnded() bool {
 		return false
 	}
 }
+
+// endsNow reports whether the process ends, where clients have failed that it might have taken with
+// it. The system closes its connections first.
+func (p *process) endsNow() bool {
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-p.gone:
+		return true
+	case <-timer.C:
+		return false
+	}
+}

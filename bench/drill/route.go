@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,8 +94,8 @@ func (j *judge) look(p *process, requests []request.Request) error {
 		}
 		r.events = !r.ended && r.Method == http.MethodGet && c.speaksSSE()
 	}
-	switch {
-	case p.hasEnded():
+	switch failed := slices.ContainsFunc(append(first, second...), (*client).failed); {
+	case p.hasEnded() || failed && p.endsNow():
 		return fmt.Errorf("the server ended while its routes were looked at: %s", p.how)
 	case j.ctx.Err() != nil:
 		return errInterrupted
