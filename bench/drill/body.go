@@ -20,7 +20,7 @@ type body struct {
 }
 
 const (
-	mostHead = 8 << 20
+	mostHead = 1 << 20
 	mostTail = 64 << 10
 )
 

@@ -113,11 +113,11 @@ func (c *client) talk(ctx context.Context) {
 	}
 }
 
-// failed reports whether the client has ended, and not cleanly.
+// failed reports whether the client has ended by itself, and not cleanly.
 func (c *client) failed() bool {
 	select {
 	case <-c.done:
-		return c.err != nil
+		return c.err != nil && !c.closed
 	default:
 		return false
 	}

@@ -36,12 +36,15 @@ func TestMain(m *testing.M) {
 		os.Exit(serve(sort, os.Args[1]))
 	}
 	flag.Parse()
-	_ = flag.Set("test.parallel", "5") // the tests mostly wait
+	_ = flag.Set("test.parallel", "16") // the tests mostly wait
 	goleak.VerifyTestMain(m)
 }
 
 // serve is a server that ends well or, in the way that its sort says, badly.
 func serve(sort, addr string) int {
+	if name, ok := strings.CutPrefix(sort, "hostile: "); ok {
+		return attack(name, addr)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	mux := http.NewServeMux()

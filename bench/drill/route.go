@@ -102,8 +102,13 @@ func (j *judge) look(p *process, requests []request.Request) error {
 	}
 	for i, r := range all {
 		for _, c := range []*client{first[i], second[i]} {
-			if c.status == 0 {
+			switch {
+			case c.status == 0 && c.closed:
+				return fmt.Errorf("%s answers nothing in %v", r.Name(), j.watch)
+			case c.status == 0:
 				return fmt.Errorf("%s answers nothing: %v", r.Name(), c.err)
+			case c.failed() && !r.socket:
+				return fmt.Errorf("%s breaks off before the server is told to end: %v", r.Name(), c.err)
 			}
 		}
 	}
