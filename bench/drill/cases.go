@@ -99,14 +99,33 @@ func (j *judge) idle(p *process) func() {
 	return func() {}
 }
 
-// fill opens clients on all routes, and waits until each has its first byte, or for a second.
+// fill opens clients on all routes, and waits until each has its first byte, or for a second. Those
+// of answers come last, and are under way for half of their time at most.
 func (j *judge) fill(p *process) (all []*client) {
-	for i := range j.clients {
-		for _, r := range j.routes {
-			all = append(all, j.open(r, i%2 == 0))
+	half := time.Second
+	for _, r := range j.routes {
+		if r.ended && r.took > 50*time.Millisecond { // others are too short
+			half = min(half, r.took/2)
 		}
 	}
-	timer := time.NewTimer(time.Second)
+	all = j.fillWith(func(r *route) bool { return !r.ended || r.socket }, time.Second)
+	all = append(all, j.fillWith(func(r *route) bool { return r.ended && !r.socket }, half)...)
+	if slices.ContainsFunc(all, (*client).failed) {
+		p.endsNow()
+	}
+	return all
+}
+
+// fillWith does so on some of the routes.
+func (j *judge) fillWith(these func(*route) bool, atMost time.Duration) (all []*client) {
+	for i := range j.clients {
+		for _, r := range j.routes {
+			if these(r) {
+				all = append(all, j.open(r, i%2 == 0))
+			}
+		}
+	}
+	timer := time.NewTimer(atMost)
 	defer timer.Stop()
 	for _, c := range all {
 		select {
@@ -114,9 +133,6 @@ func (j *judge) fill(p *process) (all []*client) {
 		case <-timer.C:
 			return all
 		}
-	}
-	if slices.ContainsFunc(all, (*client).failed) {
-		p.endsNow()
 	}
 	return all
 }

@@ -45,6 +45,9 @@ func serve(sort, addr string) int {
 	if name, ok := strings.CutPrefix(sort, "hostile: "); ok {
 		return attack(name, addr)
 	}
+	if strings.HasPrefix(sort, "kinds ") {
+		return serveKinds(sort, addr)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	mux := http.NewServeMux()
