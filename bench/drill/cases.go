@@ -52,7 +52,8 @@ func (j *judge) run(requests []request.Request) error {
 	return j.roll()
 }
 
-// life plays one case from the server's start to its end. In the first one the routes are looked at.
+// life plays one case from the server's start to its end. In the first one the routes are looked
+// at.
 func (j *judge) life(c judgedCase, requests []request.Request) error {
 	p, err := j.start()
 	if err != nil {

@@ -72,8 +72,8 @@ func forever(w io.Writer, first, text string) {
 	}
 }
 
-// attack is a server whose answers are good until SIGTERM, and that attacks its clients for a second
-// then; or at once.
+// attack is a server whose answers are good until SIGTERM, and that attacks its clients for a
+// second then; or at once.
 func attack(sort, addr string) int {
 	name, atOnce := strings.CutPrefix(sort, "at once: ")
 	l, err := net.Listen("tcp", addr)

@@ -118,8 +118,8 @@ func (p *process) terminate() {
 	}
 }
 
-// end waits for the process's end, and sends SIGKILL when the limit is up that began with SIGTERM. It
-// waits no longer than ctx.
+// end waits for the process's end, and sends SIGKILL when the limit is up that began with SIGTERM.
+// It waits no longer than ctx.
 func (p *process) end(ctx context.Context, limit time.Duration) (killed bool, err error) {
 	timer := time.NewTimer(time.Until(p.asked.Add(limit)))
 	defer timer.Stop()

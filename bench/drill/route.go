@@ -116,8 +116,9 @@ func (j *judge) look(p *process, requests []request.Request) error {
 	return nil
 }
 
-// newRoute returns the route of a request. A call of gRPC, or one of Connect that streams, gets what
-// its protocol has around the message that is the body: gRPC is HTTP/2, and both have a prefix.
+// newRoute returns the route of a request. A call of gRPC, or one of Connect that streams, gets
+// what its protocol has around the message that is the body: gRPC is HTTP/2, and both have a
+// prefix.
 func (j *judge) newRoute(r request.Request) *route {
 	kind := r.Header.Get("Content-Type")
 	isGRPC := kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+")

@@ -66,8 +66,8 @@ func (j *judge) judgeEvents(c *client) {
 	}
 }
 
-// judgeCall judges a call of gRPC or Connect that doesn't end by itself. Without a status its client
-// knows that it was cut.
+// judgeCall judges a call of gRPC or Connect that doesn't end by itself. Without a status its
+// client knows that it was cut.
 func (j *judge) judgeCall(c *client) {
 	name := c.route.Name()
 	j.score.check("4.1", name, c.call != "", "it ends without a status: %s", c.outcome())
@@ -102,8 +102,8 @@ func lastAnswered(all []*client) (last time.Time) {
 }
 
 // judgeNew judges what a client has got that came with the signal or behind it. That it can't
-// connect is as good a refusal as any: all clients try again. That it had no answer is a fault only if
-// the server has answered a later one: else the process was about to end.
+// connect is as good a refusal as any: all clients try again. That it had no answer is a fault only
+// if the server has answered a later one: else the process was about to end.
 func (j *judge) judgeNew(c *client, last time.Time) {
 	name := c.route.Name()
 	switch {

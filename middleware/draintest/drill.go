@@ -51,8 +51,8 @@ import (
 // bubble's time. Then each has its drains over HTTP/1.1: before its first byte, between two writes,
 // in the middle of one, while its handler waits, while its peer reads nothing or slowly, with its
 // request half sent, as its peer vanishes, as a new client comes or waits to be accepted, and with
-// two clients where the drain is begun twice at once. What is checked is in docs/drill.md, under
-// the numbers that findings have.
+// two clients where the drain is begun twice at once. What is checked is in docs/drill-rules.md,
+// under the numbers that findings have.
 //
 // In a bubble a handler must not wait for anything outside, such as a real network, a process or a
 // goroutine of another test: its time would never pass. A handler that needs these is for
@@ -386,5 +386,5 @@ func (f Finding) String() string {
 		}
 		moments += ","
 	}
-	return fmt.Sprintf("%s: %s%s %s (docs/drill.md#%s)", f.Rule, f.Route, moments, f.Text, strings.ReplaceAll(f.Rule, ".", ""))
+	return fmt.Sprintf("%s: %s%s %s (docs/drill-rules.md#%s)", f.Rule, f.Route, moments, f.Text, strings.ReplaceAll(f.Rule, ".", ""))
 }
