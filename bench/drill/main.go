@@ -4,10 +4,13 @@
 //
 // It starts the server, opens clients on the routes that it is given, sends SIGTERM, and judges
 // what the clients see and how the process ends; then again, at the next moment. What it prints
-// names the rules of docs/drill.md. Its exit status is 0 if none is broken, 1 if one is, and 2 if
-// it can't judge.
+// names the rules of docs/drill-rules.md. Its exit status is 0 if none is broken, 1 if one is, and
+// 2 if it can't judge.
 //
 // With -pid it is shown a server that runs, judges one moment, and can't see its exit status.
+//
+// Every wait has a bound, and nothing that the server sends reaches a report as it is. Both are in
+// docs/drill.md.
 package main
 
 import (
