@@ -152,11 +152,15 @@ func endAll(all []*client) {
 func (j *judge) closing(p *process, all []*client) func() {
 	return func() {
 		endAll(all)
+		last := lastAnswered(all)
 		for _, c := range all {
-			if c.ended.Before(p.asked) && !c.closed {
-				continue // it had ended before
+			switch {
+			case c.ended.Before(p.asked) && !c.closed: // before all that
+			case c.underWay(p.asked):
+				j.judgeOpen(c)
+			default:
+				j.judgeNew(c, last)
 			}
-			j.judgeOpen(c)
 		}
 	}
 }

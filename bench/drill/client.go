@@ -27,7 +27,8 @@ type client struct {
 	once   sync.Once
 
 	began, ended time.Time
-	status       int // zero: there was no answer
+	answered     time.Time // when the answer's header had come; zero: there was none
+	status       int       // zero: there was no answer
 	header       http.Header
 	body         body   // not of a WebSocket
 	call         string // the status of a call of gRPC or Connect: "0" if it went well; empty: none
@@ -65,6 +66,7 @@ func (c *client) read(ctx context.Context) {
 		return
 	}
 	defer res.Body.Close()
+	c.answered = time.Now()
 	c.status, c.header, c.body = res.StatusCode, res.Header, newBody(res.Header)
 	piece := make([]byte, 32<<10)
 	for err == nil {
@@ -96,6 +98,7 @@ func (c *client) talk(ctx context.Context) {
 		return
 	}
 	limited.headerHasCome()
+	c.answered = time.Now()
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	c.begun()
@@ -121,6 +124,14 @@ func (c *client) failed() bool {
 	default:
 		return false
 	}
+}
+
+// surely is how old a request is that the server has surely got, though it hasn't answered.
+const surely = 500 * time.Millisecond
+
+// underWay reports whether the request was, at that time.
+func (c *client) underWay(at time.Time) bool {
+	return !c.answered.IsZero() && c.answered.Before(at) || at.Sub(c.began) >= surely
 }
 
 // end waits for the client's end, until then, and closes it.

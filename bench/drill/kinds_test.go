@@ -56,6 +56,7 @@ func serveKinds(sort, addr string) int {
 	mux.HandleFunc("POST /grpc/Call", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/grpc")
 		w.Header().Set("Trailer", "Grpc-Status")
+		_ = http.NewResponseController(w).Flush()
 		timer := time.NewTimer(500 * time.Millisecond)
 		defer timer.Stop()
 		select {
@@ -102,7 +103,7 @@ var kindRoutes = []string{
 	"-route", "POST /grpc/Watch\nContent-Type: application/grpc",
 	"-route", "POST /grpc/Call\nContent-Type: application/grpc",
 	"-route", "POST /connect/Watch\nContent-Type: application/connect+json\n\n{}",
-	"-route", "/lines", "-route", "/parts", "-route", "/events", "-look", "2s",
+	"-route", "/lines", "-route", "/parts", "-route", "/events", "-look", "4s",
 }
 
 // kindsFound is what the judge finds out about them.
@@ -116,6 +117,7 @@ event stream       GET /events
 `
 
 func TestKinds(t *testing.T) {
+	t.Parallel()
 	for name, args := range map[string][]string{
 		"HTTP/1.1": nil,
 		"HTTP/2":   {"-http2"},
@@ -154,7 +156,7 @@ func TestKinds(t *testing.T) {
 	t.Run("a certificate of one's own", func(t *testing.T) {
 		t.Parallel()
 		cmd, addr := started(t, "kinds over TLS")
-		status, _, log := shown(t, cmd, addr, "-url", "https://"+addr, "-route", "/events", "-look", "1s")
+		status, _, log := shown(t, cmd, addr, "-url", "https://"+addr, "-route", "/events", "-look", "3s")
 		assert.Equal(t, exitUsage, status)
 		assert.Regexp(t, `^drill: GET /events answers nothing: .*certificate.*\n$`, log)
 	})

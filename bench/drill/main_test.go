@@ -97,7 +97,10 @@ func serve(sort, addr string) int {
 		case "refuses with 503":
 			d.Refusal = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 		case "sends its clients away":
-			d.Policy = policy.TellStayAway()
+			routes := &policy.Mux{}
+			routes.Handle("/events", policy.TellStayAway())
+			routes.Handle("/ws", policy.TellStayAway())
+			d.Policy = routes
 		}
 		srv.Handler = middleware.Graceful(d)(mux)
 		if sort == "drops half-sent requests" {
@@ -192,6 +195,7 @@ func TestServerThatEndsWell(t *testing.T) {
 }
 
 func TestServersThatEndBadly(t *testing.T) {
+	t.Parallel()
 	for sort, want := range map[string][]string{
 		"cancels its base context": {"4.1", "4.3", "4.4"},
 		"truncates":                {"3.1", "4.1", "4.3", "4.4"},

@@ -35,11 +35,11 @@ func TestNoServer(t *testing.T) {
 }
 
 // TestZombie judges a server whose parent doesn't ask how it ended, as the first process of a
-// container may do. started waits for it only behind the test.
+// container may do.
 func TestZombie(t *testing.T) {
 	t.Parallel()
-	cmd, addr := started(t, "ends well")
-	status, out, log := shown(t, cmd, addr, "-look", "1s", "-limit", "20s", "-route", "/events")
+	cmd, addr := startedBy(t, "ends well", false)
+	status, out, log := shown(t, cmd, addr, "-look", "3s", "-limit", "20s", "-route", "/events")
 	assert.Equal(t, exitOK, status, out+log)
 	assert.True(t, isZombie(cmd.Process.Pid))
 	_, err := find(cmd.Process.Pid)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -16,15 +17,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// started starts a server of a sort, which nobody tells the judge how to start.
-func started(t *testing.T, sort string) (cmd *exec.Cmd, addr string) {
+// started starts a server of a sort, which the judge has to be shown.
+func started(t *testing.T, sort string) (cmd *exec.Cmd, addr string) { return startedBy(t, sort, true) }
+
+// startedBy does so as a parent that asks for its status when it ends, or as one that doesn't.
+func startedBy(t *testing.T, sort string, asks bool) (cmd *exec.Cmd, addr string) {
 	addr = freeAddress(t)
 	cmd = exec.Command(os.Args[0], addr)
 	cmd.Env = append(os.Environ(), serveAs+"="+sort)
 	require.NoError(t, cmd.Start())
+	ended := sync.OnceFunc(func() { _ = cmd.Wait() })
+	if asks {
+		go ended()
+	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		ended()
 	})
 	return cmd, addr
 }
@@ -38,6 +46,7 @@ func shown(t *testing.T, cmd *exec.Cmd, addr string, args ...string) (status int
 }
 
 func TestShownServers(t *testing.T) {
+	t.Parallel()
 	for sort, want := range map[string][]string{
 		"ends well":                nil,
 		"cancels its base context": {"4.1", "4.3", "4.4"},
@@ -71,9 +80,10 @@ func TestShownServers(t *testing.T) {
 
 // TestNotShown checks what is said in place of a report.
 func TestNotShown(t *testing.T) {
+	t.Parallel()
 	usage := func(t *testing.T, want string, args ...string) {
 		var log bytes.Buffer
-		assert.Equal(t, exitUsage, run(t.Context(), append(args, "-route", "/events", "-look", "1s"), io.Discard, &log))
+		assert.Equal(t, exitUsage, run(t.Context(), append(args, "-route", "/events", "-look", "3s"), io.Discard, &log))
 		assert.Equal(t, want, log.String())
 	}
 	t.Run("the judge", func(t *testing.T) {
@@ -92,7 +102,8 @@ func TestNotShown(t *testing.T) {
 	})
 	t.Run("a wrong URL", func(t *testing.T) {
 		t.Parallel()
-		cmd, _ := started(t, "ends well")
+		cmd, own := started(t, "ends well")
+		awaitListener(t, own)
 		addr := freeAddress(t)
 		usage(t, "drill: nothing listens at http://"+addr+" after 1s; give the server's -url\n",
 			"-pid", strconv.Itoa(cmd.Process.Pid), "-url", "http://"+addr, "-start", "1s")
@@ -102,11 +113,10 @@ func TestNotShown(t *testing.T) {
 		t.Run("one that "+name, func(t *testing.T) {
 			t.Parallel()
 			cmd, addr := started(t, name)
-			go func() { _ = cmd.Wait() }()
 			for i := range args {
 				args[i] = "-route=" + args[i]
 			}
-			status, out, log := shown(t, cmd, addr, append(args, "-look=1s", "-clients=5")...)
+			status, out, log := shown(t, cmd, addr, append(args, "-look=3s", "-clients=5")...)
 			assert.Equal(t, exitUsage, status)
 			assert.Empty(t, out)
 			switch name {
