@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,13 +15,12 @@ import (
 // demoLimit is how long a demonstration may take beyond its budget.
 const demoLimit = time.Minute
 
-// demonstrate serves ln, connects clients, stops the server once all have received something, as a
-// signal would, and returns what they saw.
-func demonstrate(ln net.Listener, cfg config, life lifecycle, log *slog.Logger, out io.Writer) ([]result, error) {
-	ctx, stop := context.WithCancel(context.Background())
+// demonstrate serves ln until ctx ends, connects clients, calls stop once all have received
+// something, which ends ctx as a signal would, and returns what they saw.
+func demonstrate(ctx context.Context, stop func(), ln net.Listener, cfg config, life lifecycle, log *slog.Logger) ([]result, error) {
 	defer stop()
 	var server errgroup.Group
-	server.Go(func() error { return serve(ctx, ln, life, log, out) })
+	server.Go(func() error { return serve(ctx, ln, life, log) })
 
 	clients := mixedClients(cfg.clients)
 	limit, cancel := context.WithTimeout(context.Background(), cfg.budget+demoLimit)

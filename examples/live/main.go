@@ -63,6 +63,18 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 		printRules(stdout, g.drainer.Policy, g.drainer.Budget)
 		return exitOK
 	}
+	parent, stop := context.WithCancel(context.Background())
+	defer stop()
+	ctx, ignore := life.notify(parent) // before anybody who finds the port open can send a signal
+	defer ignore()
+	announced := make(chan struct{})
+	unneeded := context.AfterFunc(ctx, func() {
+		defer close(announced)
+		if parent.Err() == nil { // so it was a signal
+			fmt.Fprintf(screen, "live: stopping; press Ctrl-C again to %s\n", life.secondSignal())
+		}
+	})
+	defer unneeded() // before ignore, which ends ctx
 	ln, err := listen(cfg.addr)
 	if err != nil {
 		return fail(exitUsage, err)
@@ -70,10 +82,13 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 
 	var results []result
 	if cfg.demo {
-		results, err = demonstrate(ln, cfg, life, log, screen)
+		results, err = demonstrate(ctx, stop, ln, cfg, life, log)
 	} else {
 		fmt.Fprintf(screen, "live: open %s, then press Ctrl-C\n", pageURL(ln.Addr()))
-		err = serve(context.Background(), ln, life, log, screen)
+		err = serve(ctx, ln, life, log)
+	}
+	if !unneeded() {
+		<-announced
 	}
 	sum := life.summary()
 	if cfg.demo {

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -37,13 +35,8 @@ func newLifecycle(cfg config, log *slog.Logger, screen *screen) (lifecycle, erro
 	return newGraceful(cfg, log, screen)
 }
 
-// serve serves ln until ctx ends, or a signal comes, and the lifecycle is over. What it tells
-// people it writes to out.
-func serve(ctx context.Context, ln net.Listener, life lifecycle, log *slog.Logger, out io.Writer) error {
-	parent := ctx
-	ctx, stop := life.notify(parent)
-	defer stop()
-
+// serve serves ln until ctx ends and the lifecycle is over.
+func serve(ctx context.Context, ln net.Listener, life lifecycle, log *slog.Logger) error {
 	history := newHistory(log)
 	room := newChat(history)
 	board := newDashboard(func() int { return life.status().Open.all() })
@@ -53,19 +46,9 @@ func serve(ctx context.Context, ln net.Listener, life lifecycle, log *slog.Logge
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
-	announced := make(chan struct{})
-	unneeded := context.AfterFunc(ctx, func() {
-		defer close(announced)
-		if parent.Err() == nil { // so it was a signal
-			fmt.Fprintf(out, "live: stopping; press Ctrl-C again to %s\n", life.secondSignal())
-		}
-	})
 	// Whoever waits for this line may connect, or send a signal, the moment it comes.
 	log.Info("listening", "addr", ln.Addr().String())
 	err := life.run(ctx, srv, func() error { return srv.Serve(ln) })
-	if !unneeded() {
-		<-announced
-	}
 
 	// No handler runs any more, so what they use can be closed.
 	history.close()
