@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -100,43 +101,49 @@ func (j *judge) idle(p *process) func() {
 	return func() {}
 }
 
-// fill opens clients on all routes, and waits until each has its first byte, or for a second. Those
-// of answers come last, and are under way for half of their time at most.
+// fill opens clients on all routes: on streams first, and waits until each has its first byte, or for
+// a second; then on answers, each in time to be half done when fill returns, within mostLead.
 func (j *judge) fill(p *process) (all []*client) {
-	half := time.Second
+	var answers []*route
 	for _, r := range j.routes {
-		if r.ended && r.took > 50*time.Millisecond { // others are too short
-			half = min(half, r.took/2)
+		if r.ended && !r.socket {
+			answers = append(answers, r)
+			continue
+		}
+		for i := range j.clients {
+			all = append(all, j.open(r, i%2 == 0))
 		}
 	}
-	all = j.fillWith(func(r *route) bool { return !r.ended || r.socket }, time.Second)
-	all = append(all, j.fillWith(func(r *route) bool { return r.ended && !r.socket }, half)...)
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	for _, c := range all {
+		select {
+		case <-c.first:
+			continue
+		case <-timer.C:
+		}
+		break
+	}
+	lead := func(r *route) time.Duration { return min(r.took/2, mostLead) }
+	slices.SortStableFunc(answers, func(a, b *route) int { return cmp.Compare(lead(b), lead(a)) })
+	for i, r := range answers {
+		for range j.clients {
+			all = append(all, j.open(r, false))
+		}
+		pause := lead(r)
+		if i+1 < len(answers) {
+			pause -= lead(answers[i+1])
+		}
+		time.Sleep(pause)
+	}
 	if slices.ContainsFunc(all, (*client).failed) {
 		p.endsNow()
 	}
 	return all
 }
 
-// fillWith does so on some of the routes.
-func (j *judge) fillWith(these func(*route) bool, atMost time.Duration) (all []*client) {
-	for i := range j.clients {
-		for _, r := range j.routes {
-			if these(r) {
-				all = append(all, j.open(r, i%2 == 0))
-			}
-		}
-	}
-	timer := time.NewTimer(atMost)
-	defer timer.Stop()
-	for _, c := range all {
-		select {
-		case <-c.first:
-		case <-timer.C:
-			return all
-		}
-	}
-	return all
-}
+// mostLead is how long before SIGTERM an answer is asked for at most.
+const mostLead = 1500 * time.Millisecond
 
 // endWithin is how long the clients have when the process has ended, all of them.
 const endWithin = 2 * time.Second
@@ -203,7 +210,6 @@ type halfSent struct {
 }
 
 func (j *judge) half(p *process) func() {
-	all := j.fill(p)
 	var halves []*halfSent
 	for _, r := range j.routes {
 		if r.socket || r.events || r.http2 {
@@ -218,7 +224,8 @@ func (j *judge) half(p *process) func() {
 		_, _ = io.WriteString(conn, text[:len(text)/2])
 		halves = append(halves, &halfSent{route: r, conn: conn, rest: text[len(text)/2:]})
 	}
-	time.Sleep(50 * time.Millisecond) // the server has read that
+	time.Sleep(50 * time.Millisecond)
+	all := j.fill(p) // meanwhile the server reads the halves
 	p.terminate()
 	time.Sleep(50 * time.Millisecond)
 	var sending sync.WaitGroup

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ type client struct {
 	once   sync.Once
 
 	began, ended time.Time
+	sent         time.Time // when the request had been, before an answer came; zero: it wasn't. Not of a WebSocket
 	answered     time.Time // when the answer's header had come; zero: there was none
 	status       int       // zero: there was no answer
 	header       http.Header
@@ -59,8 +61,19 @@ func (c *client) read(ctx context.Context) {
 	t := c.j.transport(c.route)
 	defer t.CloseIdleConnections()
 	req := c.req.HTTP(c.j.base)
-	req.GetBody = nil // it is not for the transport to send it again
+	req.GetBody = nil                 // it is not for the transport to send it again
+	wrote := make(chan time.Time, 10) // for each time that it is
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) {
+		select {
+		case wrote <- time.Now():
+		default:
+		}
+	}})
 	res, err := t.RoundTrip(req.WithContext(ctx))
+	select {
+	case c.sent = <-wrote:
+	default:
+	}
 	if err != nil {
 		c.err = err
 		return
@@ -126,12 +139,13 @@ func (c *client) failed() bool {
 	}
 }
 
-// surely is how old a request is that the server has surely got, though it hasn't answered.
-const surely = 500 * time.Millisecond
+// surely is how long ago a request was sent that the server surely works at, though it hasn't
+// answered yet.
+const surely = time.Second
 
 // underWay reports whether the request was, at that time.
 func (c *client) underWay(at time.Time) bool {
-	return !c.answered.IsZero() && c.answered.Before(at) || at.Sub(c.began) >= surely
+	return !c.answered.IsZero() && c.answered.Before(at) || !c.sent.IsZero() && at.Sub(c.sent) >= surely
 }
 
 // end waits for the client's end, until then, and closes it.

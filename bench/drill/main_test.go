@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		os.Exit(serve(sort, os.Args[1]))
 	}
 	flag.Parse()
-	_ = flag.Set("test.parallel", "16") // the tests mostly wait
+	_ = flag.Set("test.parallel", "8") // the tests mostly wait
 	goleak.VerifyTestMain(m)
 }
 
@@ -171,7 +171,7 @@ func freeAddress(t *testing.T) string {
 // judged runs the command on a server of a sort.
 func judged(t *testing.T, sort string, args ...string) (status int, out string) {
 	addr := freeAddress(t)
-	args = append([]string{"-url", "http://" + addr, "-clients", "2", "-look", "4s"}, args...)
+	args = append([]string{"-url", "http://" + addr, "-clients", "2", "-look", "3s"}, args...)
 	for _, r := range []string{"/events", "/ws", "/answer", "/now"} {
 		args = append(args, "-route", r)
 	}

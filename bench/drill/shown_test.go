@@ -131,7 +131,7 @@ func TestNotShown(t *testing.T) {
 		t.Parallel()
 		addr := freeAddress(t)
 		usage(t, "drill: the server ended while its routes were looked at: exit status 7\n",
-			"-url", "http://"+addr, "-route", "/events", "-look", "1s", "--", "env", serveAs+"=dies in the look", os.Args[0], addr)
+			"-url", "http://"+addr, "-route", "/events", "-look", "3s", "--", "env", serveAs+"=dies in the look", os.Args[0], addr)
 	})
 	t.Run("an interrupt", func(t *testing.T) {
 		t.Parallel()
