@@ -151,7 +151,7 @@ const endWithin = 2 * time.Second
 func endAll(all []*client) {
 	until := time.Now().Add(endWithin)
 	for _, c := range all {
-		c.end(until)
+		c.endBy(until)
 	}
 }
 
@@ -191,7 +191,7 @@ func (j *judge) early(p *process) func() {
 		endAll(all)
 		last := lastAnswered(all)
 		for _, c := range all {
-			if c.status == 0 || c.status >= 400 || unavailable(c.call) {
+			if c.status == 0 || c.status >= 400 || c.end.Status == request.Unavailable {
 				j.judgeNew(c, last)
 			} else if c.closed || !c.ended.Before(p.asked) {
 				j.judgeOpen(c)

@@ -32,10 +32,10 @@ type client struct {
 	answered     time.Time // when the answer's header had come; zero: there was none
 	status       int       // zero: there was no answer
 	header       http.Header
-	body         body   // not of a WebSocket
-	call         string // the status of a call of gRPC or Connect: "0" if it went well; empty: none
-	err          error  // how it ended; nil: cleanly
-	closed       bool   // by the judge
+	body         body        // not of a WebSocket
+	end          request.End // of a call of gRPC or Connect; of one that is too long, none
+	err          error       // how it ended; nil: cleanly
+	closed       bool        // by the judge
 }
 
 // open opens a client, as one that is an EventSource or as one that is none.
@@ -80,7 +80,7 @@ func (c *client) read(ctx context.Context) {
 	}
 	defer res.Body.Close()
 	c.answered = time.Now()
-	c.status, c.header, c.body = res.StatusCode, res.Header, newBody(res.Header)
+	c.status, c.header, c.body = res.StatusCode, res.Header, newBody(res.Header, c.route.call)
 	piece := make([]byte, 32<<10)
 	for err == nil {
 		var n int
@@ -92,7 +92,9 @@ func (c *client) read(ctx context.Context) {
 	if err != io.EOF {
 		c.err = err
 	}
-	c.call = c.body.status(res.Header, res.Trailer)
+	if c.body.size <= mostCall {
+		c.end = c.route.call.End(request.Answer{Status: c.status, Header: c.header, Trailer: res.Trailer, Body: string(c.body.head), Err: c.err})
+	}
 }
 
 func (c *client) talk(ctx context.Context) {
@@ -148,8 +150,8 @@ func (c *client) underWay(at time.Time) bool {
 	return !c.answered.IsZero() && c.answered.Before(at) || !c.sent.IsZero() && at.Sub(c.sent) >= surely
 }
 
-// end waits for the client's end, until then, and closes it.
-func (c *client) end(until time.Time) {
+// endBy waits for the client's end, until then, and closes it.
+func (c *client) endBy(until time.Time) {
 	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	select {

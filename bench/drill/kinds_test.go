@@ -144,8 +144,8 @@ func TestKinds(t *testing.T) {
 			assert.Equal(t, exitBroken, status, out+log)
 			for _, want := range []string{
 				`3\.2  POST /grpc/Call, .*`,
-				`4\.1  POST /grpc/Watch, .*`,
-				`4\.1  POST /connect/Watch, .*`,
+				`4\.5  POST /grpc/Watch, .*`,
+				`4\.5  POST /connect/Watch, .*`,
 				`4\.2  GET /lines, .*`,
 				`4\.3  GET /events, .*`,
 			} {

@@ -38,7 +38,7 @@ func (j *judge) follow(r *route, eventSource bool) *returning {
 // again opens the stream once, and reports whether the client comes back from its end.
 func (f *returning) again(j *judge, eventSource bool) bool {
 	c := j.open(f.route, eventSource)
-	defer c.end(time.Time{})
+	defer c.endBy(time.Time{})
 	select {
 	case <-c.first:
 	case <-f.over:

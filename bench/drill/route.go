@@ -2,7 +2,7 @@ package main
 
 import (
 	"bufio"
-	"encoding/binary"
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -25,7 +25,8 @@ type route struct {
 	format string // of internal/format, where it is known
 	took   time.Duration
 	status int
-	call   string // as of a client
+	call   request.Protocol
+	end    request.End // as of a client
 	body   body
 }
 
@@ -37,16 +38,15 @@ func (r *route) kind() string {
 	if r.socket {
 		return "WebSocket"
 	}
-	name, ok := map[string]string{
-		format.SSE: "event stream", format.Lines: "JSON lines", format.Parts: "multipart",
-		format.GRPC: "gRPC", format.Connect: "Connect",
-	}[r.format]
+	name := map[string]string{format.SSE: "event stream", format.Lines: "JSON lines", format.Parts: "multipart"}[r.format]
 	switch {
-	case r.ended && (r.format == format.GRPC || r.format == format.Connect):
-		return name + " call"
-	case r.ended || r.status >= 300:
+	case r.call != request.NoCall && r.ended:
+		return string(r.call) + " call"
+	case r.call != request.NoCall:
+		return string(r.call) + " stream"
+	case r.ended:
 		return "answer"
-	case !ok:
+	case name == "":
 		return "stream"
 	case r.format == format.SSE:
 		return name
@@ -75,7 +75,10 @@ func (r *route) as(eventSource bool) request.Request {
 func (j *judge) look(p *process, requests []request.Request) error {
 	all := make([]*route, len(requests))
 	for i, r := range requests {
-		all[i] = j.newRoute(r)
+		var err error
+		if all[i], err = j.newRoute(r); err != nil {
+			return err
+		}
 		all[i].socket = !all[i].http2 && j.isSocket(r)
 	}
 	first, second := make([]*client, len(all)), make([]*client, len(all))
@@ -85,10 +88,10 @@ func (j *judge) look(p *process, requests []request.Request) error {
 	until := time.Now().Add(j.watch)
 	for i, r := range all {
 		c, d := first[i], second[i]
-		c.end(until)
-		d.end(until)
-		r.ended, r.took, r.status, r.body, r.call = !c.closed, c.ended.Sub(c.began), c.status, c.body, c.call
-		r.same = r.body.equals(&d.body) && r.call == d.call
+		c.endBy(until)
+		d.endBy(until)
+		r.ended, r.took, r.status, r.body, r.end = !c.closed, c.ended.Sub(c.began), c.status, c.body, c.end
+		r.same = r.body.equals(&d.body) && r.end.Status == d.end.Status
 		if _, known, _ := format.Recognize(c.header); known && r.body.format != nil {
 			r.format = r.body.format.Name()
 		}
@@ -107,6 +110,8 @@ func (j *judge) look(p *process, requests []request.Request) error {
 				return fmt.Errorf("%s answers nothing in %v", r.Name(), j.watch)
 			case c.status == 0:
 				return fmt.Errorf("%s answers nothing: %v", r.Name(), c.err)
+			case r.call != request.NoCall && r.ended && c.end.Status != request.OK && c.body.size <= mostCall:
+				return fmt.Errorf("%s fails before the server is told to end: %s", r.Name(), cmp.Or(c.end.Status, fmt.Sprint(c.err)))
 			case c.failed() && !r.socket:
 				return fmt.Errorf("%s breaks off before the server is told to end: %v", r.Name(), c.err)
 			}
@@ -116,20 +121,10 @@ func (j *judge) look(p *process, requests []request.Request) error {
 	return nil
 }
 
-// newRoute returns the route of a request. A call of gRPC, or one of Connect that streams, gets
-// what its protocol has around the message that is the body: gRPC is HTTP/2, and both have a
-// prefix.
-func (j *judge) newRoute(r request.Request) *route {
-	kind := r.Header.Get("Content-Type")
-	isGRPC := kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+")
-	if isGRPC || strings.HasPrefix(kind, "application/grpc-web") || strings.HasPrefix(kind, "application/connect+") {
-		r.Body = string(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(r.Body)))) + r.Body
-	}
-	if isGRPC {
-		r.Header = r.Header.Clone()
-		r.Header.Set("TE", "trailers")
-	}
-	return &route{Request: r, http2: isGRPC || j.http2}
+// newRoute returns the route of a request. A call of gRPC comes over HTTP/2.
+func (j *judge) newRoute(r request.Request) (*route, error) {
+	r, protocol, err := r.Call()
+	return &route{Request: r, call: protocol, http2: protocol == request.GRPC || j.http2}, err
 }
 
 // isSocket asks for a WebSocket, and reports whether the server agrees.

@@ -9,6 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/lastcall-go/lastcall/internal/format"
+	"github.com/lastcall-go/lastcall/internal/request"
 )
 
 // A rule is one of docs/drill-rules.md, as far as it can be judged from the wire.
@@ -24,6 +25,7 @@ var rules = []rule{
 	{"4.2", "no event, message or frame is torn"},
 	{"4.3", "streams end so that their clients come back"},
 	{"4.4", "WebSockets end with a Close frame"},
+	{"4.5", "calls that stream end with a status"},
 	{"5.2", "clients come back to the next process"},
 	{"6.1", "the process ends in time, without SIGKILL"},
 	{"6.2", "the process ends with status 0"},
@@ -39,7 +41,7 @@ func (j *judge) judgeOpen(c *client) {
 		j.judgeEvents(c)
 	case r.ended:
 		j.judgeAnswer(c)
-	case r.format == format.GRPC || r.format == format.Connect:
+	case r.call != request.NoCall:
 		j.judgeCall(c)
 	case r.format == format.Lines:
 		j.score.check("4.2", r.Name(), c.err != nil || !c.body.torn(), "it ends within a line, and cleanly")
@@ -49,10 +51,14 @@ func (j *judge) judgeOpen(c *client) {
 func (j *judge) judgeAnswer(c *client) {
 	r, name := c.route, c.route.Name()
 	short := c.body.size < r.body.size && (!r.same && c.body.size == 0 || r.same && c.body.isPartOf(&r.body))
-	looksWhole := c.err == nil && c.status == r.status && c.call == r.call && short
-	j.score.check("3.1", name, !looksWhole, "a clean end behind %d of %d bytes", c.body.size, r.body.size)
-	if r.took < j.limit/2 && !looksWhole {
-		j.score.check("3.2", name, c.err == nil && c.status < 500 && c.call == r.call, "it takes %v and is lost: %s", r.took.Round(time.Millisecond), c.outcome())
+	whole := c.err == nil && c.status == r.status
+	if r.call != request.NoCall {
+		short, whole = c.end.IsPartOf(r.end, r.same), c.end.Status == request.OK
+	}
+	j.score.check("3.1", name, !(whole && short), "a clean end behind %d of %d bytes", c.body.size, r.body.size)
+	if r.took < j.limit/2 && !(whole && short) {
+		kept := whole || r.call == request.NoCall && c.err == nil && c.status < 500
+		j.score.check("3.2", name, kept, "it takes %v and is lost: %s", r.took.Round(time.Millisecond), c.outcome())
 	}
 }
 
@@ -66,14 +72,29 @@ func (j *judge) judgeEvents(c *client) {
 	}
 }
 
-// judgeCall judges a call of gRPC or Connect that doesn't end by itself. Without a status its
-// client knows that it was cut.
+// judgeCall judges a call of gRPC or Connect that doesn't end by itself.
 func (j *judge) judgeCall(c *client) {
-	name := c.route.Name()
-	j.score.check("4.1", name, c.call != "", "it ends without a status: %s", c.outcome())
-	if c.call != "" {
-		j.score.check("4.2", name, !c.body.torn(), "it ends within a message, with status %s", c.call)
-		j.score.check("4.3", name, c.call != "0", "it ends with the status of a call that went well, which its client takes for the last word")
+	name, e := c.route.Name(), c.end
+	if c.body.size > mostCall {
+		return // it is too long to be read
+	}
+	j.score.check("4.2", name, !(e.Torn && c.err == nil), "it ends within a message, and in order")
+	j.score.check("4.5", name, e.Status != "", "it ends without a status: %s", c.outcome())
+	if e.Status != "" {
+		j.score.check("4.1", name, e.Status == request.Unavailable && e.Retry != "", "its end doesn't say when to come back: %s", c.outcome())
+	}
+}
+
+// judgeNewCall judges the answer to a call that came with the signal or behind it.
+func (j *judge) judgeNewCall(c *client) {
+	name, e := c.route.Name(), c.end
+	switch {
+	case e.Status == request.Unavailable:
+		j.score.check("3.3", name, e.Retry != "", "a new call is refused without the time to come back")
+	case c.route.ended && e.Status != request.OK:
+		j.score.check("3.3", name, false, "a new call is refused, on which its client doesn't try again: %s", c.outcome())
+	default: // it was served
+		j.judgeOpen(c)
 	}
 }
 
@@ -117,12 +138,8 @@ func (j *judge) judgeNew(c *client, last time.Time) {
 		if !c.isEventSource() && c.status == http.StatusOK {
 			j.score.check("4.3", name, c.err != nil, "a new client that is no EventSource sees a clean end, and takes it for the last word")
 		}
-	case unavailable(c.call):
-		j.score.check("3.3", name, true, "")
-	case c.call != "" && c.call != c.route.call && c.route.ended:
-		j.score.check("3.3", name, false, "a new call is answered with status %s", c.call)
-	case c.status == http.StatusServiceUnavailable && (c.route.format == format.GRPC):
-		j.score.check("3.3", name, true, "") // to a client of gRPC this is UNAVAILABLE
+	case c.route.call != request.NoCall:
+		j.judgeNewCall(c)
 	case c.status == http.StatusServiceUnavailable:
 		j.score.check("3.3", name, c.header.Get("Retry-After") != "", "503 without Retry-After")
 	case c.route.socket:
@@ -147,8 +164,8 @@ func (c *client) outcome() string {
 		return c.err.Error()
 	case c.status >= 400:
 		return strings.TrimSpace(fmt.Sprintf("status %d %s", c.status, http.StatusText(c.status)))
-	case c.call != "" && c.call != "0":
-		return "status " + c.call
+	case c.end.Status != "" && c.end.Status != request.OK:
+		return "status " + c.end.Status
 	}
 	return "a clean end"
 }
