@@ -171,7 +171,7 @@ func freeAddress(t *testing.T) string {
 // judged runs the command on a server of a sort.
 func judged(t *testing.T, sort string, args ...string) (status int, out string) {
 	addr := freeAddress(t)
-	args = append([]string{"-url", "http://" + addr, "-clients", "2", "-look", "3s"}, args...)
+	args = append([]string{"-url", "http://" + addr, "-clients", "2", "-look", "5s"}, args...)
 	for _, r := range []string{"/events", "/ws", "/answer", "/now"} {
 		args = append(args, "-route", r)
 	}
@@ -187,7 +187,7 @@ func TestServerThatEndsWell(t *testing.T) {
 	status, out := judged(t, "ends well")
 	assert.Equal(t, exitOK, status, out)
 	for _, r := range rules {
-		if r.number != "3.6" { // the process may end at once
+		if r.number != "3.6" && r.number != "4.5" { // the process may end at once, and there is no call
 			assert.Regexp(t, `(?m)^`+r.number+` .* kept +(\d+) of `, out)
 		}
 	}
