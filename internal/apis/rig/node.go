@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -51,20 +50,21 @@ type Command struct {
 	Client   string `json:"client,omitempty"`
 	URL      string `json:"url,omitempty"`
 	Question string `json:"question,omitempty"`
+	HTTP2    bool   `json:"h2,omitempty"` // if the package can't, by other means of Node.js
 	Stop     bool   `json:"stop,omitempty"`
 }
 
-// An Event is what an npm package says. One of the fields is set.
+// An Event is what an npm package says. One of the fields is set, beside At.
 type Event struct {
-	ID       int     `json:"id"`
-	Value    string  `json:"value"`
-	Answer   *string `json:"answer"`
-	Told     string  `json:"told"`
-	Note     string  `json:"note"` // for a failure's message
-	Error    string  `json:"error"`
-	Complete bool    `json:"complete"`
-
-	At time.Time `json:"-"` // when it was read
+	ID       int      `json:"id"`
+	Value    string   `json:"value"`
+	Answer   *string  `json:"answer"`
+	Told     string   `json:"told"`
+	Calls    float64  `json:"calls"` // it calls its server, at this time, as At
+	Waits    *float64 `json:"waits"` // it begins to wait for so many milliseconds, and then calls again
+	At       float64  `json:"at"`    // when it begins to wait, in milliseconds since 1970
+	Error    string   `json:"error"`
+	Complete bool     `json:"complete"`
 }
 
 // A Node is a Node.js process with the npm packages. Its methods may be called concurrently.
@@ -96,7 +96,6 @@ func Start(tb testing.TB) *Node {
 				fmt.Fprintln(os.Stderr, lines.Text())
 				continue
 			}
-			e.At = time.Now()
 			n.mu.Lock()
 			events := n.events[e.ID]
 			n.mu.Unlock()

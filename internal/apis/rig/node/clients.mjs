@@ -1,10 +1,14 @@
 // The npm packages of the tests, one process for all rounds.
 //
-// It reads commands from its standard input, one JSON object a line: {id, client, url, question}
-// begins a call or a subscription, {id, stop: true} ends it. It prints what comes of each: {id, value}
+// It reads commands from its standard input, one JSON object a line: {id, client, url, question,
+// h2} begins a call or a subscription, {id, stop: true} ends it. It prints what comes of each: {id, value}
 // for a value of a subscription, {id, answer} for an answer, {id, error} or {id, complete: true} where
-// it has ended, and {id, note} of what it does meanwhile. Once it can read commands it prints {ready: true}.
+// it has ended. Of a subscription it prints also {id, calls} whenever it calls its server, with the time
+// in milliseconds since 1970, and {id, waits, at} when it begins to wait before that, and how long. Once
+// it can read commands it prints {ready: true}.
+import { connect, constants } from 'node:http2'
 import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
 import Anthropic from '@anthropic-ai/sdk'
 import { ApolloClient, gql, HttpLink, InMemoryCache } from '@apollo/client'
 import { createClient as createSSEClient } from 'graphql-sse'
@@ -36,7 +40,8 @@ const clients = {
   }),
 
   // A deferred query. The package doesn't repeat it.
-  meros: answers(async function* ({ url, question }) {
+  meros: answers(async function* ({ url, question, h2 }) {
+    const fetch = h2 ? http2Fetch : globalThis.fetch
     let res
     do {
       res = await fetch(url + '/graphql', {
@@ -56,60 +61,110 @@ const clients = {
   }),
 
   'graphql-ws'({ id, url }) {
+    const sleep = sleeper(id)
     let slot // when the server asks this client to come back, in milliseconds
     const client = createWSClient({
       url: url.replace('http', 'ws') + '/graphql',
       webSocketImpl: WebSocket,
       retryAttempts: 20,
       shouldRetry: () => true, // also when the server answers 503, or nobody listens
-      on: { closed: (event) => { slot = /retry=(\d+)/.exec(event.reason)?.[1] } },
+      on: { connecting: connecting(id), closed: (event) => { slot = /retry=(\d+)/.exec(event.reason)?.[1] } },
       retryWait: () => sleep(Number(slot ?? 500 + 500 * Math.random())),
     })
     client.subscribe({ query: ticks }, sink(id))
     return () => client.dispose()
   },
 
-  'graphql-sse'({ id, url }) {
-    const note = (note) => print({ id, note })
-    const client = createSSEClient({ // with its own back-off
+  'graphql-sse'({ id, url, h2 }) {
+    const sleep = sleeper(id)
+    const fetch = h2 ? http2Fetch : globalThis.fetch
+    let slot // when the server asks this client to come back, in milliseconds
+    const client = createSSEClient({
       url: url + '/graphql',
       retryAttempts: 20,
-      fetchFn: (...request) => fetch(...request).then(
-        (res) => { note('answered ' + res.status); return res },
-        (e) => { note(String(e.cause ?? e)); throw e },
-      ),
-      on: { connecting: () => note('connecting') },
+      on: { connecting: connecting(id) },
+      fetchFn: async (...request) => {
+        slot = undefined
+        const res = await fetch(...request)
+        if (!res.ok) slot = 1000 * (res.headers.get('retry-after') ?? 1)
+        return new Response(res.body?.pipeThrough(new TransformStream({
+          transform(chunk, controller) {
+            slot = /^retry: (\d+)$/m.exec(new TextDecoder().decode(chunk))?.[1]
+            controller.enqueue(chunk)
+          },
+        })), res)
+      },
+      retry: () => sleep(Number(slot ?? 500 + 500 * Math.random())),
     })
     client.subscribe({ query: ticks }, sink(id))
     return () => client.dispose()
   },
 
   // A subscription by multipart/mixed. The package reports an error, and the application subscribes again.
-  apollo({ id, url }) {
+  apollo({ id, url, h2 }) {
+    const sleep = sleeper(id)
     let stopped = false
     let subscription
-    const link = new HttpLink({ uri: url + '/multipart' })
+    const link = new HttpLink({ uri: url + '/multipart', fetch: h2 ? http2Fetch : fetch })
     const client = new ApolloClient({ link, cache: new InMemoryCache() })
     const subscribe = () => {
       const { next, complete } = sink(id)
+      connecting(id)()
       subscription = client.subscribe({ query: gql(ticks), fetchPolicy: 'no-cache' }).subscribe({
         next: (result) => {
           if (!result.error) return next(result)
           print({ id, told: String(result.error.message) })
-          again()
+          again(result.error.errors?.[0].extensions?.retry)
         },
-        error: again,
+        error: () => again(),
         complete,
       })
     }
-    const again = async () => {
+    const again = async (slot) => {
       subscription?.unsubscribe()
-      await sleep(50 + 100 * Math.random())
+      await sleep(slot ?? 500 + 500 * Math.random())
       if (!stopped) subscribe()
     }
     subscribe()
     return () => { stopped = true; subscription.unsubscribe(); client.stop() }
   },
+}
+
+// connecting returns what says that a client calls its server.
+function connecting(id) {
+  return () => print({ id, calls: Date.now() })
+}
+
+// sleeper returns a sleep that says how long it is to be, of a client that sleeps before it calls again.
+function sleeper(id) {
+  return (ms) => { print({ id, waits: ms, at: Date.now() }); return sleep(ms) }
+}
+
+// http2Fetch is as much of fetch as these packages use, over HTTP/2 without TLS, which Node.js's own
+// has none of.
+async function http2Fetch(url, { method = 'GET', headers, body, signal } = {}) {
+  const { origin, pathname, search } = new URL(url)
+  const stream = session(origin).request({ ...Object.fromEntries(new Headers(headers)), ':method': method, ':path': pathname + search })
+  signal?.addEventListener('abort', () => stream.close(constants.NGHTTP2_CANCEL))
+  return new Promise((resolve, reject) => {
+    stream.once('error', reject).once('close', () => reject(new Error('closed'))).once('response', (fields) => {
+      const head = Object.entries(fields).filter(([name]) => !name.startsWith(':'))
+      resolve(new Response(Readable.toWeb(stream), { status: fields[':status'], headers: head }))
+    })
+    stream.end(body)
+  })
+}
+
+const sessions = new Map() // those that take requests, by their origin
+
+function session(origin) {
+  if (!sessions.has(origin)) {
+    const made = connect(origin)
+    const forget = () => { if (sessions.get(origin) === made) sessions.delete(origin) }
+    made.on('error', forget).on('goaway', forget).on('close', forget)
+    sessions.set(origin, made)
+  }
+  return sessions.get(origin)
 }
 
 function sink(id) {
