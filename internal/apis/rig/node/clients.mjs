@@ -68,9 +68,10 @@ const clients = {
       webSocketImpl: WebSocket,
       retryAttempts: 20,
       shouldRetry: () => true, // also when the server answers 503, or nobody listens
-      on: { connecting: connecting(id), closed: (event) => { slot = /retry=(\d+)/.exec(event.reason)?.[1] } },
+      on: { closed: (event) => { slot = /retry=(\d+)/.exec(event.reason)?.[1] } },
       retryWait: () => sleep(Number(slot ?? 500 + 500 * Math.random())),
     })
+    client.on('connecting', connecting(id))
     client.subscribe({ query: ticks }, sink(id))
     return () => client.dispose()
   },
@@ -82,7 +83,6 @@ const clients = {
     const client = createSSEClient({
       url: url + '/graphql',
       retryAttempts: 20,
-      on: { connecting: connecting(id) },
       fetchFn: async (...request) => {
         slot = undefined
         const res = await fetch(...request)
@@ -96,7 +96,7 @@ const clients = {
       },
       retry: () => sleep(Number(slot ?? 500 + 500 * Math.random())),
     })
-    client.subscribe({ query: ticks }, sink(id))
+    client.subscribe({ query: ticks }, sink(id), { connecting: connecting(id) })
     return () => client.dispose()
   },
 
