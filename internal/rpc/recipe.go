@@ -36,6 +36,21 @@ const RetryPolicy = `{"methodConfig": [{"name": [{}], "retryPolicy": {
 	"maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2,
 	"retryableStatusCodes": ["UNAVAILABLE"]}}]}`
 
+// Slot returns when the server asks the client to call again. It is negative where it doesn't.
+func Slot(err error) time.Duration {
+	var e *connect.Error
+	if !errors.As(err, &e) || e.Code() != connect.CodeUnavailable {
+		return -1
+	}
+	if ms, err := strconv.Atoi(e.Meta().Get("Grpc-Retry-Pushback-Ms")); err == nil {
+		return time.Duration(ms) * time.Millisecond
+	}
+	if s, err := strconv.Atoi(e.Meta().Get("Retry-After")); err == nil {
+		return time.Duration(s) * time.Second
+	}
+	return time.Second // nobody listens
+}
+
 // Follow reads a stream, and comes back whenever its server is going, when that has asked it to.
 func Follow(ctx context.Context, watch *connect.Client[emptypb.Empty, wrapperspb.StringValue], each func(string)) error {
 	for {
@@ -47,21 +62,33 @@ func Follow(ctx context.Context, watch *connect.Client[emptypb.Empty, wrapperspb
 			err = news.Err()
 			_ = news.Close()
 		}
-		var e *connect.Error
-		if !errors.As(err, &e) || e.Code() != connect.CodeUnavailable {
+		slot := Slot(err)
+		if slot < 0 {
 			return err
 		}
-		slot := 1000 // ms
-		if ms, err := strconv.Atoi(e.Meta().Get("Grpc-Retry-Pushback-Ms")); err == nil {
-			slot = ms
-		}
-		if slot < 0 {
-			return err // it is to stay away
-		}
 		select {
-		case <-time.NewTimer(time.Duration(slot) * time.Millisecond).C:
+		case <-time.NewTimer(slot).C:
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// Repeat has a client repeat a unary call that the server has refused, when it asks for that, at most
+// 4 times. Use it as a connect.UnaryInterceptorFunc.
+func Repeat(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
+		for try := 1; ; try++ {
+			res, err := next(ctx, r)
+			slot := Slot(err)
+			if err == nil || slot < 0 || try == 5 {
+				return res, err
+			}
+			select {
+			case <-time.After(slot):
+			case <-ctx.Done():
+				return nil, err
+			}
 		}
 	}
 }
