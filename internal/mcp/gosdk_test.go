@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
@@ -81,32 +83,44 @@ type goSDKApp struct {
 	site    *site
 	version string
 	sse     bool
+	ends    bool // it uses Ends
 
 	mu       sync.Mutex // guards following
 	sessions []*mcp.ClientSession
 }
 
-func (a *goSDKApp) connect(ctx context.Context) (session, error) {
+func (a *goSDKApp) connect(ctx context.Context, who string) (session, error) {
+	s := goSDKSession{ends: make(chan time.Duration, 10)}
 	options := &mcp.ClientOptions{
 		ElicitationHandler: func(context.Context, *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
 			a.site.answerLate()
 			return &mcp.ElicitResult{Action: "accept", Content: map[string]any{"answer": "!"}}, nil
 		},
 		ToolListChangedHandler: func(context.Context, *mcp.ToolListChangedRequest) {},
+		LoggingMessageHandler:  func(_ context.Context, r *mcp.LoggingMessageRequest) { s.slot.Store(slotIn(r.Params.Data)) },
 	}
-	var transport mcp.Transport = &mcp.StreamableClientTransport{Endpoint: "http://site/mcp", HTTPClient: a.site.client()}
+	httpClient := a.site.client(who)
+	if a.ends {
+		httpClient.Transport = Ends{httpClient.Transport, func(slot time.Duration) { s.ends <- slot }}
+	}
+	var transport mcp.Transport = &mcp.StreamableClientTransport{Endpoint: "http://site/mcp", HTTPClient: httpClient}
 	if a.sse {
-		transport = &mcp.SSEClientTransport{Endpoint: "http://site/mcp", HTTPClient: a.site.client()}
+		transport = &mcp.SSEClientTransport{Endpoint: "http://site/mcp", HTTPClient: httpClient}
 	}
 	client := mcp.NewClient(&mcp.Implementation{Name: "client", Version: "1"}, options)
 	cs, err := client.Connect(ctx, transport, &mcp.ClientSessionOptions{ProtocolVersion: a.version})
 	if err != nil {
 		return nil, err
 	}
+	if a.ends && cs.InitializeResult().ProtocolVersion < "2026-07-28" {
+		_ = cs.Close() // refused at its first request it goes on as an older client
+		return nil, errors.New("try again")
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sessions = append(a.sessions, cs)
-	return goSDKSession{cs}, nil
+	s.ClientSession = cs
+	return &s, nil
 }
 
 func (a *goSDKApp) close() {
@@ -117,9 +131,13 @@ func (a *goSDKApp) close() {
 	}
 }
 
-type goSDKSession struct{ *mcp.ClientSession }
+type goSDKSession struct {
+	*mcp.ClientSession
+	ends chan time.Duration
+	slot atomic.Int64 // as time.Duration
+}
 
-func (s goSDKSession) call(ctx context.Context, k task) (string, error) {
+func (s *goSDKSession) call(ctx context.Context, k task) (string, error) {
 	result, err := s.CallTool(ctx, &mcp.CallToolParams{Name: "work", Arguments: k})
 	switch {
 	case err != nil:
@@ -130,5 +148,16 @@ func (s goSDKSession) call(ctx context.Context, k task) (string, error) {
 	return result.Content[0].(*mcp.TextContent).Text, nil
 }
 
-// over returns when the session is.
-func (s goSDKSession) over() { _ = s.Wait() }
+func (s *goSDKSession) over() time.Duration {
+	waited := make(chan struct{})
+	go func() {
+		defer close(waited)
+		_ = s.Wait()
+	}()
+	select {
+	case <-waited:
+		return time.Duration(s.slot.Load())
+	case slot := <-s.ends:
+		return slot
+	}
+}

@@ -13,4 +13,8 @@ var nodeRounds = flag.Int("node-rounds", 20, "how many drains each cell of Node.
 
 var firstSeed = flag.Uint64("seed", 1, "of the first round of each cell; a failure names its own")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "16") // the rounds with Node.js mostly wait
+	goleak.VerifyTestMain(m)
+}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mark3labs/mcp-go/client"
@@ -67,18 +68,18 @@ func (a *mcpGoApp) Elicit(context.Context, mcp.ElicitationRequest) (*mcp.Elicita
 	}}, nil
 }
 
-func (a *mcpGoApp) connect(ctx context.Context) (session, error) {
+func (a *mcpGoApp) connect(ctx context.Context, who string) (session, error) {
 	var t transport.Interface
 	var err error
 	options := []client.ClientOption{client.WithElicitationHandler(a)}
 	switch {
 	case a.sse:
-		t, err = transport.NewSSE("http://site/sse", transport.WithHTTPClient(a.site.client()), transport.WithSSELogger(silent))
+		t, err = transport.NewSSE("http://site/sse", transport.WithHTTPClient(a.site.client(who)), transport.WithSSELogger(silent))
 	case a.modern:
-		t, err = transport.NewStreamableHTTP("http://site/mcp", transport.WithHTTPBasicClient(a.site.client()), transport.WithHTTPLogger(silent))
+		t, err = transport.NewStreamableHTTP("http://site/mcp", transport.WithHTTPBasicClient(a.site.client(who)), transport.WithHTTPLogger(silent))
 	default:
 		options = append(options, client.WithLegacyProtocolOnly())
-		t, err = transport.NewStreamableHTTP("http://site/mcp", transport.WithHTTPBasicClient(a.site.client()),
+		t, err = transport.NewStreamableHTTP("http://site/mcp", transport.WithHTTPBasicClient(a.site.client(who)),
 			transport.WithHTTPLogger(silent), transport.WithContinuousListening())
 	}
 	if err != nil {
@@ -101,9 +102,13 @@ func (a *mcpGoApp) connect(ctx context.Context) (session, error) {
 	if _, err := c.Initialize(ctx, mcp.InitializeRequest{}); err != nil {
 		return nil, err
 	}
-	s := mcpGoSession{c, over, life.Done()}
-	if a.modern {
+	s := &mcpGoSession{Client: c, lost: over, stopped: life.Done()}
+	c.OnNotification(func(n mcp.JSONRPCNotification) { s.slot.Store(slotIn(n.Params.AdditionalFields["data"])) })
+	switch {
+	case a.modern:
 		go a.listen(life, c)
+	case !a.sse && who == standing:
+		go a.keepSession(life, c)
 	}
 	return s, nil
 }
@@ -117,6 +122,28 @@ func (a *mcpGoApp) listen(ctx context.Context, c *client.Client) {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
+		}
+	}
+}
+
+// keepSession begins a new session when the server doesn't know its own any more, which opens the
+// stream again. It begins once the stream has ended, since an earlier call would reach the next server
+// where the balancer isn't sticky, and no stream would be left to be told.
+func (a *mcpGoApp) keepSession(ctx context.Context, c *client.Client) {
+	select {
+	case <-a.site.told:
+	case <-ctx.Done():
+	}
+	for wait := 500 * time.Millisecond; ; wait = time.Second {
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+			if errors.Is(c.Ping(ctx), transport.ErrSessionTerminated) {
+				_, _ = c.Initialize(ctx, mcp.InitializeRequest{})
+			}
+		case <-ctx.Done():
+			timer.Stop()
+			return
 		}
 	}
 }
@@ -135,9 +162,10 @@ func (a *mcpGoApp) close() {
 type mcpGoSession struct {
 	*client.Client
 	lost, stopped <-chan struct{}
+	slot          atomic.Int64 // as time.Duration
 }
 
-func (s mcpGoSession) call(ctx context.Context, k task) (string, error) {
+func (s *mcpGoSession) call(ctx context.Context, k task) (string, error) {
 	req := mcp.CallToolRequest{}
 	req.Params.Name = "work"
 	req.Params.Arguments = map[string]any{"token": k.Token, "ms": k.MS, "ask": k.Ask}
@@ -151,9 +179,10 @@ func (s mcpGoSession) call(ctx context.Context, k task) (string, error) {
 	return result.Content[0].(mcp.TextContent).Text, nil
 }
 
-func (s mcpGoSession) over() {
+func (s *mcpGoSession) over() time.Duration {
 	select {
 	case <-s.lost:
 	case <-s.stopped:
 	}
+	return time.Duration(s.slot.Load())
 }

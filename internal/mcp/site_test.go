@@ -27,14 +27,18 @@ import (
 // A site is two servers behind a balancer. The old one is told to stop, the next one takes over.
 type site struct {
 	old, next *server
-	sticky    bool // while the old server drains, it still gets what belongs to its sessions
+	told      chan struct{} // closed when the first of the standing streams that are told has ended
+	sticky    bool          // while the old server drains, it still gets what belongs to its sessions
+
+	tell sync.Once
 
 	mu       sync.Mutex // guards following
 	rng      *rand.Rand
 	stopped  time.Time // when the old server was told to; zero: not yet
 	owners   map[string]*server
 	log      []*exchange
-	produced map[string]int // how often the handlers have returned the result of the call with a token
+	after    []time.Duration // its slot a client was back; the test's own
+	produced map[string]int  // how often the handlers have returned the result of the call with a token
 }
 
 // A server serves one handler until its Run returns.
@@ -51,12 +55,15 @@ type server struct {
 
 // An exchange is one request, as its client saw it.
 type exchange struct {
+	who      string // calls
 	server   *server
 	method   string
 	key      string
 	standing bool
 	began    time.Time
+	answered time.Time
 	status   int
+	refused  time.Duration // Retry-After
 	body     *tap
 }
 
@@ -92,6 +99,7 @@ type setup func(http.Handler) (policy.Policy, http.Handler)
 func newSite(t *testing.T, seed uint64, rule setup, make func(*site) (http.Handler, func())) *site {
 	s := &site{
 		rng: rand.New(rand.NewPCG(seed, 13)), owners: map[string]*server{}, produced: map[string]int{},
+		told: closedLater(),
 	}
 	s.sticky = s.chance()
 	s.old, s.next = s.newServer("old", rule, make), s.newServer("next", rule, make)
@@ -169,8 +177,14 @@ func (s *site) results(token string) int {
 	return s.produced[token]
 }
 
-// client returns a client that reaches the site.
-func (s *site) client() *http.Client { return &http.Client{Transport: s} }
+// client returns a client that reaches the site, of the session that is called who.
+func (s *site) client(who string) *http.Client { return &http.Client{Transport: door{s, who}} }
+
+// A door is where the requests of one session come in.
+type door struct {
+	*site
+	who string
+}
 
 // key returns what tells a session's requests from those of others, empty for those of none.
 func key(r *http.Request) string {
@@ -201,10 +215,10 @@ func (s *site) choose(r *http.Request) *server {
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (s *site) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s door) RoundTrip(r *http.Request) (*http.Response, error) {
 	server := s.choose(r)
 	x := &exchange{
-		server: server, method: r.Method, key: key(r), began: time.Now(),
+		who: s.who, server: server, method: r.Method, key: key(r), began: time.Now(),
 		standing: r.Method == http.MethodGet || r.Header.Get("Mcp-Method") == "subscriptions/listen",
 	}
 	resp, err := server.transport.RoundTrip(r)
@@ -219,8 +233,12 @@ func (s *site) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.status = resp.StatusCode
-	x.body = &tap{ReadCloser: resp.Body, site: s, server: x.server, url: r.URL}
+	x.status, x.answered = resp.StatusCode, time.Now()
+	if x.status == http.StatusServiceUnavailable {
+		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+		x.refused = time.Duration(seconds) * time.Second
+	}
+	x.body = &tap{ReadCloser: resp.Body, site: s.site, server: x.server, url: r.URL}
 	resp.Body = x.body
 	s.own(resp.Header.Get("Mcp-Session-Id"), x.server)
 	s.mu.Lock()
@@ -245,6 +263,9 @@ func (b *tap) Read(p []byte) (int, error) {
 	b.readLines()
 	if err != nil && b.ended.IsZero() && !b.closed {
 		b.ended, b.err = time.Now(), err
+		if b.retry > 0 {
+			b.site.tell.Do(func() { close(b.site.told) })
+		}
 	}
 	return n, err
 }

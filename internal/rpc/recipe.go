@@ -85,7 +85,7 @@ func Repeat(next connect.UnaryFunc) connect.UnaryFunc {
 				return res, err
 			}
 			select {
-			case <-time.After(slot):
+			case <-time.NewTimer(slot).C:
 			case <-ctx.Done():
 				return nil, err
 			}

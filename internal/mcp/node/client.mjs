@@ -5,10 +5,21 @@
 // ROUNDS is JSON: a list of rounds, see round in node_test.go. Each application calls tools of the
 // round's old server, has that server stop, and goes on at the next one. What it saw goes to standard
 // output, one line of JSON a round.
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js'
+
+// The SDK's timers are looked at: how long it chooses to wait says when a client comes back, whatever
+// its process loses on a busy machine.
+const { setTimeout } = globalThis
+const caller = new AsyncLocalStorage() // { application, client }
+globalThis.setTimeout = (f, ms, ...rest) => {
+  const { application, client } = caller.getStore() ?? {}
+  application?.waits(client, ms)
+  return setTimeout(f, ms, ...rest)
+}
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 const path = (transport) => (transport === 'sse' ? '/sse' : '/mcp')
@@ -104,6 +115,12 @@ class Application {
     return standing.every((s) => s.server === 'next' || (s.endAt && standing.some((t) => t.at > s.endAt)))
   }
 
+  // waits notes how long the client waits since its standing stream has ended.
+  waits(client, ms) {
+    const standing = this.seen.streams.findLast((s) => s.client === client && s.method === 'GET')
+    if (standing?.endAt) standing.waits ??= ms
+  }
+
   async connect() {
     const client = new Client({ name: 'client', version: '1' }, { capabilities: { elicitation: {} } })
     client.setRequestHandler(ElicitRequestSchema, async () => {
@@ -119,7 +136,7 @@ class Application {
         : new StreamableHTTPClientTransport(url, { fetch })
     client.onerror = () => {}
     this.clients.push(client)
-    await client.connect(transport)
+    await caller.run({ application: this, client: number }, () => client.connect(transport))
     return client
   }
 
