@@ -35,7 +35,13 @@ func (x *exchange) endsBroken(code int) bool {
 	}
 	r := x.Request()
 	comesBack := sse.FromEventSource(r) || format.IsMCP(r)
-	return code != policy.StayAway().Code && (code != 0 || sse.Accepts(r)) && !comesBack
+	return code != policy.StayAway().Code && (code != 0 || acceptsEvents(r)) && !comesBack
+}
+
+// acceptsEvents reports whether r asks for an event stream, by whatever method: who does so by POST
+// takes a clean end for the last word as well.
+func acceptsEvents(r *http.Request) bool {
+	return sse.Accepts(&http.Request{Method: http.MethodGet, Header: r.Header})
 }
 
 // mayEndClean reports whether the response ends cleanly though its handler panics: it is a stream

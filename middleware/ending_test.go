@@ -258,15 +258,23 @@ func TestAnEchoWhoseReadsTheCancelEndsIsNotWhole(t *testing.T) {
 	})
 }
 
-// A compressed event stream gets no farewell, also behind a proxy, but the ending of one.
+// A compressed event stream gets no farewell, also behind a proxy, but the ending of one. So does one
+// over POST that a rule says is endless.
 func TestCompressedStreamsEndAsOthersDo(t *testing.T) {
 	for name, c := range map[string]struct {
+		method string
 		client []string
 		clean  bool
-	}{"an EventSource": {asEventSource, true}, "a fetch": {[]string{"Accept", "text/event-stream", "User-Agent", "fetch"}, false}} {
+	}{
+		"an EventSource":                     {http.MethodGet, asEventSource, true},
+		"a fetch":                            {http.MethodGet, []string{"Accept", "text/event-stream", "User-Agent", "fetch"}, false},
+		"a fetch by POST":                    {http.MethodPost, []string{"Accept", "text/event-stream", "User-Agent", "fetch"}, false},
+		"of MCP":                             {http.MethodPost, []string{"Accept", "application/json, text/event-stream", "Mcp-Protocol-Version", "2025-11-25"}, true},
+		"a POST that doesn't ask for events": {http.MethodPost, []string{"Accept", "*/*"}, true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := serve(t, &middleware.Drainer{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				r := serve(t, &middleware.Drainer{Policy: policy.Rule{Kind: policy.Infinite}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					w.Header().Set("Content-Type", "text/event-stream")
 					w.Header().Set("Content-Encoding", "gzip")
 					z := gzip.NewWriter(w)
@@ -276,15 +284,26 @@ func TestCompressedStreamsEndAsOthersDo(t *testing.T) {
 					<-r.Context().Done()
 					panic(http.ErrAbortHandler) // as a proxy does whose back end is canceled
 				}))
-				got := r.getAsyncWith("/", append(c.client, "Accept-Encoding", "gzip")...)
+				req, err := http.NewRequest(c.method, "http://memory/", nil)
+				require.NoError(t, err)
+				setFields(req, append(c.client, "Accept-Encoding", "gzip"))
+				end := make(chan error)
+				go func() {
+					res, err := r.client.Do(req)
+					if err == nil {
+						defer res.Body.Close()
+						_, err = io.ReadAll(res.Body)
+					}
+					end <- err
+				}()
 				r.drain()
 				report := r.endsAfter(250 * time.Millisecond)
-				a := <-got
+				err = <-end
 				assert.EqualValues(t, 1, report.Canceled, "%+v", report)
 				if c.clean {
-					assert.NoError(t, a.err)
+					assert.NoError(t, err)
 				} else {
-					assert.ErrorIs(t, a.err, io.ErrUnexpectedEOF)
+					assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 				}
 			})
 		})

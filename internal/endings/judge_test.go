@@ -133,10 +133,10 @@ func (x *exchange) endsBroken(told bool) bool {
 	case policy.BrokenEnding:
 		return true
 	}
-	return (told && x.farewell().Code != 1000 || !told && x.accepts()) && !x.eventSource()
+	return (told && x.farewell().Code != 1000 || !told && x.accept != "") && !x.eventSource()
 }
 
-// accepts reports whether the request asks for an event stream.
+// accepts reports whether the request asks for an event stream in a way that the drain's own answer is one.
 func (x *exchange) accepts() bool { return x.method == http.MethodGet && x.accept != "" }
 
 func (x *exchange) eventSource() bool { return x.accepts() && x.accept == "eventsource" }
