@@ -2,6 +2,7 @@ package rig
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -22,14 +23,24 @@ var scripts embed.FS
 // folder is where Install has put the scripts and the npm packages.
 var folder string
 
-// Install installs the npm packages in a temporary folder, which Remove removes.
+var isShared bool // folder outlives this process
+
+// Install installs the npm packages in a temporary folder, which Remove removes, or where LASTCALL_NPM
+// names a folder, in one below it that other tests with the same packages and scripts share.
 func Install() (err error) {
-	if folder, err = os.MkdirTemp("", "apis"); err != nil {
-		return err
-	}
 	node, err := fs.Sub(scripts, "node")
 	if err != nil {
 		return err
+	}
+	shared := os.Getenv("LASTCALL_NPM")
+	if folder, err = os.MkdirTemp(shared, "apis"); err != nil {
+		return err
+	}
+	kept := filepath.Join(shared, sum(node))
+	if _, err := os.Stat(kept); shared != "" && err == nil {
+		Remove()
+		folder, isShared = kept, true
+		return nil
 	}
 	if err = os.CopyFS(folder, node); err != nil {
 		return err
@@ -38,11 +49,29 @@ func Install() (err error) {
 	if output, err := npm.CombinedOutput(); err != nil {
 		return fmt.Errorf("these tests need Node.js and npm, and this failed: %v: %w\n%s", npm, err, output)
 	}
+	if shared != "" && os.Rename(folder, kept) == nil { // else another test was first, and this one has its own
+		folder, isShared = kept, true
+	}
 	return nil
 }
 
-// Remove removes what Install has installed.
-func Remove() { _ = os.RemoveAll(folder) }
+// sum returns what tells these packages and scripts from others.
+func sum(node fs.FS) string {
+	h := sha256.New()
+	_ = fs.WalkDir(node, ".", func(name string, _ fs.DirEntry, _ error) error {
+		text, _ := fs.ReadFile(node, name)
+		_, _ = fmt.Fprintf(h, "%s %d\n%s", name, len(text), text)
+		return nil
+	})
+	return fmt.Sprintf("apis-%x", h.Sum(nil)[:8])
+}
+
+// Remove removes what Install has installed, unless others share it.
+func Remove() {
+	if !isShared {
+		_ = os.RemoveAll(folder)
+	}
+}
 
 // A Command begins what an npm package does, or stops it: see node/clients.mjs.
 type Command struct {

@@ -19,8 +19,9 @@ var (
 // so that it holds on a slow machine too.
 const Limit = time.Minute
 
-// atOnce is how many rounds of a cell run at the same time. They mostly wait.
-const atOnce = 50
+// turn has room for the rounds that run at the same time, of all cells. They mostly wait, but more of
+// them make a small machine stall.
+var turn = make(chan struct{}, 100)
 
 var hosts atomic.Uint32
 
@@ -67,7 +68,6 @@ func Rounds(t *testing.T, round func(r *Round)) {
 	}
 	t.Logf("%d rounds from -seed %d", *rounds, first)
 	t.Run("rounds", func(t *testing.T) {
-		turn := make(chan struct{}, atOnce)
 		var all sync.WaitGroup
 		for i := range uint64(*rounds) {
 			turn <- struct{}{}

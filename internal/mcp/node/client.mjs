@@ -169,6 +169,7 @@ class Application {
       all.push(
         (async () => {
           await sleep(call.at)
+          if (this.stopped !== undefined) return this.callUntilDone(undefined, call) // on a busy machine
           try {
             return { ...call, got: await this.call(first, call) }
           } catch (error) {
