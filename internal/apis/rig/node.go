@@ -92,6 +92,7 @@ type Event struct {
 	Calls    float64  `json:"calls"` // it calls its server, at this time, as At
 	Waits    *float64 `json:"waits"` // it begins to wait for so many milliseconds, and then calls again
 	At       float64  `json:"at"`    // when it begins to wait, in milliseconds since 1970
+	Refused  bool     `json:"refused"`
 	Error    string   `json:"error"`
 	Complete bool     `json:"complete"`
 }

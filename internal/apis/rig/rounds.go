@@ -72,6 +72,7 @@ func Rounds(t *testing.T, round func(r *Round)) {
 		for i := range uint64(*rounds) {
 			turn <- struct{}{}
 			if t.Failed() {
+				<-turn
 				break
 			}
 			all.Go(func() {

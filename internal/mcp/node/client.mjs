@@ -1,10 +1,10 @@
 // Applications that use the official TypeScript SDK, one for each round that standard input names:
 //
-//   node client.mjs < ROUNDS
+//   node client.mjs AT-ONCE < ROUNDS
 //
-// ROUNDS is JSON: a list of rounds, see round in node_test.go. Each application calls tools of the
-// round's old server, has that server stop, and goes on at the next one. What it saw goes to standard
-// output, one line of JSON a round.
+// ROUNDS is JSON: a list of rounds, see nodeRound in node_test.go; so many of them run at once. Each
+// application calls tools of the round's old server, has that server stop, and goes on at the next one.
+// What it saw goes to standard output, one line of JSON a round.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js'
@@ -198,9 +198,9 @@ class Application {
 
 let input = ''
 for await (const chunk of process.stdin) input += chunk
-await Promise.all(
-  JSON.parse(input).map(async (round) => {
-    console.log(await new Application(round).run())
-  }),
-)
+const rounds = JSON.parse(input)
+const some = async () => {
+  for (let round; (round = rounds.shift()); ) console.log(await new Application(round).run())
+}
+await Promise.all(Array.from({ length: Number(process.argv[2]) }, some))
 process.exit(0)

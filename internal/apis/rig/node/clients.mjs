@@ -1,11 +1,11 @@
 // The npm packages of the tests, one process for all rounds.
 //
-// It reads commands from its standard input, one JSON object a line: {id, client, url, question,
-// h2} begins a call or a subscription, {id, stop: true} ends it. It prints what comes of each: {id, value}
-// for a value of a subscription, {id, answer} for an answer, {id, error} or {id, complete: true} where
-// it has ended. Of a subscription it prints also {id, calls} whenever it calls its server, with the time
-// in milliseconds since 1970, and {id, waits, at} when it begins to wait before that, and how long. Once
-// it can read commands it prints {ready: true}.
+// It reads commands from its standard input, one JSON object a line: {id, client, url, question, h2}
+// begins a call or a subscription, {id, stop: true} ends it. It prints what comes of each: {id, value}
+// for a value of a subscription, {id, answer} for an answer, {id, refused: true} for a refusal, {id,
+// error} or {id, complete: true} where it has ended. Of a subscription it prints also {id, calls}
+// whenever it calls its server, with the time in milliseconds since 1970, and {id, waits, at} when it
+// begins to wait before that, and how long. Once it can read commands it prints {ready: true}.
 import { connect, constants } from 'node:http2'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
@@ -40,8 +40,8 @@ const clients = {
   }),
 
   // A deferred query. The package doesn't repeat it.
-  meros: answers(async function* ({ url, question, h2 }) {
-    const fetch = h2 ? http2Fetch : globalThis.fetch
+  meros: answers(async function* ({ id, url, question, h2 }) {
+    const fetch = refusing(h2 ? http2Fetch : globalThis.fetch, id)
     let res
     do {
       res = await fetch(url + '/graphql', {
@@ -78,7 +78,7 @@ const clients = {
 
   'graphql-sse'({ id, url, h2 }) {
     const sleep = sleeper(id)
-    const fetch = h2 ? http2Fetch : globalThis.fetch
+    const fetch = refusing(h2 ? http2Fetch : globalThis.fetch, id)
     let slot // when the server asks this client to come back, in milliseconds
     const client = createSSEClient({
       url: url + '/graphql',
@@ -105,7 +105,7 @@ const clients = {
     const sleep = sleeper(id)
     let stopped = false
     let subscription
-    const link = new HttpLink({ uri: url + '/multipart', fetch: h2 ? http2Fetch : fetch })
+    const link = new HttpLink({ uri: url + '/multipart', fetch: refusing(h2 ? http2Fetch : fetch, id) })
     const client = new ApolloClient({ link, cache: new InMemoryCache() })
     const subscribe = () => {
       const { next, complete } = sink(id)
@@ -138,6 +138,16 @@ function connecting(id) {
 // sleeper returns a sleep that says how long it is to be, of a client that sleeps before it calls again.
 function sleeper(id) {
   return (ms) => { print({ id, waits: ms, at: Date.now() }); return sleep(ms) }
+}
+
+// refusing returns fetch, which says when a call is refused, and takes any other status for a failure.
+function refusing(fetch, id) {
+  return async (...request) => {
+    const res = await fetch(...request)
+    if (res.status === 503 && res.headers.get('retry-after') > 0) print({ id, refused: true })
+    else if (!res.ok) print({ id, error: 'it is answered ' + res.status })
+    return res
+  }
 }
 
 // http2Fetch is as much of fetch as these packages use, over HTTP/2 without TLS, which Node.js's own
