@@ -81,7 +81,7 @@ func roundOf(r *rig.Round, ask client, h2 bool, allRefused, allLost, allAnswered
 	assert.EqualValues(r, calls, first.arrived.Load()+second.arrived.Load(), "each call was answered once")
 	after := b.Drain(r)
 	assert.EqualValues(r, second.arrived.Load(), after.Completed+after.Before.Completed)
-	allRefused.Add(counted.refused.Load())
+	allRefused.Add(int64(report.Refused))
 	allAnswered.Add(calls)
 }
 

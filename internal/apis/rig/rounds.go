@@ -21,7 +21,7 @@ const Limit = time.Minute
 
 // turn has room for the rounds that run at the same time, of all cells. They mostly wait, but more of
 // them make a small machine stall.
-var turn = make(chan struct{}, 100)
+var turn = make(chan struct{}, 150)
 
 var hosts atomic.Uint32
 
