@@ -27,7 +27,7 @@ const path = (transport) => (transport === 'sse' ? '/sse' : '/mcp')
 class Application {
   constructor(round) {
     this.round = round
-    this.seen = { seed: round.seed, calls: [], streams: [], closed: [] }
+    this.seen = { seed: round.seed, calls: [], streams: [], lost: 0 }
     this.clients = []
     this.owners = new Map() // which server has a session
   }
@@ -54,6 +54,7 @@ class Application {
     } catch (error) {
       if (server !== this.round.old || init?.signal?.aborted) throw error
       this.oldIsGone = true
+      if (error.cause?.code !== 'ECONNREFUSED') this.seen.lost++ // perhaps a refusal, with its connection
       server = this.round.next
       seen.server = 'next'
       response = await fetch(server + url.pathname + url.search, { ...init, headers })
@@ -173,9 +174,11 @@ class Application {
           try {
             return { ...call, got: await this.call(first, call) }
           } catch (error) {
-            // On a busy machine it may reach the server only when that stops.
-            const refused = /please (come|call) again/.test(String(error))
-            return refused ? this.callUntilDone(undefined, call) : { ...call, error: String(error) }
+            // On a busy machine it may reach the server only when that stops, or the next one, which doesn't
+            // know the session. A result that was lost shows: it is produced again.
+            const refused = /please (retry|(come|call) again)/.test(String(error))
+            const unknown = this.stopped !== undefined && /session (not found|ID)/.test(String(error))
+            return refused || unknown ? this.callUntilDone(undefined, call) : { ...call, error: String(error) }
           }
         })(),
       )
