@@ -1,4 +1,4 @@
-package rpc
+package fuzz
 
 import (
 	"bytes"
@@ -85,7 +85,7 @@ func readAll(header http.Header, body []byte, trailers http.Header) error {
 			Body: io.NopCloser(bytes.NewReader(body)),
 		}, nil
 	})
-	client := connect.NewClient[[]byte, []byte](&http.Client{Transport: answer}, "http://memory"+list, append(with,
+	client := connect.NewClient[[]byte, []byte](&http.Client{Transport: answer}, "http://memory/test.Service/List", append(with,
 		connect.WithCodec(rawCodec{}),
 		connect.WithAcceptCompression("none", func() connect.Decompressor { return new(noCompression) }, nil))...)
 	stream, err := client.CallServerStream(context.Background(), connect.NewRequest(new([]byte)))
