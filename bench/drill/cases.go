@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/request"
-	"github.com/lastcall-go/lastcall/middleware/draintest"
 )
 
 // A judge judges one server.
@@ -86,10 +85,10 @@ func (j *judge) end(p *process) error {
 	case j.ctx.Err() != nil:
 		return errInterrupted
 	case p.early:
-		return fmt.Errorf("the server ended by itself, %s, before SIGTERM: %s", j.score.cases[len(j.score.cases)-1].Name, p.how)
+		return fmt.Errorf("the server ended by itself, %s, before SIG%s: %s", j.score.cases[len(j.score.cases)-1].Name, j.signal, p.how)
 	}
 	j.score.end(p, p.at.Sub(p.asked), killed)
-	j.score.check("6.1", "", !killed, "the process had not ended %v after SIGTERM, and took SIGKILL", j.limit)
+	j.score.check("6.1", "", !killed, "the process had not ended %v after SIG%s, and took SIGKILL", j.limit, j.signal)
 	if !killed && !p.shown {
 		j.score.check("6.2", "", p.status == 0, "the process ended with %s", p.how)
 	}
@@ -200,6 +199,9 @@ func (j *judge) early(p *process) func() {
 	}
 }
 
+// noticeAfter is how long a server may take to notice the signal: some look for it ten times a second.
+const noticeAfter = 200 * time.Millisecond
+
 // A halfSent request is one whose rest comes after the signal.
 type halfSent struct {
 	route  *route
@@ -220,14 +222,14 @@ func (j *judge) half(p *process) func() {
 			continue
 		}
 		_ = conn.SetDeadline(time.Now().Add(sendWithin))
-		text := r.Wire("localhost")
+		text := r.Wire(j.host())
 		_, _ = io.WriteString(conn, text[:len(text)/2])
 		halves = append(halves, &halfSent{route: r, conn: conn, rest: text[len(text)/2:]})
 	}
 	time.Sleep(50 * time.Millisecond)
 	all := j.fill(p) // meanwhile the server reads the halves
 	p.terminate()
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(noticeAfter)
 	var sending sync.WaitGroup
 	for _, h := range halves {
 		sending.Go(func() {
@@ -264,21 +266,20 @@ func (j *judge) stuck(p *process) func() {
 			if r.http2 {
 				continue
 			}
-			text := r.Name() + "\n"
-			for name, values := range r.Header {
-				for _, v := range values {
-					text += name + ": " + v + "\n"
-				}
-			}
+			var fields []string
 			if r.socket {
-				for _, field := range upgrade {
-					text += field + "\n"
-				}
+				fields = upgrade
 			}
-			c, err := draintest.Stuck(j.dialToSend, "", text+"\n"+r.Body)
-			if err == nil {
-				peers = append(peers, c)
+			c, err := j.dialHTTP1(j.ctx)
+			if err != nil {
+				continue
 			}
+			if b, ok := c.Conn.(interface{ SetReadBuffer(bytes int) error }); ok {
+				_ = b.SetReadBuffer(4 << 10) // the kernel takes it as advice
+			}
+			_ = c.SetWriteDeadline(time.Now().Add(sendWithin))
+			_, _ = io.WriteString(c, r.Wire(j.host(), fields...))
+			peers = append(peers, c)
 		}
 	}
 	time.Sleep(300 * time.Millisecond) // they are stuck
@@ -288,15 +289,6 @@ func (j *judge) stuck(p *process) func() {
 			c.Close()
 		}
 	}
-}
-
-// dialToSend opens a connection that is for sending first.
-func (j *judge) dialToSend(ctx context.Context, _, _ string) (net.Conn, error) {
-	c, err := j.dialHTTP1(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return c, c.SetWriteDeadline(time.Now().Add(sendWithin))
 }
 
 // late opens new clients until the process has ended or is cut off from them.
@@ -366,7 +358,7 @@ func (j *judge) roll() error {
 	next.terminate()
 	killed, err := next.end(j.ctx, j.limit)
 	if err == nil && killed {
-		j.score.check("6.1", "", false, "the process had not ended %v after SIGTERM, and took SIGKILL", j.limit)
+		j.score.check("6.1", "", false, "the process had not ended %v after SIG%s, and took SIGKILL", j.limit, j.signal)
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -36,6 +37,7 @@ type client struct {
 	end          request.End // of a call of gRPC or Connect; of one that is too long, none
 	err          error       // how it ended; nil: cleanly
 	closed       bool        // by the judge
+	inFrame      bool        // a Close frame came within another frame
 }
 
 // open opens a client, as one that is an EventSource or as one that is none.
@@ -126,9 +128,34 @@ func (c *client) talk(ctx context.Context) {
 	for c.err == nil {
 		var message io.Reader
 		if _, message, c.err = conn.NextReader(); c.err == nil {
-			_, c.err = io.Copy(io.Discard, message)
+			var end ending
+			_, c.err = io.Copy(&end, message)
+			c.inFrame = c.err != nil && end.isClose()
 		}
 	}
+}
+
+// An ending is the last bytes of what has been written to it, as many as the longest Close frame has
+// and more.
+type ending []byte
+
+func (e *ending) Write(p []byte) (int, error) {
+	*e = append(*e, p[max(0, len(p)-128):]...)
+	*e = (*e)[max(0, len(*e)-128):]
+	return len(p), nil
+}
+
+// isClose reports whether a message that was broken off ends with a Close frame: this was written
+// while the frame before it was still under way.
+func (e ending) isClose() bool {
+	for size := 2; size <= 125 && size+2 <= len(e); size++ {
+		frame := e[len(e)-size-2:]
+		code := binary.BigEndian.Uint16(frame[2:])
+		if frame[0] == 0x80|websocket.CloseMessage && int(frame[1]) == size && code >= 1000 && code < 5000 {
+			return true
+		}
+	}
+	return false
 }
 
 // failed reports whether the client has ended by itself, and not cleanly.

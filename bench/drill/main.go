@@ -19,9 +19,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -50,6 +52,7 @@ type config struct {
 	pid         int
 	routes      []string
 	file        string
+	signal      string // without SIG
 	clients     int
 	startWithin time.Duration
 	limit       time.Duration
@@ -71,9 +74,10 @@ func parse(args []string, out io.Writer) (cfg config, err error) {
 		return nil
 	})
 	flags.StringVar(&cfg.file, "routes", "", "a `file` with requests, which lines that begin with ### separate")
+	flags.StringVar(&cfg.signal, "signal", "TERM", "the `name` of the signal that asks the server to end, such as QUIT for nginx")
 	flags.IntVar(&cfg.clients, "clients", 4, "how `many` clients each route has")
 	flags.DurationVar(&cfg.startWithin, "start", 20*time.Second, "how long the server has until it listens")
-	flags.DurationVar(&cfg.limit, "limit", 30*time.Second, "how long the process has from SIGTERM to its end, before SIGKILL")
+	flags.DurationVar(&cfg.limit, "limit", 30*time.Second, "how long the process has from the signal to its end, before SIGKILL")
 	flags.DurationVar(&cfg.watch, "look", 8*time.Second, "how long a route is looked at to tell whether it ends by itself")
 	flags.StringVar(&cfg.format, "format", "text", "of the report: text, json, markdown or junit")
 	flags.BoolVar(&cfg.verbose, "v", false, "pass on what the server writes, to stderr")
@@ -92,6 +96,8 @@ func parse(args []string, out io.Writer) (cfg config, err error) {
 		return cfg, errors.New("give either a command behind --, or the -pid of a server that runs")
 	case cfg.clients < 1 || cfg.clients > 1000:
 		return cfg, fmt.Errorf("-clients is %d: use 1 to 1000", cfg.clients)
+	case signals[cfg.signal] == nil:
+		return cfg, fmt.Errorf("-signal is %q: use %s", cfg.signal, strings.Join(slices.Sorted(maps.Keys(signals)), ", "))
 	case reports[cfg.format] == nil:
 		return cfg, fmt.Errorf("-format is %q: use text, json, markdown or junit", cfg.format)
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -39,6 +40,12 @@ func (j *judge) address() (address, port string) {
 func (j *judge) isTLS() bool { return len(j.base) > 5 && j.base[:5] == "https" }
 
 // dial opens a connection to the server, without TLS.
+// host is the server's name in requests.
+func (j *judge) host() string {
+	_, host, _ := strings.Cut(j.base, "://")
+	return host
+}
+
 func (j *judge) dial(ctx context.Context) (net.Conn, error) {
 	d := net.Dialer{Timeout: dialWithin}
 	address, _ := j.address()

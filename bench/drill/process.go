@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -16,6 +15,7 @@ import (
 type process struct {
 	proc   *os.Process
 	shown  bool          // by -pid: the judge hasn't started it
+	signal os.Signal     // that asks it to end
 	asked  time.Time     // to end; zero: it hasn't been
 	early  bool          // it had ended before
 	gone   chan struct{} // closed when it has ended; what follows is readable then
@@ -30,6 +30,8 @@ type process struct {
 const (
 	// freeWithin is how long the server before it may still listen, when its process has ended.
 	freeWithin = time.Second
+	// settleFor is how long a server has that listens: many do a moment before they catch signals.
+	settleFor = 200 * time.Millisecond
 	// killWithin is how long SIGKILL may take: a process in the kernel's hands ends late.
 	killWithin = 5 * time.Second
 )
@@ -41,6 +43,7 @@ func (j *judge) start() (*process, error) {
 		if err != nil {
 			return nil, err
 		}
+		p.signal = signals[j.signal]
 		if err = j.awaitServer(p); err == nil {
 			err = j.awaitListener(p)
 		}
@@ -62,7 +65,7 @@ func (j *judge) start() (*process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &process{proc: cmd.Process, gone: make(chan struct{}), status: -1}
+	p := &process{proc: cmd.Process, signal: signals[j.signal], gone: make(chan struct{}), status: -1}
 	go func() {
 		defer close(p.gone)
 		_ = cmd.Wait() // its status is looked at
@@ -73,6 +76,7 @@ func (j *judge) start() (*process, error) {
 		p.leave()
 		return nil, err
 	}
+	time.Sleep(settleFor)
 	return p, nil
 }
 
@@ -109,16 +113,16 @@ func (j *judge) awaitListener(p *process) error {
 
 var errInterrupted = errors.New("interrupted")
 
-// terminate sends SIGTERM, unless the process has ended.
+// terminate sends the signal, unless the process has ended.
 func (p *process) terminate() {
 	p.early = p.hasEnded() || isZombie(p.proc.Pid)
 	p.asked = time.Now()
-	if err := p.proc.Signal(syscall.SIGTERM); err != nil {
+	if err := p.proc.Signal(p.signal); err != nil {
 		p.early = true
 	}
 }
 
-// end waits for the process's end, and sends SIGKILL when the limit is up that began with SIGTERM.
+// end waits for the process's end, and sends SIGKILL when the limit is up that began with the signal.
 // It waits no longer than ctx.
 func (p *process) end(ctx context.Context, limit time.Duration) (killed bool, err error) {
 	timer := time.NewTimer(time.Until(p.asked.Add(limit)))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -21,6 +22,9 @@ func (s *score) server() string {
 	}
 	return printable(strings.Join(s.command, " "))
 }
+
+// by is the signal that asked the server to end.
+func (s *score) by() string { return "SIG" + cmp.Or(s.signal, "TERM") }
 
 // verdict says how a rule stands.
 func (s *score) verdict(number string) string {
@@ -115,7 +119,7 @@ func writeMarkdown(s *score, w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "| [%s](%s) %s%s | %s | %d |\n", f.Rule, f.Page, route, f.Case, code(f.Text), f.Times)
 	}
-	b.WriteString("\n| SIGTERM | took | status |\n| --- | --- | --- |\n")
+	b.WriteString("\n| " + s.by() + " | took | status |\n| --- | --- | --- |\n")
 	for _, c := range s.cases {
 		fmt.Fprintf(&b, "| %s | %.2f s | %s |\n", c.Name, c.Took.Seconds(), c.ending())
 	}

@@ -139,7 +139,7 @@ func (j *judge) isSocket(r request.Request) bool {
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
 	r.Body = ""
-	if _, err := io.WriteString(c, r.Wire("localhost", upgrade...)); err != nil {
+	if _, err := io.WriteString(c, r.Wire(j.host(), upgrade...)); err != nil {
 		return false
 	}
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)

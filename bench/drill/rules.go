@@ -108,6 +108,9 @@ func (j *judge) judgeSocket(c *client) {
 		text = c.err.Error()
 	}
 	torn := c.code() == 0 && strings.HasPrefix(text, "websocket: ") && !websocket.IsUnexpectedCloseError(c.err)
+	if c.inFrame {
+		torn, text = true, "a Close frame within another frame"
+	}
 	j.score.check("4.2", name, !torn, "it breaks the protocol: %s", text)
 	j.score.check("4.4", name, c.code() != 0, "no Close frame: %s", c.outcome())
 }

@@ -76,7 +76,7 @@ func (s *score) text() string {
 	for _, r := range s.routes {
 		wrap(&b, fmt.Sprintf("%-18s ", r.kind()), printable(r.Name()))
 	}
-	fmt.Fprintf(&b, "\n%-34s %8s %8s\n", "SIGTERM", "took", "status")
+	fmt.Fprintf(&b, "\n%-34s %8s %8s\n", s.by(), "took", "status")
 	for _, c := range s.cases {
 		fmt.Fprintf(&b, "%-34s %7.2fs %8s\n", c.Name, c.Took.Seconds(), c.ending())
 	}
