@@ -123,29 +123,27 @@ func (s *Server) serve(l net.Listener, h http.Handler, secure bool) {
 // Client returns a new client of the server, with connections of its own, over HTTP/1.1. It dials
 // the server whatever the URL's host, and follows redirects as http.DefaultClient does. The
 // server's end closes its idle connections.
-func (s *Server) Client() *http.Client {
-	t := s.transport()
-	t.Protocols.SetHTTP1(true)
-	return &http.Client{Transport: t}
-}
+func (s *Server) Client() *http.Client { return s.client(&http.Transport{DialContext: s.Dial}) }
 
 // HTTP2Client is Client over HTTP/2.
 func (s *Server) HTTP2Client() *http.Client {
-	t := s.transport()
+	t := &http.Transport{DialContext: s.Dial, Protocols: new(http.Protocols)}
 	t.Protocols.SetHTTP2(true)
 	t.Protocols.SetUnencryptedHTTP2(true)
-	return &http.Client{Transport: t}
+	return s.client(t)
 }
 
-func (s *Server) transport() *http.Transport {
-	t := &http.Transport{
-		DialContext: s.Dial, Protocols: new(http.Protocols),
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // it is the one that we have made
+// client returns a client with t, over HTTP/1.1 unless t says otherwise. t may be in use from then on.
+func (s *Server) client(t *http.Transport) *http.Client {
+	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // it is the one that we have made
+	if t.Protocols == nil {
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetHTTP1(true)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clients = append(s.clients, t)
-	return t
+	return &http.Client{Transport: t}
 }
 
 // Dial opens a connection to the server, whatever address says, without TLS. It fits

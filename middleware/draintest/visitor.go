@@ -55,9 +55,7 @@ func visit(s *Server, dial dialFunc, r request.Request, socket bool) *visitor {
 }
 
 func (v *visitor) read(ctx context.Context, s *Server) {
-	client := s.Client()
-	t := client.Transport.(*http.Transport)
-	t.DialContext, t.DisableCompression = v.dial, true
+	client := s.client(&http.Transport{DialContext: v.dial, DisableCompression: true})
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	res, err := client.Do(v.route.HTTP(s.URL).WithContext(ctx))
 	if err != nil {
