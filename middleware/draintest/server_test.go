@@ -67,7 +67,7 @@ func useServer(t *testing.T, s *Server, client *http.Client, proto string) {
 	require.NoError(t, err)
 	assert.Equal(t, "data: hello\n", line)
 
-	d := websocket.Dialer{NetDialContext: s.Dial, TLSClientConfig: client.Transport.(*http.Transport).TLSClientConfig}
+	d := websocket.Dialer{NetDialContext: s.Dial, TLSClientConfig: s.Client().Transport.(*http.Transport).TLSClientConfig}
 	c, _, err := d.Dial("ws"+strings.TrimPrefix(s.URL, "http")+"/echo", nil)
 	require.NoError(t, err)
 	require.NoError(t, c.WriteMessage(websocket.TextMessage, []byte("hi")))
