@@ -118,28 +118,33 @@ func TestNextRequestAfterResumeHasALiveContext(t *testing.T) {
 	const post = "POST /first HTTP/1.1\r\nHost: h\r\nContent-Length: "
 	for name, c := range map[string]struct {
 		request string
-		handler func(w http.ResponseWriter, r *http.Request)
+		handler func(r *http.Request, running func())
 		want    string // of the first response
 		closed  bool   // its connection
 	}{
-		"without a body": {"GET /first HTTP/1.1\r\nHost: h\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		"without a body": {"GET /first HTTP/1.1\r\nHost: h\r\n\r\n", func(r *http.Request, running func()) {
+			running()
 			<-r.Context().Done()
 		}, "late", false},
-		"behind a body": {post + "4\r\n\r\nbody", func(w http.ResponseWriter, r *http.Request) {
+		"behind a body": {post + "4\r\n\r\nbody", func(r *http.Request, running func()) {
 			body, err := io.ReadAll(r.Body)
 			assert.NoError(t, err)
 			assert.Equal(t, "body", string(body))
+			running()
 			<-r.Context().Done()
 		}, "late", false},
-		"behind a chunked body": {"POST /first HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
+		"behind a chunked body": {"POST /first HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", func(r *http.Request, running func()) {
 			_, err := io.ReadAll(r.Body)
 			assert.NoError(t, err)
+			running()
 			<-r.Context().Done()
 		}, "late", false},
-		"behind a body that nobody reads": {post + "4\r\n\r\nbody", func(w http.ResponseWriter, r *http.Request) {
+		"behind a body that nobody reads": {post + "4\r\n\r\nbody", func(r *http.Request, running func()) {
+			running()
 			<-r.Context().Done()
 		}, "late", true},
-		"within a body": {post + "100\r\n\r\nbody", func(w http.ResponseWriter, r *http.Request) {
+		"within a body": {post + "100\r\n\r\nbody", func(r *http.Request, running func()) {
+			running()
 			_, err := io.ReadAll(r.Body)
 			assert.Error(t, err)
 		}, "late", true},
@@ -152,8 +157,7 @@ func TestNextRequestAfterResumeHasALiveContext(t *testing.T) {
 			mux.HandleFunc("/next", next)
 			running := make(chan struct{})
 			mux.HandleFunc("/first", func(w http.ResponseWriter, r *http.Request) {
-				close(running)
-				c.handler(w, r)
+				c.handler(r, func() { close(running) })
 				close(canceled)
 				<-resumed
 				_, _ = io.WriteString(w, "late")
