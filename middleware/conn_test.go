@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -118,69 +119,71 @@ func TestNextRequestAfterResumeHasALiveContext(t *testing.T) {
 	const post = "POST /first HTTP/1.1\r\nHost: h\r\nContent-Length: "
 	for name, c := range map[string]struct {
 		request string
-		handler func(r *http.Request, running func())
+		handler func(w http.ResponseWriter, r *http.Request)
 		want    string // of the first response
 		closed  bool   // its connection
 	}{
-		"without a body": {"GET /first HTTP/1.1\r\nHost: h\r\n\r\n", func(r *http.Request, running func()) {
-			running()
+		"without a body": {"GET /first HTTP/1.1\r\nHost: h\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
 			<-r.Context().Done()
 		}, "late", false},
-		"behind a body": {post + "4\r\n\r\nbody", func(r *http.Request, running func()) {
+		"behind a body": {post + "4\r\n\r\nbody", func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
 			assert.NoError(t, err)
 			assert.Equal(t, "body", string(body))
-			running()
 			<-r.Context().Done()
 		}, "late", false},
-		"behind a chunked body": {"POST /first HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", func(r *http.Request, running func()) {
+		"behind a chunked body": {"POST /first HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", func(w http.ResponseWriter, r *http.Request) {
 			_, err := io.ReadAll(r.Body)
 			assert.NoError(t, err)
-			running()
 			<-r.Context().Done()
 		}, "late", false},
-		"behind a body that nobody reads": {post + "4\r\n\r\nbody", func(r *http.Request, running func()) {
-			running()
+		"behind a body that nobody reads": {post + "4\r\n\r\nbody", func(w http.ResponseWriter, r *http.Request) {
 			<-r.Context().Done()
 		}, "late", true},
-		"within a body": {post + "100\r\n\r\nbody", func(r *http.Request, running func()) {
-			running()
+		"within a body": {post + "100\r\n\r\nbody", func(w http.ResponseWriter, r *http.Request) {
 			_, err := io.ReadAll(r.Body)
 			assert.Error(t, err)
 		}, "late", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := &middleware.Drainer{Policy: policy.Rule{Grace: policy.AtOnce, Mercy: 10 * time.Second}}
-			defer d.Close()
-			canceled, resumed := make(chan struct{}), make(chan struct{})
-			mux := http.NewServeMux()
-			mux.HandleFunc("/next", next)
-			running := make(chan struct{})
-			mux.HandleFunc("/first", func(w http.ResponseWriter, r *http.Request) {
-				c.handler(r, func() { close(running) })
-				close(canceled)
-				<-resumed
-				_, _ = io.WriteString(w, "late")
-			})
-			conn := connTo(t, d, middleware.Graceful(d)(mux))
-			conn.send(c.request)
-			<-running
-			d.Drain()
-			<-canceled
-			require.NoError(t, d.Resume())
-			close(resumed)
-			res := conn.response()
-			assert.Equal(t, c.want, conn.body(res))
-			require.Equal(t, c.closed, res.Close, "Connection: close")
-			if c.closed {
-				return
-			}
-			for range 3 {
-				conn.send(nextRequest)
+			synctest.Test(t, func(t *testing.T) {
+				canceled, resumed := make(chan struct{}), make(chan struct{})
+				mux := http.NewServeMux()
+				mux.HandleFunc("/next", next)
+				mux.HandleFunc("/first", func(w http.ResponseWriter, r *http.Request) {
+					c.handler(w, r)
+					close(canceled)
+					<-resumed
+					_, _ = io.WriteString(w, "late")
+				})
+				d := &middleware.Drainer{Policy: policy.Rule{Grace: policy.AtOnce, Mercy: 10 * time.Second}}
+				r := serve(t, d, mux)
+				inner, err := r.net.Dial(t.Context(), "", "")
+				require.NoError(t, err)
+				conn := aConn{inner, t, bufio.NewReader(inner)}
+				conn.send(c.request)
+				synctest.Wait() // until the handler has read what there is
+				d.Drain()
+				<-canceled
+				synctest.Wait() // until its reading was ended, too
+				require.NoError(t, d.Resume())
+				close(resumed)
 				res := conn.response()
-				assert.Equal(t, http.StatusOK, res.StatusCode)
-				assert.Equal(t, "whole", conn.body(res))
-			}
+				assert.Equal(t, c.want, conn.body(res))
+				require.Equal(t, c.closed, res.Close, "Connection: close")
+				for range 3 {
+					if c.closed {
+						break
+					}
+					conn.send(nextRequest)
+					res := conn.response()
+					assert.Equal(t, http.StatusOK, res.StatusCode)
+					assert.Equal(t, "whole", conn.body(res))
+				}
+				require.NoError(t, conn.Close())
+				_, err = r.end()
+				assert.NoError(t, err)
+			})
 		})
 	}
 }
