@@ -42,8 +42,11 @@ type eventStream struct {
 func (s *eventStream) Name() string { return SSE }
 
 func (s *eventStream) Write(p []byte) (int, error) {
-	for _, c := range p {
-		s.writeByte(c)
+	for i := 0; i < len(p); i++ {
+		s.writeByte(p[i])
+		for s.inLine && s.examined && i+1 < len(p) && p[i+1] >= ' ' {
+			i++ // within a line such a byte changes nothing
+		}
 	}
 	return len(p), nil
 }
