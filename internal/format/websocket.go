@@ -95,13 +95,14 @@ func (s *Frames) Boundary(p []byte, message bool) int {
 }
 
 // BeginsFrame reports whether p, which comes next, is the beginning of a frame and ends within it.
-func (s *Frames) BeginsFrame(p []byte) bool {
+// If so, left is the number of bytes of the payload to come after p, as far as p tells.
+func (s *Frames) BeginsFrame(p []byte) (left uint64, begins bool) {
 	if !s.AtBoundary(false) || len(p) == 0 {
-		return false
+		return 0, false
 	}
 	ahead := *s
 	n := ahead.writeSome(p)
-	return n == len(p) && ahead.headerLen > 0 && !ahead.Lost
+	return ahead.left, n == len(p) && ahead.headerLen > 0 && !ahead.Lost
 }
 
 // AppendClose appends f's message, if it has one, and a server's Close frame to b, and returns the

@@ -194,29 +194,31 @@ func TestBeginsFrame(t *testing.T) {
 		before []byte
 		p      []byte
 		begins bool
+		left   uint64
 	}{
 		{name: "nothing", begins: false},
 		{name: "a byte", p: hello[:1], begins: true},
-		{name: "the header", p: hello[:2], begins: true},
-		{name: "all but a byte", p: hello[:6], begins: true},
+		{name: "the header", p: hello[:2], begins: true, left: 5},
+		{name: "all but a byte", p: hello[:6], begins: true, left: 1},
 		{name: "a whole frame", p: hello},
 		{name: "a frame and the beginning of another", p: append(text("1"), hello[:1]...)},
 		{name: "the middle of one", before: hello[:1], p: hello[1:3]},
-		{name: "after another", before: hello, p: hello[:3], begins: true},
+		{name: "after another", before: hello, p: hello[:3], begins: true, left: 4},
 		{name: "no frame", p: []byte{0x83, 0}},
 		{name: "after no frame", before: []byte{0x83, 0}, p: hello[:3]},
-		{name: "a long one", p: encode(0x82, false, make([]byte, 70000))[:10], begins: true},
+		{name: "a long one", p: encode(0x82, false, make([]byte, 70000))[:10], begins: true, left: 70000},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := Frames{Upgraded: true}
 			_, _ = s.Write(test.before)
 			was := s
-			begins := s.BeginsFrame(test.p)
+			left, begins := s.BeginsFrame(test.p)
 			assert.Equal(t, test.begins, begins)
+			assert.Equal(t, test.left, left)
 			assert.Equal(t, was, s, "it only looks")
 			begins = false
 			if !s.Lost {
-				begins = new(Frames).BeginsFrame(test.p)
+				_, begins = new(Frames).BeginsFrame(test.p)
 			}
 			assert.False(t, begins, "in the response head there is no frame")
 		})

@@ -20,6 +20,9 @@ const (
 	// maxKept is the longest Write that is kept: gorilla's buffer, where it takes net/http's. After
 	// a longer one a second packet costs little.
 	maxKept = 4 << 10
+	// maxRest is the longest rest of a payload that is waited for. The peer of a longer one does
+	// better to begin early: with 1 MiB an echo took 12 % longer.
+	maxRest = 256 << 10
 	// maxCopied is the longest Write that is copied behind what is kept. Beside a longer one, the
 	// system call for two buffers costs less.
 	maxCopied = 32 << 10
@@ -33,7 +36,7 @@ func (c *Conn) keep(p []byte) bool {
 	if !c.coalesces || len(p) > maxKept {
 		return false
 	}
-	if !c.out.BeginsFrame(p) {
+	if left, begins := c.out.BeginsFrame(p); !begins || left > maxRest {
 		return false
 	}
 	_, _ = c.out.Write(p)

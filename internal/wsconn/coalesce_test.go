@@ -66,6 +66,8 @@ func TestCoalescing(t *testing.T) {
 				text("2")[1:],                       // the end
 				encode(0x82, false, big)[:len(big)], // more than is worth it
 				make([]byte, 4),                     // its rest
+				encode(0x82, false, long)[:10],      // the beginning of one whose rest is long
+				long,                                // which is that
 			} {
 				wrote := p.writing(b)
 				p.blocked(wrote, "Write")
@@ -85,7 +87,7 @@ func TestCoalescing(t *testing.T) {
 			assert.True(t, p.kept.Cap() == 0, "an idle connection keeps no buffer")
 		}},
 		{"with a rest that is too long to be copied", func(t *testing.T, p *pair) {
-			frame := encode(0x82, false, long)
+			frame := encode(0x82, false, long[:maxCopied+1])
 			p.returned(p.writing(frame[:4]), 4, nil)
 			wrote := p.writing(frame[4:])
 			p.sees(frame)
@@ -216,7 +218,7 @@ func TestLastByteOfCoalesced(t *testing.T) {
 
 var (
 	big  = make([]byte, 3*maxKept)
-	long = make([]byte, maxCopied+1)
+	long = make([]byte, maxRest+1)
 )
 
 func TestCoalescingUntilCloseWrite(t *testing.T) {
