@@ -73,7 +73,11 @@ func serve(sort, addr string) int {
 	mux.HandleFunc("GET /answer", func(w http.ResponseWriter, r *http.Request) {
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
-		for range 30 {
+		lines := 30
+		if sort == "exits at once" {
+			lines = 60 // for the judge to find answers under way on a slow machine, too
+		}
+		for range lines {
 			if r.Context().Err() != nil && sort == "truncates" {
 				return
 			}
