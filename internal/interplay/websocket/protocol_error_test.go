@@ -66,7 +66,7 @@ func TestInvalidAnswers(t *testing.T) {
 			flooding.Wait()
 			assert.EqualValues(t, 1, report.Told)
 			assert.EqualValues(t, 1, report.Unanswered)
-			assert.Less(t, report.Took, rule.Timeout+rule.Mercy+10*time.Second) // without an end, if the flood held it up
+			assert.Less(t, report.Took, rule.Timeout+rule.Mercy+time.Second)
 		})
 	}
 }
