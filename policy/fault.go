@@ -7,10 +7,11 @@ import (
 
 // A position is a line of a policy file. The zero position stands for what the program has set.
 type position struct {
-	file string // may be unknown
+	file string // its name; empty where it was not given one
 	line int
 }
 
+// String returns the empty string for the zero position.
 func (p position) String() string {
 	switch {
 	case p.line == 0:
@@ -28,6 +29,13 @@ type fault struct {
 	text string
 }
 
+func (f fault) String() string {
+	if f.at == (position{}) {
+		return f.text
+	}
+	return f.at.String() + ": " + f.text
+}
+
 func faultsAt(at position, prefix string, texts []string) []fault {
 	faults := make([]fault, len(texts))
 	for i, text := range texts {
@@ -38,15 +46,11 @@ func faultsAt(at position, prefix string, texts []string) []fault {
 
 // joinFaultsAt returns one error with a line for each fault, nil for none.
 func joinFaultsAt(faults []fault) error {
-	errs := make([]error, len(faults))
+	lines := make([]string, len(faults))
 	for i, f := range faults {
-		where := "policy: "
-		if f.at != (position{}) {
-			where += f.at.String() + ": "
-		}
-		errs[i] = errors.New(where + f.text)
+		lines[i] = f.String()
 	}
-	return errors.Join(errs...)
+	return joinFaults("policy: ", lines)
 }
 
 // joinFaults returns one error with a line for each fault, nil for none. prefix begins each line.
