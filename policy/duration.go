@@ -11,53 +11,29 @@ const (
 	toTheEnd = "to the end"
 )
 
-// A fileTime is a time as a file writes it, such as "1.5s".
-type fileTime time.Duration
-
-// MarshalText implements [encoding.TextMarshaler].
-func (t fileTime) MarshalText() ([]byte, error) { return []byte(time.Duration(t).String()), nil }
-
-// UnmarshalText implements [encoding.TextUnmarshaler]. Its error continues a sentence that begins
-// with the key.
-func (t *fileTime) UnmarshalText(text []byte) error {
-	d, err := time.ParseDuration(string(text))
-	if err != nil {
-		return fmt.Errorf(`is %.40q; write a number with its unit, such as "1.5s" or "200ms"`, text)
-	}
-	*t = fileTime(d)
-	return nil
-}
-
-// A ruleTime is a time of a rule as a file writes it: a fileTime, or "at once" or "to the end".
-type ruleTime time.Duration
-
-func (t ruleTime) String() string {
-	switch time.Duration(t) {
+// timeText returns a time of a rule as files and tables write it. It returns the empty string for
+// zero, which they leave out.
+func timeText(d time.Duration) string {
+	switch d {
 	case AtOnce:
 		return atOnce
 	case ToTheEnd:
 		return toTheEnd
+	default:
+		return unlessZero(d, d.String())
 	}
-	return time.Duration(t).String()
 }
 
-// MarshalText implements [encoding.TextMarshaler].
-func (t ruleTime) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
-
-// UnmarshalText implements [encoding.TextUnmarshaler]. Its error continues a sentence that begins
-// with the key.
-func (t *ruleTime) UnmarshalText(text []byte) error {
-	switch string(text) {
+// parseTime reads a time of a rule as a file writes it.
+func parseTime(text string) (time.Duration, error) {
+	switch text {
 	case atOnce:
-		*t = ruleTime(AtOnce)
+		return AtOnce, nil
 	case toTheEnd:
-		*t = ruleTime(ToTheEnd)
+		return ToTheEnd, nil
 	default:
-		if err := (*fileTime)(t).UnmarshalText(text); err != nil {
-			return fmt.Errorf("%w, or %q", err, atOnce)
-		}
+		return time.ParseDuration(text)
 	}
-	return nil
 }
 
 // timeFaults returns what is wrong with one time of a rule or a budget. A time of 1 ns is [AtOnce];

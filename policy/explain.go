@@ -148,13 +148,13 @@ func (r Rule) fieldTexts() []fieldText {
 	}
 	return []fieldText{
 		{"kind", unlessZero(r.Kind, r.Kind.String()), Auto.String()},
-		{"grace", unlessZero(r.Grace, ruleTime(r.Grace).String()), usualGrace(r.Kind)},
-		{"spread", unlessZero(r.Spread, ruleTime(r.Spread).String()), "0s"},
+		{"grace", timeText(r.Grace), usualGrace(r.Kind)},
+		{"spread", timeText(r.Spread), "0s"},
 		{"order", unlessZero(r.Order, r.Order.String()), Random.String()},
 		{"priority", unlessZero(r.Priority, strconv.Itoa(r.Priority)), "0"},
-		{"timeout", unlessZero(r.Timeout, ruleTime(r.Timeout).String()), usualTimeout},
-		{"mercy", unlessZero(r.Mercy, ruleTime(r.Mercy).String()), ruleTime(defaultMercy).String()},
-		{"maxage", unlessZero(r.MaxAge, ruleTime(r.MaxAge).String()), ""},
+		{"timeout", timeText(r.Timeout), usualTimeout},
+		{"mercy", timeText(r.Mercy), timeText(defaultMercy)},
+		{"maxage", timeText(r.MaxAge), ""},
 		{"reconnect", unlessZero(r.Reconnect, r.Reconnect.text()), defaultWindow.text()},
 		{"code", unlessZero(f.Code, strconv.Itoa(f.Code)), strconv.Itoa(usual.Code)},
 		{"reason", quoted(f.Reason), quoted(usual.Reason)},

@@ -46,7 +46,6 @@ type File struct {
 	// Routes are the rules by pattern; see [Mux.Handle].
 	Routes map[string]Rule `json:"routes,omitempty"`
 
-	budgetAt  position
 	defaultAt position
 	routesAt  map[string]position
 }
@@ -84,22 +83,32 @@ func (f *File) UnmarshalJSON(text []byte) error {
 }
 
 func (f *File) parse(text []byte, name string) error {
-	r, faults := newReader(text, name)
-	if r == nil {
-		return joinFaultsAt(faults)
+	r, err := newReader(text, name)
+	if err != nil {
+		return err
 	}
-	r.file(f)
+	var budgetAt position
+	budgetRead := false // without a fault
+	r.object(r.next(), "the file", "the file", []key{
+		{"budget", func(name string) {
+			before := len(r.faults)
+			budgetAt = r.position()
+			r.budget(r.next(), name, &f.Budget)
+			budgetRead = len(r.faults) == before
+		}},
+		{"default", func(name string) { f.defaultAt = r.position(); r.rule(r.next(), name, &f.Default) }},
+		{"routes", func(name string) { r.routes(r.next(), name, f) }},
+	})
 	m, faults := f.table()
 	faults = append(append(r.faults, faults...), m.faults()...)
-	budgetFaults := faultsAt(f.budgetAt, "", f.Budget.faults())
+	budgetFaults := faultsAt(budgetAt, "", f.Budget.faults())
 	faults = append(faults, budgetFaults...)
-	// Rules are held against a budget only if the file has one that was read whole.
-	if f.budgetAt != (position{}) && !r.brokenBudget && len(budgetFaults) == 0 {
+	if budgetRead && len(budgetFaults) == 0 {
 		for _, unfit := range m.unfit(f.Budget) {
 			if unfit.at == (position{}) {
 				// It is the rule for every route, which is not in the file, and other rules take
 				// its time.
-				unfit.at = f.budgetAt
+				unfit.at = budgetAt
 			}
 			faults = append(faults, unfit)
 		}

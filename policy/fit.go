@@ -35,7 +35,7 @@ func (b Budget) unfit(route string, r Rule, wait time.Duration) []string {
 	} {
 		if part.value > 0 {
 			need += part.value
-			sum = append(sum, fmt.Sprintf("%s %v", part.name, ruleTime(part.value)))
+			sum = append(sum, fmt.Sprintf("%s %s", part.name, timeText(part.value)))
 		}
 		if part.value == AtOnce {
 			tiny += part.value

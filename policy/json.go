@@ -16,38 +16,25 @@ var namedRules = map[string]func() Rule{
 	"cut-at-once": CutAtOnce, "leave-alone": LeaveAlone,
 }
 
-// A ruleName reads the name of a named rule and stores that rule.
-type ruleName struct{ rule *Rule }
-
-func (n ruleName) UnmarshalText(text []byte) error {
-	named, ok := namedRules[string(text)]
-	if !ok {
-		return fmt.Errorf("policy: no rule has the name %.40q; use %s", text,
-			strings.Join(slices.Sorted(maps.Keys(namedRules)), ", "))
-	}
-	*n.rule = named()
-	return nil
-}
-
 // MarshalJSON implements [json.Marshaler]. It leaves out zero fields; times are strings such as
 // "1.5s".
 func (r Rule) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Kind      Kind     `json:"kind,omitzero"`
-		Grace     ruleTime `json:"grace,omitzero"`
-		Spread    ruleTime `json:"spread,omitzero"`
+		Grace     string   `json:"grace,omitzero"`
+		Spread    string   `json:"spread,omitzero"`
 		Order     Order    `json:"order,omitzero"`
 		Priority  int      `json:"priority,omitzero"`
-		Timeout   ruleTime `json:"timeout,omitzero"`
-		Mercy     ruleTime `json:"mercy,omitzero"`
-		MaxAge    ruleTime `json:"maxage,omitzero"`
+		Timeout   string   `json:"timeout,omitzero"`
+		Mercy     string   `json:"mercy,omitzero"`
+		MaxAge    string   `json:"maxage,omitzero"`
 		Reconnect Window   `json:"reconnect,omitzero"`
 		Farewell  Farewell `json:"farewell,omitzero"`
 		Format    Format   `json:"format,omitzero"`
 		Ending    Ending   `json:"ending,omitzero"`
 		Admit     bool     `json:"admit,omitzero"`
-	}{r.Kind, ruleTime(r.Grace), ruleTime(r.Spread), r.Order, r.Priority, ruleTime(r.Timeout), ruleTime(r.Mercy),
-		ruleTime(r.MaxAge), r.Reconnect, r.Farewell, r.Format, r.Ending, r.Admit})
+	}{r.Kind, timeText(r.Grace), timeText(r.Spread), r.Order, r.Priority, timeText(r.Timeout), timeText(r.Mercy),
+		timeText(r.MaxAge), r.Reconnect, r.Farewell, r.Format, r.Ending, r.Admit})
 }
 
 // UnmarshalJSON implements [json.Unmarshaler] for an object or the name of a named rule, as in a
@@ -59,10 +46,14 @@ func (r *Rule) UnmarshalJSON(text []byte) error { return unmarshal(text, r, (*re
 // "25s".
 func (b Budget) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Total    fileTime `json:"total,omitzero"`
-		Announce fileTime `json:"announce,omitzero"`
-		Reserve  fileTime `json:"reserve,omitzero"`
-	}{fileTime(b.Total), fileTime(b.Announce), fileTime(b.Reserve)})
+		Total    string `json:"total,omitzero"`
+		Announce string `json:"announce,omitzero"`
+		Reserve  string `json:"reserve,omitzero"`
+	}{
+		unlessZero(b.Total, b.Total.String()),
+		unlessZero(b.Announce, b.Announce.String()),
+		unlessZero(b.Reserve, b.Reserve.String()),
+	})
 }
 
 // UnmarshalJSON implements [json.Unmarshaler]. Fields that the text doesn't mention keep their
@@ -73,9 +64,9 @@ func (b *Budget) UnmarshalJSON(text []byte) error { return unmarshal(text, b, (*
 // "5s".
 func (w Window) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		Min fileTime `json:"min,omitzero"`
-		Max fileTime `json:"max,omitzero"`
-	}{fileTime(w.Min), fileTime(w.Max)})
+		Min string `json:"min,omitzero"`
+		Max string `json:"max,omitzero"`
+	}{unlessZero(w.Min, w.Min.String()), unlessZero(w.Max, w.Max.String())})
 }
 
 // UnmarshalJSON implements [json.Unmarshaler]. Fields that the text doesn't mention keep their
@@ -110,9 +101,9 @@ func unmarshal[T any](text []byte, to *T, read func(r *reader, t json.Token, nam
 	if string(bytes.TrimSpace(text)) == "null" { // by convention no change
 		return nil
 	}
-	r, faults := newReader(text, "")
-	if r == nil {
-		return joinFaultsAt(faults)
+	r, err := newReader(text, "")
+	if err != nil {
+		return err
 	}
 	value := *to
 	read(r, r.next(), "the value", &value)
@@ -121,19 +112,6 @@ func unmarshal[T any](text []byte, to *T, read func(r *reader, t json.Token, nam
 	}
 	*to = value
 	return nil
-}
-
-func (r *reader) file(f *File) {
-	r.object(r.next(), "the file", "the file", []key{
-		{"budget", func(name string) {
-			before := len(r.faults)
-			f.budgetAt = r.position()
-			r.budget(r.next(), name, &f.Budget)
-			r.brokenBudget = len(r.faults) > before
-		}},
-		{"default", func(name string) { f.defaultAt = r.position(); r.rule(r.next(), name, &f.Default) }},
-		{"routes", func(name string) { r.routes(r.next(), name, f) }},
-	})
 }
 
 func (r *reader) routes(t json.Token, name string, f *File) {
@@ -157,30 +135,42 @@ func (r *reader) budget(t json.Token, name string, to *Budget) {
 }
 
 func (r *reader) rule(t json.Token, name string, to *Rule) {
-	if named, ok := t.(string); ok {
-		if err := (ruleName{to}).UnmarshalText([]byte(named)); err != nil {
-			r.fault("%s", strings.TrimPrefix(err.Error(), "policy: "))
-		}
+	if use, ok := t.(string); ok {
+		r.namedRule(use, to)
 		return
 	}
 	var base Rule
 	r.object(t, name, "a rule", []key{
-		{"use", r.textField(ruleName{&base}, "the name of a rule")},
-		{"kind", r.textField(&to.Kind, kinds.quoted())},
+		{"use", func(name string) {
+			if use, ok := read[string](r, name, "the name of a rule"); ok {
+				r.namedRule(use, &base)
+			}
+		}},
+		{"kind", r.wordField(&to.Kind, kinds.quoted())},
 		{"grace", r.ruleTimeField(&to.Grace)},
 		{"spread", r.ruleTimeField(&to.Spread)},
-		{"order", r.textField(&to.Order, orders.quoted())},
+		{"order", r.wordField(&to.Order, orders.quoted())},
 		{"priority", r.intField(&to.Priority)},
 		{"timeout", r.ruleTimeField(&to.Timeout)},
 		{"mercy", r.ruleTimeField(&to.Mercy)},
 		{"maxage", r.ruleTimeField(&to.MaxAge)},
 		{"reconnect", func(name string) { r.window(r.next(), name, &to.Reconnect) }},
 		{"farewell", func(name string) { r.farewell(r.next(), name, &to.Farewell) }},
-		{"format", r.textField(&to.Format, formats.quoted())},
-		{"ending", r.textField(&to.Ending, endings.quoted())},
+		{"format", r.wordField(&to.Format, formats.quoted())},
+		{"ending", r.wordField(&to.Ending, endings.quoted())},
 		{"admit", r.boolField(&to.Admit)},
 	})
 	*to = to.Over(base)
+}
+
+// namedRule stores the rule that has a name in to.
+func (r *reader) namedRule(name string, to *Rule) {
+	named, ok := namedRules[name]
+	if !ok {
+		r.fault("no rule has the name %.40q; use %s", name, strings.Join(slices.Sorted(maps.Keys(namedRules)), ", "))
+		return
+	}
+	*to = named()
 }
 
 func (r *reader) window(t json.Token, name string, to *Window) {
@@ -195,6 +185,6 @@ func (r *reader) farewell(t json.Token, name string, to *Farewell) {
 		{"binary", r.boolField(&to.Binary)},
 		{"event", r.stringField(&to.Event)},
 		{"data", r.stringField(&to.Data)},
-		{"send", r.textField(&to.Send, sends.quoted())},
+		{"send", r.wordField(&to.Send, sends.quoted())},
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,22 +20,20 @@ type reader struct {
 	tokens *json.Decoder
 	faults []fault
 
-	brokenBudget bool // some of the faults are in the budget
-
 	counted int64 // line breaks are counted up to this offset of source
 	line    int   // the line of that offset
 }
 
-// newReader returns a reader of text, or what makes it no JSON.
-func newReader(text []byte, name string) (*reader, []fault) {
-	r := &reader{source: text, name: name, tokens: json.NewDecoder(bytes.NewReader(text)), line: 1}
-	r.tokens.UseNumber()
+// newReader returns a reader of text. It fails where that is not JSON.
+func newReader(text []byte, name string) (*reader, error) {
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(text, new(json.RawMessage)); errors.As(err, &syntax) {
 		// The offset is that of the byte after the wrong one.
 		line := 1 + bytes.Count(text[:max(0, syntax.Offset-1)], []byte("\n"))
-		return nil, []fault{{position{name, line}, "this is not JSON: " + err.Error()}}
+		return nil, joinFaultsAt([]fault{{position{name, line}, "this is not JSON: " + err.Error()}})
 	}
+	r := &reader{source: text, name: name, tokens: json.NewDecoder(bytes.NewReader(text)), line: 1}
+	r.tokens.UseNumber()
 	return r, nil
 }
 
@@ -103,22 +100,17 @@ func (r *reader) object(t json.Token, name, what string, keys []key) {
 		return
 	}
 	r.members(func(name string) {
-		i := slices.IndexFunc(keys, func(k key) bool { return k.name == name })
-		if i < 0 {
-			r.unknown(name, what, keys)
-			return
+		known := make([]string, len(keys))
+		for i, k := range keys {
+			if k.name == name {
+				k.read(name)
+				return
+			}
+			known[i] = k.name
 		}
-		keys[i].read(name)
+		r.fault("unknown field %q; %s has %s", name, what, strings.Join(known, ", "))
+		r.skip(r.next())
 	})
-}
-
-func (r *reader) unknown(name, what string, keys []key) {
-	known := make([]string, len(keys))
-	for i, k := range keys {
-		known[i] = k.name
-	}
-	r.fault("unknown field %q; %s has %s", name, what, strings.Join(known, ", "))
-	r.skip(r.next())
 }
 
 // wrongType notes that the value of the named key, which begins with t, should have been something
@@ -137,47 +129,28 @@ func (r *reader) wrongType(t json.Token, name, want string) {
 	r.skip(t)
 }
 
-// textField returns a function that reads a string with its type's own UnmarshalText. want
-// describes what the string may be.
-func (r *reader) textField(to encoding.TextUnmarshaler, want string) func(name string) {
+// read reads the value of the named key if it is of type T, and else passes over it. want describes
+// what it should be.
+func read[T any](r *reader, name, want string) (value T, ok bool) {
+	t := r.next()
+	if value, ok = t.(T); !ok {
+		r.wrongType(t, name, want)
+	}
+	return value, ok
+}
+
+// valueField returns a function that reads a value of type T.
+func valueField[T any](r *reader, to *T, want string) func(name string) {
 	return func(name string) {
-		t := r.next()
-		s, ok := t.(string)
-		if !ok {
-			r.wrongType(t, name, want)
-		} else if err := to.UnmarshalText([]byte(s)); err != nil {
-			text, whole := strings.CutPrefix(err.Error(), "policy: ")
-			if !whole { // it continues a sentence that begins with the key
-				text = name + " " + text
-			}
-			r.fault("%s", text)
+		if value, ok := read[T](r, name, want); ok {
+			*to = value
 		}
 	}
 }
 
-func (r *reader) stringField(to *string) func(name string) {
-	return func(name string) {
-		t := r.next()
-		s, ok := t.(string)
-		if !ok {
-			r.wrongType(t, name, "a string")
-			return
-		}
-		*to = s
-	}
-}
+func (r *reader) stringField(to *string) func(name string) { return valueField(r, to, "a string") }
 
-func (r *reader) boolField(to *bool) func(name string) {
-	return func(name string) {
-		t := r.next()
-		b, ok := t.(bool)
-		if !ok {
-			r.wrongType(t, name, "true or false")
-			return
-		}
-		*to = b
-	}
-}
+func (r *reader) boolField(to *bool) func(name string) { return valueField(r, to, "true or false") }
 
 func (r *reader) intField(to *int) func(name string) {
 	return func(name string) {
@@ -192,12 +165,38 @@ func (r *reader) intField(to *int) func(name string) {
 	}
 }
 
-const wantTime = `a time in quotes, such as "1.5s"`
-
-func (r *reader) timeField(to *time.Duration) func(name string) {
-	return r.textField((*fileTime)(to), wantTime)
+// wordField returns a function that reads one of the words of a type.
+func (r *reader) wordField(to encoding.TextUnmarshaler, words string) func(name string) {
+	return func(name string) {
+		if word, ok := read[string](r, name, words); ok {
+			if err := to.UnmarshalText([]byte(word)); err != nil {
+				r.fault("%s", strings.TrimPrefix(err.Error(), "policy: "))
+			}
+		}
+	}
 }
 
+// timeField returns a function that reads a time of a budget or a window.
+func (r *reader) timeField(to *time.Duration) func(name string) {
+	return r.parsedField(to, time.ParseDuration, "")
+}
+
+// ruleTimeField returns a function that reads a time of a rule.
 func (r *reader) ruleTimeField(to *time.Duration) func(name string) {
-	return r.textField((*ruleTime)(to), wantTime)
+	return r.parsedField(to, parseTime, `, or "at once"`)
+}
+
+func (r *reader) parsedField(to *time.Duration, parse func(string) (time.Duration, error), or string) func(name string) {
+	return func(name string) {
+		text, ok := read[string](r, name, `a time in quotes, such as "1.5s"`)
+		if !ok {
+			return
+		}
+		d, err := parse(text)
+		if err != nil {
+			r.fault(`%s is %.40q; write a number with its unit, such as "1.5s" or "200ms"%s`, name, text, or)
+			return
+		}
+		*to = d
+	}
 }
