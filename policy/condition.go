@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"path"
@@ -9,14 +8,6 @@ import (
 	"runtime"
 	"strings"
 )
-
-// A conditional is a route with a condition. It has a table of its own, since several may have one
-// pattern.
-type conditional struct {
-	*route
-	holds func(*http.Request) bool
-	alone Mux
-}
 
 // HandleIf sets the rule of the requests that match pattern and for which condition returns true:
 // those with some header, say, or that ws.Requested reports. Such a rule comes before those of
@@ -30,31 +21,19 @@ func (m *Mux) HandleIf(pattern string, condition func(*http.Request) bool, r Rul
 	if condition == nil {
 		panic(fmt.Errorf("policy: route %q has a nil condition; use Handle", pattern))
 	}
-	c := &conditional{route: &route{pattern: pattern, condition: functionName(condition), rule: r}, holds: condition}
-	m.mustTake(c.route)
-	if problem := c.alone.tryHandle(c.route); problem != "" {
-		panic(errors.New("policy: " + problem))
-	}
-	m.cases = append(m.cases, c)
+	added := &route{pattern: pattern, condition: condition, rule: r}
+	m.mustBeValid(added)
+	added.alone.Handle(pattern, added)
+	m.conditionals = append(m.conditionals, added)
 }
 
-// matches reports whether c's rule is for req.
-func (c *conditional) matches(req *http.Request) bool {
-	if !c.holds(req) {
+// holds reports whether r, which has a condition, is for req.
+func (r *route) holds(req *http.Request) bool {
+	if !r.condition(req) {
 		return false
 	}
-	h, _ := c.alone.mux.Handler(req)
-	return h == http.Handler(c.route)
-}
-
-// all returns the routes with a condition and those without, in the order in which Rule looks at
-// them.
-func (m *Mux) all() []*route {
-	all := make([]*route, 0, len(m.cases)+len(m.routes))
-	for _, c := range m.cases {
-		all = append(all, c.route)
-	}
-	return append(all, m.routes...)
+	h, _ := r.alone.Handler(req)
+	return h == http.Handler(r)
 }
 
 // functionName returns the name of a function, as in "ws.Requested", for people.

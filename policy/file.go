@@ -137,7 +137,11 @@ func (f *File) table() (m *Mux, faults []fault) {
 	})
 	for _, pattern := range patterns {
 		r := &route{pattern: pattern, rule: f.Routes[pattern], at: f.routesAt[pattern]}
-		if problem := m.tryHandle(r); problem != "" {
+		problem := patternProblem(pattern)
+		if problem == "" {
+			problem = m.handle(r)
+		}
+		if problem != "" {
 			faults = append(faults, fault{r.at, problem})
 		}
 	}

@@ -22,29 +22,38 @@ type Mux struct {
 	// that no pattern matches. It must not change once Rule has been called.
 	Default Rule
 
-	mux       http.ServeMux
-	routes    []*route       // in the order of Handle
-	cases     []*conditional // in the order of HandleIf
-	defaultAt position       // where Default is written
-	seal      sync.Once
-	sealed    bool // Rule has been called
+	mux          http.ServeMux // of routes
+	routes       []*route      // in the order of Handle
+	conditionals []*route      // in the order of HandleIf
+	defaultAt    position      // where Default is written
+	seal         sync.Once
+	sealed       bool // Rule has been called
 }
 
-// A route is a handler that never serves: it carries a rule through http.ServeMux.
+// A route is a pattern and its rule, which it carries through [http.ServeMux]: it is a handler that
+// never serves.
 type route struct {
-	pattern   string
-	condition string // its name; empty for none
-	rule      Rule
-	at        position
-	whole     Rule // rule over the Mux's Default; set once the Mux is sealed
+	pattern string
+	rule    Rule
+	at      position // where they are written
+	whole   Rule     // rule over the Mux's Default; set once the Mux is sealed
+
+	condition func(*http.Request) bool // nil: none
+	alone     http.ServeMux            // of a route with a condition, since several may have one pattern
 }
 
 func (*route) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
-// String returns the pattern and the condition.
+// String returns the pattern, and the name of the condition.
 func (r *route) String() string {
-	return r.pattern + unlessZero(r.condition, " if "+r.condition)
+	if r.condition == nil {
+		return r.pattern
+	}
+	return r.pattern + " if " + functionName(r.condition)
 }
+
+// all returns the routes in the order in which Rule looks at them.
+func (m *Mux) all() []*route { return slices.Concat(m.conditionals, m.routes) }
 
 // Handle sets the rule of the requests that match pattern. It panics where [http.ServeMux.Handle]
 // does, on a pattern that can't be parsed or that conflicts with an earlier one, on the wildcards
@@ -52,39 +61,45 @@ func (r *route) String() string {
 // valid, and once Rule has been called: to change a table that is in use, replace it as a whole in
 // a [Swap].
 func (m *Mux) Handle(pattern string, r Rule) {
-	at := &route{pattern: pattern, rule: r}
-	m.mustTake(at)
-	// ServeMux's own panic would say that both patterns were registered here, in this file.
-	if problem := m.tryHandle(at); problem != "" {
+	added := &route{pattern: pattern, rule: r}
+	m.mustBeValid(added)
+	if problem := m.handle(added); problem != "" {
 		panic(errors.New("policy: " + problem))
 	}
 }
 
-// mustTake panics if r can't be in m whatever else is.
-func (m *Mux) mustTake(r *route) {
+// mustBeValid panics if r can't be in m, whatever else is.
+func (m *Mux) mustBeValid(r *route) {
 	if err := joinFaults(fmt.Sprintf("policy: route %q: ", r.pattern), r.rule.faults()); err != nil {
 		panic(err)
 	}
 	if m.sealed {
 		panic(fmt.Errorf("policy: route %q comes after the first request; give it before, or store a new Mux in a Swap", r.pattern))
 	}
+	if problem := patternProblem(r.pattern); problem != "" {
+		panic(errors.New("policy: " + problem))
+	}
 }
 
-func (m *Mux) handle(r *route) {
-	m.mux.Handle(r.pattern, r)
-	m.routes = append(m.routes, r)
-}
-
-// tryHandle is handle but returns a description of what is wrong instead of panicking.
-func (m *Mux) tryHandle(r *route) (problem string) {
-	if problem = foreign(r.pattern); problem != "" {
+// patternProblem describes what is wrong with a pattern by itself. It returns the empty string if
+// nothing is.
+func patternProblem(pattern string) string {
+	if problem := foreign(pattern); problem != "" {
 		return problem
 	}
-	if panicOf(func() { m.handle(r) }) == nil {
-		return ""
+	if invalid := panicOf(func() { new(http.ServeMux).Handle(pattern, new(route)) }); invalid != nil {
+		return fmt.Sprintf("route %q: %v", pattern, invalid)
 	}
-	if invalid := panicOf(func() { new(http.ServeMux).Handle(r.pattern, r) }); invalid != nil {
-		return fmt.Sprintf("route %q: %v", r.pattern, invalid)
+	return ""
+}
+
+// handle adds r, whose pattern is valid. If that conflicts with another one, it describes that and
+// adds nothing.
+func (m *Mux) handle(r *route) (problem string) {
+	// ServeMux's own panic would say that both patterns were registered here, in this file.
+	if panicOf(func() { m.mux.Handle(r.pattern, r) }) == nil {
+		m.routes = append(m.routes, r)
+		return ""
 	}
 	other := m.routes[slices.IndexFunc(m.routes, func(other *route) bool {
 		var both http.ServeMux
@@ -110,10 +125,10 @@ func (m *Mux) Rule(req *http.Request) Rule {
 	if m == nil {
 		return Rule{}
 	}
-	m.seal.Do(m.close)
-	for _, c := range m.cases {
-		if c.matches(req) {
-			return c.whole
+	m.seal.Do(m.computeRules)
+	for _, r := range m.conditionals {
+		if r.holds(req) {
+			return r.whole
 		}
 	}
 	h, _ := m.mux.Handler(req)
@@ -123,8 +138,8 @@ func (m *Mux) Rule(req *http.Request) Rule {
 	return m.Default // ServeMux would redirect, or reply 404 or 405
 }
 
-// close ends the time for Handle and computes the rules that Rule returns.
-func (m *Mux) close() {
+// computeRules seals m and computes the rules that Rule returns.
+func (m *Mux) computeRules() {
 	m.sealed = true
 	for _, r := range m.all() {
 		r.whole = r.rule.Over(m.Default)
@@ -161,24 +176,23 @@ func (m *Mux) faults() []fault {
 
 // unfit returns which rules don't fit the budget.
 func (m *Mux) unfit(b Budget) []fault {
-	routes := m.all()
-	rules := []Rule{m.Default}
-	for _, r := range routes {
-		rules = append(rules, r.rule.Over(m.Default))
-	}
-	wait := waits(rules)
-	var all []fault
+	routes := append(m.all(), &route{rule: m.Default, at: m.defaultAt}) // which has no pattern
+	rules := make([]Rule, len(routes))
 	for i, r := range routes {
-		all = append(all, faultsAt(r.at, "", b.unfit(r.String(), rules[i+1], wait[i+1]))...)
+		rules[i] = r.rule.Over(m.Default)
 	}
-	return append(all, faultsAt(m.defaultAt, "", b.unfit("", m.Default, wait[0]))...)
+	var all []fault
+	for i, wait := range waits(rules) {
+		all = append(all, faultsAt(routes[i].at, "", b.unfit(routes[i].String(), rules[i], wait))...)
+	}
+	return all
 }
 
 // MarshalJSON implements [json.Marshaler]: it writes the table as a [File] without a budget. It
 // fails where there is a HandleIf, whose condition a file can't hold.
 func (m *Mux) MarshalJSON() ([]byte, error) {
-	if len(m.cases) > 0 {
-		return nil, fmt.Errorf("policy: route %q has a condition, which can't be written as JSON; set it in the program", m.cases[0])
+	if len(m.conditionals) > 0 {
+		return nil, fmt.Errorf("policy: route %q has a condition, which can't be written as JSON; set it in the program", m.conditionals[0])
 	}
 	f := File{Default: m.Default, Routes: map[string]Rule{}}
 	for _, r := range m.routes {
