@@ -12,24 +12,13 @@ import (
 // An Explanation says which rule each route has and where each field of it comes from. [Explain]
 // makes one, and String prints it as a table. It is for people at start-up: its texts may change
 // from one release to the next. The zero Explanation has no route.
-type Explanation struct{ routes []explainedRoute }
+type Explanation struct{ lines []string } // of the table, with a tab between two columns
 
-// An explainedRoute is the part of an Explanation that is about one route.
-type explainedRoute struct {
-	pattern string           // "(all)" for every route, "(all others)" for what no pattern matches
-	fields  []explainedField // defaults included, in the order of Rule's own
-}
-
-// An explainedField is one field of a rule, name and value as they are written in a file.
-type explainedField struct {
-	name, value string
-	origin      string // where the value is specified: a file and its line, or one of the origins below
-}
-
+// Where a field of a rule comes from, unless it is a line of a file.
 const (
 	originPattern = "pattern"    // Mux.Handle
 	originAll     = "all routes" // Mux.Default, or a Rule that is the whole policy
-	originDefault = "default"    // nowhere: the field is zero
+	originDefault = "default"    // the field is zero
 )
 
 // Explain reports which rule each route of p has and where each field comes from. Like [Check] it
@@ -41,72 +30,43 @@ const (
 func Explain(p Policy) Explanation {
 	switch p := p.(type) {
 	case nil:
-		return explanation(explainRoute("(all)"))
+		return Explanation{explainRoute("(all)")}
 	case Rule:
-		return explanation(explainRoute("(all)", layer{p, originAll}))
+		return Explanation{explainRoute("(all)", layer{p, originAll})}
 	case *Rule:
 		return Explain(*p)
 	case interface{ Explain() Explanation }:
 		return p.Explain()
 	}
-	unknown := explainedField{"rule", "decided for each request", fmt.Sprintf("%T", p)}
-	return explanation(explainedRoute{"(all)", []explainedField{unknown}})
+	return Explanation{[]string{fmt.Sprintf("(all)\t%T\trule decided for each request", p)}}
 }
 
-// Explain reports the routes in the order of HandleIf and Handle, and last what no pattern matches. See the
-// function [Explain].
+// Explain reports the routes in the order of HandleIf and Handle, and last what no pattern matches.
+// See the function [Explain].
 func (m *Mux) Explain() Explanation {
 	if m == nil {
 		return Explain(nil)
 	}
 	var e Explanation
 	base := layer{m.Default, cmp.Or(m.defaultAt.String(), originAll)}
-	for _, at := range m.all() {
-		own := layer{at.rule, cmp.Or(at.at.String(), originPattern)}
-		e.routes = append(e.routes, explainRoute(at.String(), own, base))
+	for _, r := range m.all() {
+		own := layer{r.rule, cmp.Or(r.at.String(), originPattern)}
+		e.lines = append(e.lines, explainRoute(r.String(), own, base)...)
 	}
-	e.routes = append(e.routes, explainRoute("(all others)", base))
+	e.lines = append(e.lines, explainRoute("(all others)", base)...)
 	return e
 }
-
-func explanation(routes ...explainedRoute) Explanation { return Explanation{routes} }
 
 // String returns the table: for each route a line for each origin of its fields, the defaults last.
 func (e Explanation) String() string {
 	var text strings.Builder
 	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ROUTE\tFROM\tRULE")
-	for _, route := range e.routes {
-		pattern := route.pattern
-		for _, origin := range route.origins() {
-			if fields := route.fieldsFrom(origin); fields != "" {
-				fmt.Fprintf(t, "%s\t%s\t%s\n", pattern, origin, fields)
-				pattern = ""
-			}
-		}
+	for _, line := range e.lines {
+		fmt.Fprintln(t, line)
 	}
 	_ = t.Flush() // a strings.Builder returns no error
 	return text.String()
-}
-
-// origins returns where the fields of the route come from, each place once, the defaults last.
-func (e explainedRoute) origins() (all []string) {
-	for _, f := range e.fields {
-		if f.origin != originDefault && !slices.Contains(all, f.origin) {
-			all = append(all, f.origin)
-		}
-	}
-	return append(all, originDefault)
-}
-
-func (e explainedRoute) fieldsFrom(origin string) string {
-	var fields []string
-	for _, f := range e.fields {
-		if f.origin == origin {
-			fields = append(fields, f.name+" "+f.value)
-		}
-	}
-	return strings.Join(fields, ", ")
 }
 
 // A layer is a rule and where it is written.
@@ -115,25 +75,36 @@ type layer struct {
 	origin string
 }
 
-// explainRoute explains one route from its layers, the strongest first.
-func explainRoute(pattern string, layers ...layer) explainedRoute {
+// explainRoute returns the table's lines for one route. The first of its layers is the strongest.
+func explainRoute(name string, layers ...layer) (lines []string) {
 	var whole Rule
 	specified := make([][]fieldText, len(layers))
 	for i, l := range layers {
 		whole = whole.Over(l.rule)
 		specified[i] = l.rule.fieldTexts()
 	}
-	route := explainedRoute{pattern: pattern}
+	var origins []string              // in the order of their first fields
+	fieldsOf := map[string][]string{} // name and value, by origin
 	for i, f := range whole.fieldTexts() {
-		field := explainedField{f.name, f.usual, originDefault}
+		value, origin := f.usual, originDefault
 		if k := slices.IndexFunc(specified, func(of []fieldText) bool { return of[i].specified != "" }); k >= 0 {
-			field.value, field.origin = f.specified, layers[k].origin
+			value, origin = f.specified, layers[k].origin
+			if !slices.Contains(origins, origin) {
+				origins = append(origins, origin)
+			}
 		}
-		if field.value != "" {
-			route.fields = append(route.fields, field)
+		if value != "" {
+			fieldsOf[origin] = append(fieldsOf[origin], f.name+" "+value)
 		}
 	}
-	return route
+	if len(fieldsOf[originDefault]) > 0 {
+		origins = append(origins, originDefault)
+	}
+	for _, origin := range origins {
+		lines = append(lines, name+"\t"+origin+"\t"+strings.Join(fieldsOf[origin], ", "))
+		name = "" // only the first line has it
+	}
+	return lines
 }
 
 // A fieldText is one field of a rule in words: what the rule specifies, "" if it is zero, and what
