@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -43,10 +42,10 @@ func FromEnv(lookup func(name string) (value string, set bool)) (Budget, error) 
 	var b Budget
 	var specified, faults []string
 	for _, v := range []struct {
-		name string
-		to   *time.Duration
-		read func(text string) (time.Duration, error)
-		want string
+		name  string
+		to    *time.Duration
+		parse func(text string) (d time.Duration, ok bool)
+		want  string
 	}{
 		{envPeriod, &b.Total, parsePeriod, `whole seconds over zero and without a unit, such as "30"`},
 		{envBudget, &b.Total, parsePositive, `a time over zero with its unit, such as "25s"`}, // after envPeriod, which it overrides
@@ -58,14 +57,14 @@ func FromEnv(lookup func(name string) (value string, set bool)) (Budget, error) 
 			continue
 		}
 		specified = append(specified, v.name+"="+text)
-		d, err := v.read(text)
-		if err != nil {
+		d, ok := v.parse(text)
+		if !ok {
 			faults = append(faults, fmt.Sprintf("%s is %.40q; use %s", v.name, text, v.want))
 			continue
 		}
 		*v.to = d
 	}
-	if len(faults) == 0 && b.Total > 0 {
+	if len(faults) == 0 && b.Total > 0 { // without it the Total may be that of a file
 		for _, text := range b.faults() {
 			faults = append(faults, strings.Join(specified, " ")+": "+text)
 		}
@@ -77,27 +76,18 @@ func FromEnv(lookup func(name string) (value string, set bool)) (Budget, error) 
 }
 
 // parsePeriod reads a whole number of seconds over zero and returns the budget that fits into it.
-func parsePeriod(text string) (time.Duration, error) {
+func parsePeriod(text string) (d time.Duration, ok bool) {
 	n, err := strconv.ParseUint(text, 10, 31)
-	if n == 0 {
-		err = cmp.Or(err, strconv.ErrRange)
-	}
 	period := time.Duration(n) * time.Second
-	return period - min(period/6, periodMargin), err
+	return period - min(period/6, periodMargin), err == nil && n > 0
 }
 
-func parsePositive(text string) (time.Duration, error) {
-	d, err := parseNonNegative(text)
-	if d == 0 {
-		err = cmp.Or(err, strconv.ErrRange)
-	}
-	return d, err
-}
-
-func parseNonNegative(text string) (time.Duration, error) {
+func parsePositive(text string) (d time.Duration, ok bool) {
 	d, err := time.ParseDuration(text)
-	if d < 0 {
-		err = strconv.ErrRange
-	}
-	return d, err
+	return d, err == nil && d > 0
+}
+
+func parseNonNegative(text string) (d time.Duration, ok bool) {
+	d, err := time.ParseDuration(text)
+	return d, err == nil && d >= 0
 }
