@@ -10,9 +10,11 @@ import (
 
 // ErrDraining is the [context.Cause] of a request's context that a drain, the rule's MaxAge or
 // middleware.Drainer.Shed has canceled. A context that ended because the client left, or because
-// the handler returned, has another cause. What a stream's Write and Flush return after the cancel
-// is ErrDraining too, by [errors.Is]; a finite response can still be written to. So are the errors of
-// a connection that the drain has closed, and of a read of an HTTP/1 request's body that it has ended.
+// the handler returned, has another cause.
+//
+// By [errors.Is] it is also what a stream's Write and Flush return after the cancel, while a finite
+// response can still be written to, and the error of a connection that the drain has closed or of
+// the body of an HTTP/1 request whose reading it has ended.
 var ErrDraining = tracked.ErrDraining
 
 // Draining returns a channel that is closed when this response should wind up. A handler that
