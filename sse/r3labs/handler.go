@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	r3 "github.com/r3labs/sse/v2"
@@ -34,10 +35,11 @@ type Handler struct {
 	// response. It has no effect if a middleware's writer has no Unwrap.
 	Patience time.Duration
 
+	lastSlotNumber atomic.Uint64 // given with a refusal
+
 	mu      sync.Mutex    // guards the following
 	serving int           // calls of the library's ServeHTTP that haven't returned
 	idle    chan struct{} // nil until Close is called; closed when serving is 0
-	refused uint64        // requests, so that each gets a slot of its own
 }
 
 // ServeHTTP has the library serve the stream that the request's query names, from the event after
@@ -47,7 +49,7 @@ type Handler struct {
 // Once Close has been called it calls [sse.Refuse] with a reconnect slot of the request's rule.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.enter() {
-		sse.Refuse(w, r, h.slot(r))
+		sse.Refuse(w, r, stream.From(r.Context()).Rule().Reconnect.Slot(h.lastSlotNumber.Add(1)))
 		return
 	}
 	if _, ok := w.(http.Flusher); !ok {
@@ -88,7 +90,7 @@ func (h *Handler) deliver(ctx context.Context, w http.ResponseWriter, out *outle
 			if panicked != nil {
 				panic(panicked)
 			}
-			_ = out.take().send(w)
+			_ = out.next.send(w)
 			return
 		case <-ctx.Done():
 			return
@@ -105,8 +107,16 @@ func (h *Handler) deliver(ctx context.Context, w http.ResponseWriter, out *outle
 // Publish no event without data and comment right before Close: the library ends the responses of
 // all subscribers on one, but doesn't remove them.
 func (h *Handler) Close(ctx context.Context) error {
+	h.mu.Lock()
+	if h.idle == nil {
+		h.idle = make(chan struct{})
+		if h.serving == 0 {
+			close(h.idle)
+		}
+	}
+	h.mu.Unlock()
 	select {
-	case <-h.close():
+	case <-h.idle: // which never changes again
 	case <-ctx.Done():
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -119,19 +129,7 @@ func (h *Handler) Close(ctx context.Context) error {
 	return nil
 }
 
-// close has new requests refused, and returns h.idle.
-func (h *Handler) close() <-chan struct{} {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.idle == nil {
-		h.idle = make(chan struct{})
-		if h.serving == 0 {
-			close(h.idle)
-		}
-	}
-	return h.idle
-}
-
+// enter reports whether a request may be served, which [Handler.leave] ends.
 func (h *Handler) enter() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -149,11 +147,4 @@ func (h *Handler) leave() {
 	if h.serving == 0 && h.idle != nil {
 		close(h.idle)
 	}
-}
-
-func (h *Handler) slot(r *http.Request) time.Duration {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.refused++
-	return stream.From(r.Context()).Rule().Reconnect.Slot(h.refused)
 }

@@ -12,9 +12,7 @@ type outlet struct {
 	batches chan batch
 
 	// The library's goroutine uses these, and when it has ended, the handler's.
-	header http.Header
-	status int // zero: it was sent
-	body   []byte
+	next   batch  // what was written since the last Flush
 	unused []byte // the memory of the last batch's body
 }
 
@@ -26,37 +24,33 @@ type batch struct {
 }
 
 func newOutlet(header http.Header) *outlet {
-	return &outlet{gone: make(chan struct{}), batches: make(chan batch), header: header.Clone(), status: http.StatusOK}
+	next := batch{header: header.Clone(), status: http.StatusOK}
+	return &outlet{gone: make(chan struct{}), batches: make(chan batch), next: next}
 }
 
-func (o *outlet) Header() http.Header { return o.header }
+func (o *outlet) Header() http.Header { return o.next.header }
 
-func (o *outlet) WriteHeader(status int) { o.status = status }
+func (o *outlet) WriteHeader(status int) { o.next.status = status }
 
 // Write is called for each line of an event. It leaves out an empty id, which the library writes if
 // it numbers no events: the client would forget its last event ID (WHATWG HTML 9.2.6).
 func (o *outlet) Write(p []byte) (int, error) {
 	if string(p) != "id: \n" {
-		o.body = append(o.body, p...)
+		o.next.body = append(o.next.body, p...)
 	}
 	return len(p), nil
 }
 
-// Flush sends what was written. Whoever receives it has written the last batch, whose memory is
-// free.
+// Flush sends what was written. Once it has been received, the batch before it has been written to
+// the client, and its memory is free.
 func (o *outlet) Flush() {
-	b := o.take()
-	o.body, o.unused = o.unused[:0], b.body
+	b := o.next
+	o.next = batch{header: b.header, body: o.unused[:0]}
+	o.unused = b.body
 	select {
 	case o.batches <- b:
 	case <-o.gone:
 	}
-}
-
-func (o *outlet) take() batch {
-	b := batch{o.header, o.status, o.body}
-	o.status = 0
-	return b
 }
 
 func (b batch) send(w http.ResponseWriter) error {
