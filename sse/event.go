@@ -6,7 +6,8 @@ import (
 	"github.com/lastcall-go/lastcall/internal/format"
 )
 
-// An Event is one event of a stream. It has no id, which would replace the client's Last-Event-ID.
+// An Event is one event of a stream. It has no id: that would become what the client sends as its
+// Last-Event-ID when it comes back.
 type Event struct {
 	// Retry is the client's reconnection time from now on. It is sent in whole milliseconds, at
 	// least 1. Zero or less: it isn't sent.

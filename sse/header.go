@@ -19,9 +19,9 @@ func Accepts(r *http.Request) bool {
 	}
 	for _, accept := range r.Header["Accept"] {
 		for accept != "" {
-			var one string
-			one, accept = cut(accept, ',')
-			mediaRange, params := cut(one, ';')
+			var element string
+			element, accept = cutUnquoted(accept, ',')
+			mediaRange, params := cutUnquoted(element, ';')
 			if strings.EqualFold(strings.TrimSpace(mediaRange), mediaType) && !weighsZero(params) {
 				return true
 			}
@@ -38,9 +38,6 @@ func FromEventSource(r *http.Request) bool {
 	return r.Method == http.MethodGet && r.Header.Get("Accept") == mediaType &&
 		r.Header.Get("Cache-Control") == "no-cache" && !strings.HasPrefix(r.UserAgent(), "Go-http-client/")
 }
-
-// breakGap is how long Refuse waits before it breaks off: browsers drop what arrives right before.
-const breakGap = 200 * time.Millisecond
 
 // Refuse answers a request that [Accepts] an event stream while the server shuts down: with status
 // 200 and an event stream of only a retry field, or if retry is zero or less, of nothing. Then the
@@ -67,15 +64,23 @@ func Refuse(w http.ResponseWriter, r *http.Request, retry time.Duration) {
 	}
 	w.WriteHeader(http.StatusOK)
 	var b []byte
-	if id := r.Header.Get("Last-Event-ID"); id != "" && retry > 0 { // a header has no line break that would end the field
-		b = append(b, "id: "+id+"\n"...)
+	if id := r.Header.Get("Last-Event-ID"); id != "" && retry > 0 {
+		b = append(b, "id: "+id+"\n"...) // a header has no line break that would end the field
 	}
 	if b = (Event{Retry: retry}).Append(b); len(b) > 0 {
 		_, _ = w.Write(b)
 	}
-	if clean {
-		return
+	if !clean {
+		breakOff(w, r)
 	}
+}
+
+// breakGap is how long a client has to read what it was sent, which browsers drop when the
+// connection breaks right behind it.
+const breakGap = 200 * time.Millisecond
+
+// breakOff breaks an answer off, breakGap after what was written. It panics.
+func breakOff(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).Flush()
 	timer := time.NewTimer(breakGap)
 	defer timer.Stop()
@@ -90,7 +95,7 @@ func Refuse(w http.ResponseWriter, r *http.Request, retry time.Duration) {
 func weighsZero(params string) bool {
 	for params != "" {
 		var param string
-		param, params = cut(params, ';')
+		param, params = cutUnquoted(params, ';')
 		name, weight, _ := strings.Cut(param, "=")
 		if strings.EqualFold(strings.TrimSpace(name), "q") {
 			weight = strings.TrimSpace(weight)
@@ -100,8 +105,9 @@ func weighsZero(params string) bool {
 	return false
 }
 
-// cut is strings.Cut, but skips separators in quoted strings (RFC 9110 5.6.4).
-func cut(v string, sep byte) (before, after string) {
+// cutUnquoted slices v around the first sep that is in no quoted string (RFC 9110 5.6.4). Without
+// one it returns v and the empty string.
+func cutUnquoted(v string, sep byte) (before, after string) {
 	quoted := false
 	for i := 0; i < len(v); i++ {
 		switch c := v[i]; {
