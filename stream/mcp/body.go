@@ -21,39 +21,36 @@ type postBody struct {
 
 	scanner scanner     // of the beginning, and where there is a session, of the rest
 	whole   bool        // all messages were in the beginning
-	err     error       // of reading the beginning
 	session *sseSession // that notes the calls; nil: none does
-	noted   int         // how many of the scanner's messages it has seen
+	noted   int         // how many of the scanner's messages the session has looked at
 }
 
-// readAheadLate is readAhead for a request that came while the server drains. Of a body that comes
-// too slowly there is an error after what has come in time.
-func readAheadLate(w http.ResponseWriter, r *http.Request) *postBody {
-	c := http.NewResponseController(w)
-	limited := c.SetReadDeadline(time.Now().Add(maxLateAhead)) == nil
-	b := readAhead(r)
-	if limited && b.err == nil {
-		_ = c.SetReadDeadline(time.Time{})
-	}
-	return b
-}
-
-// readAhead reads the beginning of r's body, and makes a postBody r's body.
-func readAhead(r *http.Request) *postBody {
+// readAhead reads the beginning of r's body, and makes a postBody r's body. If the request came
+// late, while the server drains, it reads for maxLateAhead at most: of a body that comes too slowly
+// there is an error after what has come in time.
+func readAhead(w http.ResponseWriter, r *http.Request, late bool) *postBody {
 	b := &postBody{Reader: http.NoBody, Closer: http.NoBody, whole: true}
 	if r.Body == nil {
 		return b
 	}
+	c := http.NewResponseController(w)
+	limited := late && c.SetReadDeadline(time.Now().Add(maxLateAhead)) == nil
 	beginning, err := io.ReadAll(io.LimitReader(r.Body, maxAhead))
+	if limited && err == nil {
+		_ = c.SetReadDeadline(time.Time{})
+	}
 	_, _ = b.scanner.Write(beginning)
 	b.Reader, b.Closer = bytes.NewReader(beginning), r.Body
-	switch b.err = err; {
+	var rest io.Reader
+	switch {
 	case err != nil:
-		b.whole = b.scanner.ended
-		b.Reader = io.MultiReader(b.Reader, failedReader{err})
+		rest = failedReader{err}
 	case len(beginning) == maxAhead:
+		rest = io.TeeReader(r.Body, b)
+	}
+	if rest != nil {
 		b.whole = b.scanner.ended
-		b.Reader = io.MultiReader(b.Reader, io.TeeReader(r.Body, b))
+		b.Reader = io.MultiReader(b.Reader, rest)
 	}
 	r.Body = b
 	return b
@@ -71,6 +68,8 @@ func (b *postBody) Write(p []byte) (int, error) {
 func (b *postBody) hasCall() bool { return slices.ContainsFunc(b.scanner.found, message.isCall) }
 
 // mayPass reports whether the request is let through while the server drains: it has no new call.
+// Of a body that wasn't read whole, that is known only once the message that goes on in the rest
+// has shown that it is an answer.
 func (b *postBody) mayPass() bool {
 	if slices.ContainsFunc(b.scanner.found, message.isNew) {
 		return false

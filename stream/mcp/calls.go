@@ -116,12 +116,7 @@ func (c *Calls) servePost(next http.Handler, w http.ResponseWriter, r *http.Requ
 		next.ServeHTTP(w, r)
 		return
 	}
-	var body *postBody
-	if response.Late() {
-		body = readAheadLate(w, r)
-	} else {
-		body = readAhead(r)
-	}
+	body := readAhead(w, r, response.Late())
 	if response.Late() && !body.mayPass() {
 		if session == nil || !session.refuse(body, c.slot(response)) {
 			c.refuse(w, response)
