@@ -76,18 +76,18 @@ type scanner struct {
 	answers  bool // current has a result or an error, or is about to have one
 	depth    int  // brackets that are open
 	inString bool
-	escaped  bool // the byte before was a backslash that escapes this one
-	levels   [2]level
-	keeping  bool // the token that is being read is one to keep
+	escaped  bool  // the byte before was a backslash that escapes this one
+	message  level // of the message's own members
+	member   level // of what one of them holds
+	keeping  bool  // the token that is being read is one to keep
 	token    []byte
 }
 
-// A level is an object or an array in which the scanner knows where it is: a message, or what is
-// directly in it.
+// A level is an object or an array in which the scanner knows where it is.
 type level struct {
-	object  bool
-	wantKey bool
-	key     string
+	object  bool   // not an array
+	wantKey bool   // the next token is a key
+	key     string // the last one
 }
 
 func (s *scanner) Write(p []byte) (int, error) {
@@ -127,7 +127,7 @@ func (s *scanner) writeByte(c byte) {
 		s.closeBracket()
 	case ',', ':':
 		s.endToken()
-		if l := s.level(s.depth); l != nil {
+		if l := s.level(); l != nil {
 			l.wantKey = l.object && c == ','
 		}
 	default:
@@ -139,54 +139,57 @@ func (s *scanner) writeByte(c byte) {
 	s.begun = true
 }
 
-// level returns the level at a depth, nil where the scanner doesn't look for anything.
-func (s *scanner) level(depth int) *level {
+// level returns the level that the scanner is in, nil where it doesn't look for anything.
+func (s *scanner) level() *level {
+	depth := s.depth
 	if s.batch {
 		depth--
 	}
-	if depth < 1 || depth > len(s.levels) {
+	switch depth {
+	case 1:
+		return &s.message
+	case 2:
+		return &s.member
+	default:
 		return nil
 	}
-	return &s.levels[depth-1]
 }
 
-// member returns which field of a message a value at this place is for: "id", "method" or
-// "cancels". It returns the empty string for any other value.
-func (s *scanner) member() string {
-	l := s.level(s.depth)
-	if !s.open || l == nil || !l.object || l.wantKey {
+// place returns for which field of current a value stands here: "id", "method" or "cancels". It
+// returns the empty string for any other value.
+func (s *scanner) place() string {
+	l := s.level()
+	switch {
+	case !s.open || l == nil || !l.object || l.wantKey:
+		return ""
+	case l == &s.message && (l.key == "id" || l.key == "method"):
+		return l.key
+	case l == &s.member && s.message.key == "params" && l.key == "requestId":
+		return "cancels"
+	default:
 		return ""
 	}
-	if l == &s.levels[0] {
-		switch l.key {
-		case "id", "method":
-			return l.key
-		}
-	} else if s.levels[0].key == "params" && l.key == "requestId" {
-		return "cancels"
-	}
-	return ""
 }
 
 func (s *scanner) openBracket(c byte) {
 	if !s.begun {
 		s.batch = c == '['
 	}
-	s.set(s.member(), "")
-	if l := s.level(s.depth); l != nil && l == &s.levels[0] && l.key == "params" {
+	s.set(s.place(), "")
+	if s.level() == &s.message && s.message.key == "params" {
 		s.current.cancels, s.current.resumes = "", false
 	}
 	s.depth++
-	if l := s.level(s.depth); l != nil {
+	if l := s.level(); l != nil {
 		*l = level{object: c == '{', wantKey: c == '{'}
-		if l == &s.levels[0] && !s.ended {
+		if l == &s.message && !s.ended {
 			s.open, s.answers, s.current = l.object, false, message{}
 		}
 	}
 }
 
 func (s *scanner) closeBracket() {
-	if s.level(s.depth) == &s.levels[0] && s.open {
+	if s.level() == &s.message && s.open {
 		s.open = false
 		if s.current.method != "" || s.current.id != "" { // of a batch of others nothing is kept
 			s.found = append(s.found, s.current)
@@ -199,8 +202,8 @@ func (s *scanner) closeBracket() {
 
 // startToken keeps the token that begins here if it is a key or a value to look for.
 func (s *scanner) startToken() {
-	l := s.level(s.depth)
-	s.keeping = l != nil && l.object && s.open && (l.wantKey || s.member() != "")
+	l := s.level()
+	s.keeping = l != nil && l.object && s.open && (l.wantKey || s.place() != "")
 	s.token = s.token[:0]
 }
 
@@ -219,17 +222,17 @@ func (s *scanner) endToken() {
 	if len(token) > maxToken {
 		token = ""
 	}
-	if l := s.level(s.depth); l.wantKey {
+	if l := s.level(); l.wantKey {
 		l.key = unquote(token)
 		switch {
-		case l == &s.levels[0]:
+		case l == &s.message:
 			s.answers = s.answers || l.key == "result" || l.key == "error"
-		case s.levels[0].key == "params" && l.key == "inputResponses":
+		case s.message.key == "params" && l.key == "inputResponses":
 			s.current.resumes = true
 		}
 		return
 	}
-	s.set(s.member(), token)
+	s.set(s.place(), token)
 }
 
 // set sets a member of the current message. Of several of one name the last counts, as in package

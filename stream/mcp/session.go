@@ -16,6 +16,7 @@ import (
 type sseSession struct {
 	response *tracked.Response
 	stream   *streamWriter
+	key      string // in Calls.sessions; empty: it isn't there
 
 	mu    sync.Mutex     // guards following
 	posts int            // requests that may bring calls and haven't been answered
@@ -36,20 +37,19 @@ func (c *Calls) sessionOf(r *http.Request) *sseSession {
 	return session
 }
 
-// addSession adds the session whose clients post to endpoint, and returns its key.
-func (c *Calls) addSession(endpoint string, s *sseSession) (key string) {
+// addSession adds the session whose client posts to endpoint, unless that is no address.
+func (c *Calls) addSession(endpoint string, s *sseSession) {
 	stream := s.response.Request().URL
 	u, err := stream.Parse(endpoint)
 	if err != nil {
-		return ""
+		return
 	}
-	key = sessionKey(u)
-	c.sessions.Store(key, s)
+	s.key = sessionKey(u)
+	c.sessions.Store(s.key, s)
 	if _, known := c.streamPaths.Load(stream.Path); !known && c.pathCount.Load() < maxPaths {
 		c.streamPaths.Store(stream.Path, nil)
 		c.pathCount.Add(1)
 	}
-	return key
 }
 
 // maxPaths is how many paths of HTTP+SSE streams are known, or a few more.
@@ -60,8 +60,6 @@ func (c *Calls) isStream(r *http.Request) bool {
 	_, known := c.streamPaths.Load(r.URL.Path)
 	return known
 }
-
-func (c *Calls) removeSession(key string, s *sseSession) { c.sessions.CompareAndDelete(key, s) }
 
 // isOver reports whether the stream has been told or canceled, and carries no more results.
 func (s *sseSession) isOver() bool { return s.response.FarewellSent() || s.response.Canceled() }

@@ -60,7 +60,6 @@ type streamWriter struct {
 	begun   bool        // something has been written
 	other   bool        // the answer is no HTTP+SSE stream
 	session *sseSession // nil before the first event
-	key     string      // of the session
 	pending []byte      // events of ours that wait for the end of one of the handler's
 }
 
@@ -114,11 +113,12 @@ func (w *streamWriter) writePendingLocked() {
 // of the calls that it answers.
 func (w *streamWriter) eventLocked(e event) (answered []string) {
 	if w.session == nil {
-		if w.other = e.name != "endpoint"; w.other {
+		if e.name != "endpoint" {
+			w.other = true
 			return nil
 		}
 		w.session = &sseSession{response: w.response, stream: w}
-		w.key = w.calls.addSession(e.data, w.session)
+		w.calls.addSession(e.data, w.session)
 		setFarewell(w.response)
 		return nil
 	}
@@ -133,7 +133,7 @@ func (w *streamWriter) eventLocked(e event) (answered []string) {
 // close ends the session when the stream's handler has returned.
 func (w *streamWriter) close() {
 	if w.session != nil {
-		w.calls.removeSession(w.key, w.session)
+		w.calls.sessions.CompareAndDelete(w.session.key, w.session)
 	}
 }
 
