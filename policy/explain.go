@@ -22,8 +22,9 @@ const (
 )
 
 // Explain reports which rule each route of p has and where each field comes from. Like [Check] it
-// can look into a nil Policy, a [Rule], a [*Mux], and whatever has a method Explain() Explanation;
-// any other Policy is named by its type.
+// can look into a nil Policy, a [Rule], a [*Mux], a [*Swap], and whatever has a method Explain()
+// Explanation; any other Policy is named by its type. Of a Mux it reports the routes in the order of
+// HandleIf and Handle, and last what no pattern matches.
 //
 // Rules that are closer to the response, those given to middleware.Graceful and the handler's own,
 // come on top of that and are not known here.
@@ -37,13 +38,13 @@ func Explain(p Policy) Explanation {
 		return Explain(*p)
 	case interface{ Explain() Explanation }:
 		return p.Explain()
+	case interface{ explain() Explanation }: // a Mux or a Swap, also one that is embedded
+		return p.explain()
 	}
 	return Explanation{[]string{fmt.Sprintf("(all)\t%T\trule decided for each request", p)}}
 }
 
-// Explain reports the routes in the order of HandleIf and Handle, and last what no pattern matches.
-// See the function [Explain].
-func (m *Mux) Explain() Explanation {
+func (m *Mux) explain() Explanation {
 	if m == nil {
 		return Explain(nil)
 	}

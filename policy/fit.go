@@ -61,8 +61,11 @@ func (b Budget) unfit(route string, r Rule, wait time.Duration) []string {
 
 // Check returns all that is wrong with p under b as one error, or nil: b must be valid, and the
 // rules of p must be valid and fit b. It is meant for start-up. It can look into a nil Policy (the
-// zero Rule for all), a [Rule], a [*Mux], and whatever has a method Check(Budget) error; the rules
-// of any other Policy are unknown, and b alone is checked.
+// zero Rule for all), a [Rule], a [*Mux], a [*Swap], and whatever has a method Check(Budget) error,
+// which leaves b itself alone; the rules of any other Policy are unknown, and b alone is checked.
+//
+// Of a Mux it names the routes in the order of HandleIf and Handle. See [Budget.Fit]; what a route
+// needs includes the time that rules with a higher Priority take first.
 func Check(p Policy, b Budget) error { return errors.Join(b.Validate(), checkRules(p, b)) }
 
 func checkRules(p Policy, b Budget) error {
@@ -73,6 +76,8 @@ func checkRules(p Policy, b Budget) error {
 		return checkRules(*p, b)
 	case interface{ Check(Budget) error }:
 		return p.Check(b)
+	case interface{ check(Budget) error }: // a Mux or a Swap, also one that is embedded
+		return p.check(b)
 	}
 	return nil
 }

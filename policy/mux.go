@@ -15,8 +15,8 @@ import (
 // Rule, and so does a nil one.
 //
 // Handle, HandleIf and changes of Default are for start-up, before the first request, and not safe
-// for concurrent use; Rule, Check and Explain may be called concurrently after that. A Mux must not
-// be copied after first use.
+// for concurrent use; Rule, [Check] and [Explain] may be called concurrently after that. A Mux must
+// not be copied after first use.
 type Mux struct {
 	// Default lies under the rule of every route, field by field, and is the whole rule of requests
 	// that no pattern matches. It must not change once Rule has been called.
@@ -151,10 +151,9 @@ func (m *Mux) computeRules() {
 	_ = panicOf(func() { m.mux.Handle(catchAll.pattern, catchAll) })
 }
 
-// Check returns what is wrong with the rules as one error, or nil: what is not valid, and what
-// doesn't fit b. It names the routes in the order of HandleIf and Handle. See [Budget.Fit]; a
-// route's need includes the time that rules with a higher Priority take first.
-func (m *Mux) Check(b Budget) error {
+// check returns what is wrong with the rules as one error, or nil: what is not valid, and what
+// doesn't fit b.
+func (m *Mux) check(b Budget) error {
 	if m == nil {
 		return nil
 	}

@@ -59,7 +59,7 @@ func TestMuxZeroAndNil(t *testing.T) {
 	assert.Zero(t, new(policy.Mux).Rule(req))
 	assert.Zero(t, (*policy.Mux)(nil).Rule(req))
 	assert.Equal(t, numbered(1), (&policy.Mux{Default: numbered(1)}).Rule(req))
-	assert.NoError(t, new(policy.Mux).Check(policy.Budget{}))
+	assert.NoError(t, policy.Check(new(policy.Mux), policy.Budget{}))
 }
 
 // The application may have a catch-all of its own, however it is written.
@@ -113,7 +113,7 @@ func TestMuxPanics(t *testing.T) {
 			var m policy.Mux
 			m.Handle("GET /a/{x}", policy.Rule{Grace: time.Hour})
 			require.Contains(t, message(func() { m.Handle(tt.pattern, tt.rule) }), tt.want)
-			require.ErrorContains(t, m.Check(policy.Budget{}), "GET /a/{x}", "what was there stays")
+			require.ErrorContains(t, policy.Check(&m, policy.Budget{}), "GET /a/{x}", "what was there stays")
 			require.Zero(t, m.Rule(httptest.NewRequest("GET", "/fine", nil)), "what panicked is not there")
 		})
 	}

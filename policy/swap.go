@@ -41,8 +41,6 @@ func (s *Swap) Rule(req *http.Request) Rule {
 	return Rule{}
 }
 
-// Check checks the rules of the current policy. See the function [Check].
-func (s *Swap) Check(b Budget) error { return checkRules(s.Load(), b) }
+func (s *Swap) check(b Budget) error { return checkRules(s.Load(), b) }
 
-// Explain explains the current policy. See the function [Explain].
-func (s *Swap) Explain() Explanation { return Explain(s.Load()) }
+func (s *Swap) explain() Explanation { return Explain(s.Load()) }
