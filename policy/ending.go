@@ -1,15 +1,17 @@
 package policy
 
 // An Ending is how a stream ends after its farewell. Event streams and other bodies follow it; a
-// WebSocket ends with its close frames whatever its rule says, and a call of gRPC or Connect with its
-// status. The zero Ending is AutoEnding.
+// WebSocket ends with its close frames whatever its rule says, and a call of gRPC or Connect with
+// its status. The zero Ending is AutoEnding.
 type Ending uint8
 
 const (
-	// AutoEnding is whichever brings the client back: clean for an EventSource and a client of the
-	// Model Context Protocol's streamable HTTP, which come back from any end, broken for all others, to many of which a clean end means that nothing more is
-	// to come. It is clean for everyone whose farewell has the Code 1000, as that of [StayAway], and
-	// where no farewell is written, for requests that accept no event stream.
+	// AutoEnding is whichever brings the client back. It is clean for an EventSource and for a client
+	// of the Model Context Protocol's streamable HTTP, which come back from any end. It is broken for
+	// all others: to many of them a clean end means that nothing more is to come.
+	//
+	// It is clean for everyone whose farewell has the Code 1000, as that of [StayAway], and where no
+	// farewell is written, for requests that accept no event stream.
 	AutoEnding Ending = iota
 	// CleanEnding ends the body as if the handler had returned by itself.
 	CleanEnding

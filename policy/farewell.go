@@ -69,12 +69,11 @@ func (f Farewell) Expand(retry time.Duration) Farewell {
 
 // Validate returns all that keeps f from being sent as one error, or nil: a close code that RFC
 // 6455 section 7.4 doesn't allow in a frame, a reason that is too long for its frame, text that is
-// not UTF-8, an event name with a line break, an unknown Send. It assumes the zero Window for the length of {retry};
-// [Rule.Validate] uses the rule's own.
-func (f Farewell) Validate() error {
-	return joinFaults("policy: ", f.faults(Window{}))
-}
+// not UTF-8, an event name with a line break, an unknown Send. It assumes the zero Window for the
+// length of {retry}; [Rule.Validate] uses the rule's own.
+func (f Farewell) Validate() error { return joinFaults("policy: ", f.faults(Window{})) }
 
+// over returns f with its zero fields taken from base.
 func (f Farewell) over(base Farewell) Farewell {
 	return Farewell{
 		Code:    cmp.Or(f.Code, base.Code),
@@ -90,9 +89,9 @@ func (f Farewell) over(base Farewell) Farewell {
 func (f Farewell) faults(w Window) (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 
-	// No slot of w has more digits than its end.
+	// As long as it can get: no slot of w has more digits than Max.
 	f = f.Expand(w.orDefault().Max)
-	if section := unsendable(f.Code); section != "" {
+	if section := forbiddenBy(f.Code); section != "" {
 		fault("close code %d may not be sent (RFC 6455 %s); use 1000-1003, 1007-1014 or 3000-4999", f.Code, section)
 	}
 	if over := len(f.Reason) - maxReason; over > 0 {
@@ -116,9 +115,9 @@ func (f Farewell) faults(w Window) (faults []string) {
 	return faults
 }
 
-// unsendable returns the section of RFC 6455 that keeps code out of a close frame, or "". Codes
+// forbiddenBy returns the section of RFC 6455 that keeps code out of a close frame, or "". Codes
 // 1012 to 1014 were registered later, in the registry that section 11.7 set up.
-func unsendable(code int) (section string) {
+func forbiddenBy(code int) (section string) {
 	switch {
 	case code == 1004, code == 1005, code == 1006, code == 1015:
 		return "7.4.1"

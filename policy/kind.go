@@ -4,8 +4,8 @@ package policy
 type Kind uint8
 
 const (
-	// Auto leaves it open: what the handler does decides. Infinite are hijacked connections, and
-	// text/event-stream and multipart/x-mixed-replace that answer a GET, and the subscriptions of the
+	// Auto leaves it to what the handler does. Hijacked connections are Infinite, so are
+	// text/event-stream and multipart/x-mixed-replace that answer a GET, and subscriptions of the
 	// Model Context Protocol, which are a POST. All else is Finite.
 	Auto Kind = iota
 	// Finite responses end by themselves, and a drain waits for that.

@@ -8,16 +8,15 @@ import (
 	"time"
 )
 
-// A Policy decides which rule a request has. A [Rule], a [Mux], a [Swap] and a [Func]
-// are policies.
+// A Policy decides which rule a request has. A [Rule], a [Mux], a [Swap] and a [Func] are policies.
 type Policy interface {
 	// Rule returns the rule of a request. It is called once per request, before the handler, by
 	// many goroutines at once, and must not block.
 	//
-	// Streams with equal rules, whatever their Kind, MaxAge, Farewell, Format, Ending and Admit, are
-	// spread together, so a policy should have few different rules and not make one up for each request.
-	// Of a rule that [Rule.Validate] finds fault with, invalid times count as zero, and a Farewell
-	// that can't be sent is replaced by the zero one.
+	// The farewells of streams with equal rules, whatever their Kind, MaxAge, Farewell, Format,
+	// Ending and Admit, are spread together. So a policy should have few different rules and not
+	// make one up for each request. Of a rule that [Rule.Validate] finds fault with, invalid times
+	// count as zero, and a Farewell that can't be sent is replaced by the zero one.
 	Rule(*http.Request) Rule
 }
 
@@ -84,14 +83,14 @@ const (
 	answerTimeout  = 3 * time.Second
 	defaultMercy   = 1 * time.Second
 
-	// AtOnce, as any of a Rule's times, is as good as none, where zero would mean the default or
-	// what another rule specifies.
+	// AtOnce, as any of a Rule's times, is as good as no time. Zero would mean the default, or what
+	// another rule specifies.
 	AtOnce = time.Nanosecond
 
 	// ToTheEnd, as a Grace, is all the time that the budget leaves beside the rule's Spread,
 	// Timeout and Mercy; it always fits. A finite response has that time without it as well, but
-	// hears stream.Draining at once; with it only as it is canceled. As a MaxAge it is no limit,
-	// where zero would mean what another rule specifies.
+	// hears stream.Draining at once; with it only as it is canceled. As a MaxAge it is no limit;
+	// zero would mean what another rule specifies.
 	ToTheEnd time.Duration = math.MaxInt64
 )
 
@@ -118,10 +117,10 @@ func (r Rule) Over(base Rule) Rule {
 	}
 }
 
-// Validate returns all that is wrong with r by itself as one error, or nil: an unknown kind,
-// order, format or ending, a time that is negative or so short that its unit must be missing, a window that ends
-// before it begins, a farewell that can't be sent. Whether r fits a budget is for [Budget.Fit] to
-// report.
+// Validate returns all that is wrong with r by itself as one error, or nil: an unknown kind, order,
+// format or ending, a time that is negative or so short that its unit must be missing, a window
+// that ends before it begins, a farewell that can't be sent. Whether r fits a budget is for
+// [Budget.Fit] to report.
 func (r Rule) Validate() error { return joinFaults("policy: ", r.faults()) }
 
 func (r Rule) faults() (faults []string) {
