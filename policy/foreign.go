@@ -3,19 +3,21 @@ package policy
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
-// foreign reports that a pattern is written for another router than [http.ServeMux], with the
-// pattern that is meant, or returns "". ServeMux takes most of those for literal text that no
-// request has.
-func foreign(pattern string) (problem string) {
+// foreignProblem describes that a pattern has wildcards of another router than [http.ServeMux],
+// which takes most of them for literal text that no request has, and says what to write. It returns
+// the empty string if there is none.
+func foreignProblem(pattern string) string {
 	begin := strings.IndexByte(pattern, '/')
 	if begin < 0 {
 		return "" // ServeMux says what is missing
 	}
-	meant, literal := pattern[:begin], pattern[:begin]
-	found, legal := false, true // legal as ServeMux's literal text
+	meant, literal := pattern[:begin], pattern[:begin] // with ServeMux's wildcards, and with none
+	found := false
+	canBeLiteral := true // ServeMux takes none of them for a wildcard
 	used := map[string]bool{}
 	for rest := pattern[begin:]; rest != ""; {
 		end := 1 + segmentLength(rest[1:])
@@ -28,15 +30,15 @@ func foreign(pattern string) (problem string) {
 			continue
 		}
 		found = true
-		legal = legal && segment[0] != '{'
+		canBeLiteral = canBeLiteral && segment[0] != '{'
 		meant += "/" + w.text(rest == "", used)
 		literal += fmt.Sprintf("/%%%02X%s", segment[0], segment[1:])
 	}
 	if !found {
 		return ""
 	}
-	problem = fmt.Sprintf("route %q has another router's wildcards; write %q", pattern, meant)
-	if legal {
+	problem := fmt.Sprintf("route %q has another router's wildcards; write %q", pattern, meant)
+	if canBeLiteral {
 		problem += fmt.Sprintf(", or %q for that very path", literal)
 	}
 	return problem
@@ -68,21 +70,21 @@ func segmentLength(s string) int {
 	return len(s)
 }
 
-// The wildcards that foreignWildcard finds, each of which is a whole segment: stars, a type, the
-// name, an expression or another type. Those of ServeMux are among those in braces.
-var (
-	ownWildcard      = regexp.MustCompile(`^\{([\pL_][\pL\p{Nd}_]*(\.\.\.)?|\$)\}$`)
-	foreignWildcards = []*regexp.Regexp{
-		// :id, :id?, :id([0-9]+), :name.json
-		regexp.MustCompile(`^:()()([\pL_][\pL\p{Nd}_]*)(.*)$`),
-		// *, **, *path
-		regexp.MustCompile(`^(\*\*?)()([\pL_][\pL\p{Nd}_]*|)()$`),
-		// {id:[0-9]+}, {path:.*}, {*path}, {id?}, {id}.json
-		regexp.MustCompile(`^\{(\*?\*?)()([\pL_][\pL\p{Nd}_]*)(.*)\}[^}]*$`),
-		// <id>, <id:[0-9]+>, <int:id>, <path:rest>, <rest..>
-		regexp.MustCompile(`^<()(?:(any|float|int|path|slug|str|string|uuid):)?([\pL_][\pL\p{Nd}_]*)(:.*|\.\.|)>$`),
-	}
-)
+// A wildcard of [http.ServeMux], which is a whole segment.
+var ownWildcard = regexp.MustCompile(`^\{([\pL_][\pL\p{Nd}_]*(\.\.\.)?|\$)\}$`)
+
+// Those of other routers, also whole segments. Each expression has four groups, of which some are
+// always empty: stars, a type, the name, and what is behind it, such as an expression.
+var foreignWildcards = []*regexp.Regexp{
+	// :id, :id?, :id([0-9]+), :name.json
+	regexp.MustCompile(`^:()()([\pL_][\pL\p{Nd}_]*)(.*)$`),
+	// *, **, *path
+	regexp.MustCompile(`^(\*\*?)()([\pL_][\pL\p{Nd}_]*|)()$`),
+	// {id:[0-9]+}, {path:.*}, {*path}, {id?}, {id}.json
+	regexp.MustCompile(`^\{(\*?\*?)()([\pL_][\pL\p{Nd}_]*)(.*)\}[^}]*$`),
+	// <id>, <id:[0-9]+>, <int:id>, <path:rest>, <rest..>
+	regexp.MustCompile(`^<()(?:(any|float|int|path|slug|str|string|uuid):)?([\pL_][\pL\p{Nd}_]*)(:.*|\.\.|)>$`),
+}
 
 // A wildcard is what a segment of a pattern stands for.
 type wildcard struct {
@@ -96,11 +98,15 @@ func foreignWildcard(segment string) (wildcard, bool) {
 		return wildcard{}, false
 	}
 	for _, e := range foreignWildcards {
-		if m := e.FindStringSubmatch(segment); m != nil {
-			stars, before, name, after := m[1], m[2], m[3], m[4]
-			multi := stars != "" || before == "path" || after == ":path" || after == ":.*" || after == ":.+" || after == ".."
-			return wildcard{name, multi || strings.Contains(after, "/") && !strings.Contains(after, "[^/]")}, true
+		m := e.FindStringSubmatch(segment)
+		if m == nil {
+			continue
 		}
+		stars, typ, name, behind := m[1], m[2], m[3], m[4]
+		multi := stars != "" || typ == "path" ||
+			slices.Contains([]string{":path", ":.*", ":.+", ".."}, behind) ||
+			strings.Contains(behind, "/") && !strings.Contains(behind, "[^/]")
+		return wildcard{name, multi}, true
 	}
 	return wildcard{}, false
 }

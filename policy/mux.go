@@ -84,7 +84,7 @@ func (m *Mux) mustBeValid(r *route) {
 // patternProblem describes what is wrong with a pattern by itself. It returns the empty string if
 // nothing is.
 func patternProblem(pattern string) string {
-	if problem := foreign(pattern); problem != "" {
+	if problem := foreignProblem(pattern); problem != "" {
 		return problem
 	}
 	if invalid := panicOf(func() { new(http.ServeMux).Handle(pattern, new(route)) }); invalid != nil {
