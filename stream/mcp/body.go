@@ -59,7 +59,7 @@ func readAhead(w http.ResponseWriter, r *http.Request, late bool) *postBody {
 // Write is given the rest of the body as the handler reads it.
 func (b *postBody) Write(p []byte) (int, error) {
 	if b.session != nil {
-		b.session.note(b, p)
+		b.session.noteCalls(b, p)
 	}
 	return len(p), nil
 }

@@ -109,6 +109,8 @@ func (c *Calls) serveGet(next http.Handler, w http.ResponseWriter, r *http.Reque
 	}
 }
 
+// servePost serves a POST, which may have messages for an HTTP+SSE session, open a subscription, or
+// come too late.
 func (c *Calls) servePost(next http.Handler, w http.ResponseWriter, r *http.Request, response *tracked.Response) {
 	session := c.sessionOf(response.Request())
 	subscribes := format.IsMCPSubscription(r)
@@ -118,26 +120,24 @@ func (c *Calls) servePost(next http.Handler, w http.ResponseWriter, r *http.Requ
 	}
 	body := readAhead(w, r, response.Late())
 	if response.Late() && !body.mayPass() {
-		if session == nil || !session.refuse(body, c.slot(response)) {
+		if session != nil && session.refuseCalls(body, c.slot(response)) {
+			response.Refuse()
+			w.WriteHeader(http.StatusAccepted)
+		} else {
 			c.refuse(w, response)
-			return
 		}
-		response.Refuse()
-		w.WriteHeader(http.StatusAccepted)
 		return
 	}
 	if id := body.subscriptionID(); subscribes && id != "" {
-		response.OnFarewell(func(time.Duration) policy.Farewell {
-			return policy.Farewell{Event: "message", Data: subscriptionResult(id)}
-		})
+		setLastMessage(response, subscriptionResult(id))
 	}
 	switch {
 	case session == nil:
 		next.ServeHTTP(w, r)
-	case session.begin(body):
+	case session.beginPost(body):
 		status := &statusWriter{flusher: flusher{w}}
 		accepted := false
-		defer func() { session.finish(body, accepted) }()
+		defer func() { session.endPost(body, accepted) }()
 		next.ServeHTTP(status, r)
 		accepted = status.status < 300
 	default:

@@ -19,7 +19,7 @@ type sseSession struct {
 	key      string // in Calls.sessions; empty: it isn't there
 
 	mu    sync.Mutex     // guards following
-	posts int            // requests that may bring calls and haven't been answered
+	posts int            // requests with calls, or perhaps with calls, whose handlers run
 	calls map[string]int // how often each is open, by canonicalID
 }
 
@@ -64,49 +64,50 @@ func (c *Calls) isStream(r *http.Request) bool {
 // isOver reports whether the stream has been told or canceled, and carries no more results.
 func (s *sseSession) isOver() bool { return s.response.FarewellSent() || s.response.Canceled() }
 
-// holdLocked keeps the stream open for a request. It reports false where that comes too late.
-func (s *sseSession) holdLocked() bool {
+// holdStreamLocked keeps the stream open for a request, until posts has been lowered again. It
+// reports false where that comes too late.
+func (s *sseSession) holdStreamLocked() bool {
 	s.response.Tag(policy.Finite) // from here on no farewell begins
 	if s.isOver() {
-		s.releaseLocked()
+		s.releaseStreamLocked()
 		return false
 	}
 	s.posts++
 	return true
 }
 
-// releaseLocked has the stream end with the drain, if no result is to come on it any more.
-func (s *sseSession) releaseLocked() {
+// releaseStreamLocked lets the stream end with the drain, if no result is to come on it any more.
+func (s *sseSession) releaseStreamLocked() {
 	if s.posts == 0 && len(s.calls) == 0 {
 		s.response.Tag(policy.Auto)
 	}
 }
 
-// begin notes the calls of a request before its handler knows of them. It reports false if the
+// beginPost notes the calls of a request before its handler knows of them. It reports false if the
 // stream can't carry their results any more.
-func (s *sseSession) begin(b *postBody) bool {
+func (s *sseSession) beginPost(b *postBody) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b.whole && !b.hasCall() { // the stream keeps its slot
 		return !s.isOver()
 	}
-	if !s.holdLocked() {
+	if !s.holdStreamLocked() {
 		return false
 	}
 	b.session = s
-	s.noteLocked(b)
+	s.noteCallsLocked(b)
 	return true
 }
 
-// note follows more of a request's body, and notes the calls that are complete with it.
-func (s *sseSession) note(b *postBody, p []byte) {
+// noteCalls follows more of a request's body, and notes the calls that are complete with it.
+func (s *sseSession) noteCalls(b *postBody, p []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, _ = b.scanner.Write(p)
-	s.noteLocked(b)
+	s.noteCallsLocked(b)
 }
 
-func (s *sseSession) noteLocked(b *postBody) {
+func (s *sseSession) noteCallsLocked(b *postBody) {
 	for ; b.noted < len(b.scanner.found); b.noted++ {
 		if m := b.scanner.found[b.noted]; m.isCall() {
 			if s.calls == nil {
@@ -117,31 +118,31 @@ func (s *sseSession) noteLocked(b *postBody) {
 	}
 }
 
-// finish is called when the handler of a request has returned. accepted says whether it took the
+// endPost is called when the handler of a request has returned. accepted says whether it took the
 // messages: if not, no result will come. Nor does one for a call that a message cancels.
-func (s *sseSession) finish(b *postBody, accepted bool) {
+func (s *sseSession) endPost(b *postBody, accepted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range b.scanner.found {
 		if m.isCall() && !accepted {
-			s.endLocked(m.id)
+			s.endCallLocked(m.id)
 		}
 		if accepted && m.method == "notifications/cancelled" && m.cancels != "" {
-			s.endLocked(m.cancels)
+			s.endCallLocked(m.cancels)
 		}
 	}
 	if b.session != nil {
 		s.posts--
 	}
-	s.releaseLocked()
+	s.releaseStreamLocked()
 }
 
-// refuse refuses the calls of a request on the stream: go-sdk's client takes an error status for
-// the session's end, and couldn't answer any more what a running call asks. It reports false where
-// that can't be done: the stream is over, or not all of the calls are known.
-func (s *sseSession) refuse(b *postBody, slot time.Duration) bool {
+// refuseCalls refuses the calls of a request on the stream: go-sdk's client takes an error status
+// for the session's end, and couldn't answer any more what a running call asks. It reports false
+// where that can't be done: the stream is over, or not all of the calls are known.
+func (s *sseSession) refuseCalls(b *postBody, slot time.Duration) bool {
 	s.mu.Lock()
-	held := b.whole && s.holdLocked()
+	held := b.whole && s.holdStreamLocked()
 	s.mu.Unlock()
 	if !held {
 		return false
@@ -154,19 +155,19 @@ func (s *sseSession) refuse(b *postBody, slot time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.posts--
-	s.releaseLocked()
+	s.releaseStreamLocked()
 	return true
 }
 
-// end notes that the result of the call with this id has been written.
-func (s *sseSession) end(id string) {
+// endCall notes that the result of the call with this id has been written.
+func (s *sseSession) endCall(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.endLocked(id)
-	s.releaseLocked()
+	s.endCallLocked(id)
+	s.releaseStreamLocked()
 }
 
-func (s *sseSession) endLocked(id string) {
+func (s *sseSession) endCallLocked(id string) {
 	id = canonicalID(id)
 	if s.calls[id] > 1 {
 		s.calls[id]--
@@ -183,10 +184,14 @@ func setFarewell(response *tracked.Response) {
 		response.Refine(policy.Rule{Ending: policy.CleanEnding})
 	}
 	if f := rule.Farewell; f.Event == "" && f.Data == "" && f.Send == policy.SendAll {
-		response.OnFarewell(func(time.Duration) policy.Farewell {
-			return policy.Farewell{Event: "message", Data: goodbye}
-		})
+		setLastMessage(response, goodbye)
 	}
+}
+
+func setLastMessage(response *tracked.Response, message string) {
+	response.OnFarewell(func(time.Duration) policy.Farewell {
+		return policy.Farewell{Event: "message", Data: message}
+	})
 }
 
 const goodbye = `{"jsonrpc":"2.0","method":"notifications/message","params":` +

@@ -66,7 +66,7 @@ type streamWriter struct {
 func (w *streamWriter) Write(p []byte) (int, error) {
 	n, answered, err := w.write(p)
 	for _, id := range answered {
-		w.session.end(id)
+		w.session.endCall(id)
 	}
 	return n, err
 }
