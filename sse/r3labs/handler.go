@@ -64,17 +64,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	// The library's ServeHTTP returns only after its stream's loop has removed the subscriber,
 	// which another subscriber may block. The response ends without waiting for it.
-	over := make(chan any, 1)
+	returned := make(chan any, 1) // gets what the library's ServeHTTP has panicked with
 	go func() {
 		defer h.leave()
-		defer func() { over <- recover() }()
+		defer func() { returned <- recover() }()
 		h.Server.ServeHTTP(out, resume(r.Clone(ctx)))
 	}()
-	h.deliver(ctx, w, out, over)
+	h.deliver(ctx, w, out, returned)
 }
 
 // deliver writes to w what the library writes to out, until either side ends.
-func (h *Handler) deliver(ctx context.Context, w http.ResponseWriter, out *outlet, over <-chan any) {
+func (h *Handler) deliver(ctx context.Context, w http.ResponseWriter, out *outlet, returned <-chan any) {
 	control := http.NewResponseController(w)
 	patience := cmp.Or(h.Patience, defaultPatience)
 	for {
@@ -86,7 +86,7 @@ func (h *Handler) deliver(ctx context.Context, w http.ResponseWriter, out *outle
 			}
 			// HTTP/2 resets even an idle stream at its deadline.
 			_ = control.SetWriteDeadline(time.Time{})
-		case panicked := <-over:
+		case panicked := <-returned:
 			if panicked != nil {
 				panic(panicked)
 			}

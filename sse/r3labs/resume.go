@@ -6,8 +6,8 @@ import (
 )
 
 // resume changes the Last-Event-ID of r, which must be the Handler's own copy, and returns r. The
-// library replays from the event that it names, so it becomes the next one's. The largest int wraps
-// to the smallest: for an id that its log doesn't have, the library replays the whole log.
+// library begins with the event that it names, which the client has: resume names the next one. The
+// largest int, which no log has, wraps to the smallest, from which the library replays all.
 func resume(r *http.Request) *http.Request {
 	const header = "Last-Event-Id"
 	last, err := strconv.Atoi(r.Header.Get(header))
