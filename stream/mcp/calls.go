@@ -36,9 +36,9 @@ type Calls struct {
 
 	lastSlotNumber atomic.Uint64 // given with a refusal
 
-	sessions    sync.Map     // the open *sseSession, by their keys
-	streamPaths sync.Map     // at which HTTP+SSE streams were asked for, as keys
-	pathCount   atomic.Int32 // how many those are
+	sessions    sync.Map     // by sseSession.key the open *sseSession
+	streamPaths sync.Map     // by path nil, for each one at which an HTTP+SSE stream was open
+	pathCount   atomic.Int32 // of streamPaths
 }
 
 // Rule implements [policy.Policy]: that of c.Policy, and Admit for the MCP requests that only

@@ -149,9 +149,9 @@ type eventScanner struct {
 	field      []byte // the name of the line's field, its first maxToken bytes
 	inValue    bool   // the line's colon has come
 	valueBegun bool   // and a byte after it
-	afterCR    bool
-	hasData    bool
-	name, data []byte
+	afterCR    bool   // an LF would belong to the CR before it
+	hasData    bool   // the event has a field data
+	name, data []byte // of the event, the first maxToken bytes each
 	message    scanner
 }
 
@@ -172,7 +172,7 @@ func (s *eventScanner) writeByte(c byte) (e event, complete bool) {
 		s.inValue = true
 		s.beginValue()
 	case !s.inValue:
-		s.field = appendSome(s.field, c)
+		s.field = appendToken(s.field, c)
 	case !s.valueBegun && c == ' ':
 		s.valueBegun = true
 	default:
@@ -182,7 +182,8 @@ func (s *eventScanner) writeByte(c byte) (e event, complete bool) {
 	return event{}, false
 }
 
-func appendSome(b []byte, c byte) []byte {
+// appendToken appends c to b, unless that has maxToken bytes already.
+func appendToken(b []byte, c byte) []byte {
 	if len(b) < maxToken {
 		b = append(b, c)
 	}
@@ -204,9 +205,9 @@ func (s *eventScanner) beginValue() {
 func (s *eventScanner) writeValue(c byte) {
 	switch string(s.field) {
 	case "event":
-		s.name = appendSome(s.name, c)
+		s.name = appendToken(s.name, c)
 	case "data":
-		s.data = appendSome(s.data, c)
+		s.data = appendToken(s.data, c)
 		s.message.writeByte(c)
 	}
 }
@@ -219,8 +220,8 @@ func (s *eventScanner) endLine() (e event, complete bool) {
 		s.field, s.inValue, s.valueBegun = s.field[:0], false, false
 		return event{}, false
 	}
-	if complete = s.hasData; complete {
-		e = event{string(s.name), string(s.data), s.message.found}
+	if s.hasData {
+		e, complete = event{string(s.name), string(s.data), s.message.found}, true
 	}
 	s.hasData, s.name, s.data, s.message = false, s.name[:0], s.data[:0], scanner{}
 	return e, complete
