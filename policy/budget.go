@@ -50,10 +50,10 @@ func (b Budget) work() time.Duration {
 	return b.Total - b.Announce - b.Reserve
 }
 
-// total returns Total or its default.
+// total returns Total or its default, also where that is negative.
 func (b Budget) total() time.Duration { return cmp.Or(b.Total, defaultTotal) }
 
-// reserve returns Reserve or its default.
+// reserve returns Reserve or its default, also where that is negative or more than Total.
 func (b Budget) reserve() time.Duration {
 	total := max(0, b.total())
 	return cmp.Or(b.Reserve, min(max(total/10, minReserve), maxReserve, total/2))
@@ -89,13 +89,13 @@ func (b Budget) faults() (faults []string) {
 }
 
 // totalFor returns the least Total, rounded up to a millisecond, that leaves at least work for the
-// responses. A zero Reserve depends on Total, so Total is solved for.
+// responses. A zero Reserve stands for a part of the Total that is looked for.
 func (b Budget) totalFor(work time.Duration) time.Duration {
 	rest := clamp(work) + clamp(b.Announce)
 	reserve := clamp(b.Reserve)
 	if reserve == 0 {
-		// Total is rest plus reserve: a tenth of Total is a ninth of rest, half of Total equals
-		// rest.
+		// Total is rest plus reserve. Where reserve is a tenth of Total it is a ninth of rest, where
+		// it is half of Total it equals rest.
 		reserve = min(max((rest+8)/9, minReserve), maxReserve, rest)
 	}
 	return (rest + reserve + time.Millisecond - 1).Truncate(time.Millisecond)

@@ -87,7 +87,7 @@ func explainRoute(name string, layers ...layer) (lines []string) {
 	var origins []string              // in the order of their first fields
 	fieldsOf := map[string][]string{} // name and value, by origin
 	for i, f := range whole.fieldTexts() {
-		value, origin := f.usual, originDefault
+		value, origin := f.byDefault, originDefault
 		if k := slices.IndexFunc(specified, func(of []fieldText) bool { return of[i].specified != "" }); k >= 0 {
 			value, origin = f.specified, layers[k].origin
 			if !slices.Contains(origins, origin) {
@@ -110,37 +110,35 @@ func explainRoute(name string, layers ...layer) (lines []string) {
 
 // A fieldText is one field of a rule in words: what the rule specifies, "" if it is zero, and what
 // a zero value stands for.
-type fieldText struct{ name, specified, usual string }
+type fieldText struct{ name, specified, byDefault string }
 
 func (r Rule) fieldTexts() []fieldText {
-	f, usual := r.Farewell, ComeBack()
+	f, byDefault := r.Farewell, ComeBack()
 	message := quoted(f.Message)
 	if f.Binary && message != "" {
 		message += " (binary)"
 	}
 	return []fieldText{
 		{"kind", unlessZero(r.Kind, r.Kind.String()), Auto.String()},
-		{"grace", timeText(r.Grace), usualGrace(r.Kind)},
+		{"grace", timeText(r.Grace), defaultGrace(r.Kind)},
 		{"spread", timeText(r.Spread), "0s"},
 		{"order", unlessZero(r.Order, r.Order.String()), Random.String()},
 		{"priority", unlessZero(r.Priority, strconv.Itoa(r.Priority)), "0"},
-		{"timeout", timeText(r.Timeout), usualTimeout},
+		{"timeout", timeText(r.Timeout), fmt.Sprintf("%v (WebSocket: %v)", defaultTimeout, answerTimeout)},
 		{"mercy", timeText(r.Mercy), timeText(defaultMercy)},
 		{"maxage", timeText(r.MaxAge), ""},
 		{"reconnect", unlessZero(r.Reconnect, r.Reconnect.text()), defaultWindow.text()},
-		{"code", unlessZero(f.Code, strconv.Itoa(f.Code)), strconv.Itoa(usual.Code)},
-		{"reason", quoted(f.Reason), quoted(usual.Reason)},
+		{"code", unlessZero(f.Code, strconv.Itoa(f.Code)), strconv.Itoa(byDefault.Code)},
+		{"reason", quoted(f.Reason), quoted(byDefault.Reason)},
 		{"message", message, ""},
-		{"event", quoted(f.Event), quoted(usual.Event)},
-		{"data", quoted(f.Data), quoted(usual.Data)},
+		{"event", quoted(f.Event), quoted(byDefault.Event)},
+		{"data", quoted(f.Data), quoted(byDefault.Data)},
 		{"send", unlessZero(f.Send, f.Send.String()), SendAll.String()},
 		{"format", unlessZero(r.Format, r.Format.String()), AutoFormat.String()},
 		{"ending", unlessZero(r.Ending, r.Ending.String()), AutoEnding.String()},
 		{"admit", unlessZero(r.Admit, "true"), "false"},
 	}
 }
-
-var usualTimeout = fmt.Sprintf("%v (WebSocket: %v)", defaultTimeout, answerTimeout)
 
 // unlessZero returns the text of a value, or "" for the zero value.
 func unlessZero[T comparable](value T, text string) string {
@@ -152,7 +150,7 @@ func unlessZero[T comparable](value T, text string) string {
 
 func quoted(s string) string { return unlessZero(s, fmt.Sprintf("%#q", s)) }
 
-func usualGrace(k Kind) string {
+func defaultGrace(k Kind) string {
 	switch k {
 	case Finite:
 		return toTheEnd

@@ -20,12 +20,12 @@ func LetFinish() Rule { return Rule{Kind: Finite} }
 // slot: dashboards, chats, feeds. They get the farewell [ComeBack], spread over 5 s, or less where
 // there are fewer than 1,000. It takes all that it matches for streams, so it doesn't suit a
 // pattern that matches plain pages too.
-func TellComeBack() Rule { return stream(ComeBack()) }
+func TellComeBack() Rule { return streamRule(ComeBack()) }
 
 // TellStayAway returns the rule for streams that are over for good when the server stops: a game's
 // table, a call. It is TellComeBack with the farewell [StayAway], spread as well, since an
 // EventSource comes back all the same.
-func TellStayAway() Rule { return stream(StayAway()) }
+func TellStayAway() Rule { return streamRule(StayAway()) }
 
 // CutAtOnce returns the rule for what nobody misses: profiles, debug pages, probes that hang.
 // Finite or stream, it is canceled and its connection closed as soon as the drain begins, without
@@ -43,4 +43,4 @@ func LeaveAlone() Rule {
 	return Rule{Grace: ToTheEnd, Spread: AtOnce, Timeout: AtOnce, Mercy: AtOnce}
 }
 
-func stream(f Farewell) Rule { return Rule{Kind: Infinite, Spread: usualSpread, Farewell: f} }
+func streamRule(f Farewell) Rule { return Rule{Kind: Infinite, Spread: usualSpread, Farewell: f} }

@@ -20,8 +20,8 @@ type reader struct {
 	tokens *json.Decoder
 	faults []fault
 
-	counted int64 // line breaks are counted up to this offset of source
-	line    int   // the line of that offset
+	line    int   // of the byte at counted
+	counted int64 // an offset in source, as far as line breaks have been counted
 }
 
 // newReader returns a reader of text. It fails where that is not JSON.
@@ -37,7 +37,7 @@ func newReader(text []byte, name string) (*reader, error) {
 	return r, nil
 }
 
-// position returns that of the last token.
+// position returns where the last token ends.
 func (r *reader) position() position {
 	end := r.tokens.InputOffset()
 	r.line += bytes.Count(r.source[r.counted:end], []byte("\n"))
@@ -49,12 +49,13 @@ func (r *reader) fault(format string, args ...any) {
 	r.faults = append(r.faults, fault{r.position(), fmt.Sprintf(format, args...)})
 }
 
+// next reads one token.
 func (r *reader) next() json.Token {
 	t, _ := r.tokens.Token() // newReader has checked the syntax
 	return t
 }
 
-// skip passes over the value that begins with t.
+// skip passes over the rest of the value whose first token was t.
 func (r *reader) skip(t json.Token) {
 	for depth := 0; ; t = r.next() {
 		switch t {
@@ -69,8 +70,8 @@ func (r *reader) skip(t json.Token) {
 	}
 }
 
-// members calls read for each member of the object whose { was the last token. read must read the
-// member's value.
+// members calls read with the name of each member of the object whose { was the last token. read
+// must read the member's value.
 func (r *reader) members(read func(name string)) {
 	lines := map[string]int{} // by the names seen so far
 	for r.tokens.More() {
@@ -86,14 +87,15 @@ func (r *reader) members(read func(name string)) {
 	r.next()
 }
 
-// A key is the name of a member that an object may have and a function that reads its value.
+// A key is the name of a member that an object may have and a function that reads its value, which
+// is called with the name for its errors.
 type key struct {
 	name string
 	read func(name string)
 }
 
-// object reads the value that begins with t and must be an object with these keys. name is the
-// value's own key, what describes the object.
+// object reads the value whose first token was t and which must be an object with these keys. name
+// is the value's own key, what describes the object, as in "a rule".
 func (r *reader) object(t json.Token, name, what string, keys []key) {
 	if t != json.Delim('{') {
 		r.wrongType(t, name, "an object")
@@ -113,8 +115,8 @@ func (r *reader) object(t json.Token, name, what string, keys []key) {
 	})
 }
 
-// wrongType notes that the value of the named key, which begins with t, should have been something
-// else, and passes over it.
+// wrongType notes that the value of the named key, whose first token was t, should have been
+// something else, and passes over it.
 func (r *reader) wrongType(t json.Token, name, want string) {
 	is := fmt.Sprint(t)
 	switch t := t.(type) {

@@ -129,11 +129,15 @@ func (r Rule) faults() (faults []string) {
 	faults = append(faults, formats.faults(uint8(r.Format))...)
 	faults = append(faults, endings.faults(uint8(r.Ending))...)
 	for _, part := range []struct {
-		name  string
-		value time.Duration
-	}{{"Grace", r.Grace}, {"Spread", r.Spread}, {"Timeout", r.Timeout}, {"Mercy", r.Mercy}, {"MaxAge", r.MaxAge}} {
+		name          string
+		value         time.Duration
+		mayBeToTheEnd bool
+	}{
+		{"Grace", r.Grace, true}, {"Spread", r.Spread, false}, {"Timeout", r.Timeout, false},
+		{"Mercy", r.Mercy, false}, {"MaxAge", r.MaxAge, true},
+	} {
 		faults = append(faults, timeFaults(part.name, part.value)...)
-		if part.value == ToTheEnd && part.name != "Grace" && part.name != "MaxAge" {
+		if part.value == ToTheEnd && !part.mayBeToTheEnd {
 			faults = append(faults, fmt.Sprintf("%s can't be %s; only Grace and MaxAge can", part.name, toTheEnd))
 		}
 	}
