@@ -79,15 +79,15 @@ func (d *Drainer) observeEnd(r *tracked.Response, o tracked.Outcome) {
 // observeUnentered is called with a request that was refused before it became a response.
 func (d *Drainer) observeUnentered(r *http.Request, rule *policy.Rule) {
 	if d.Observe != nil {
-		k := tracked.Refusal(r, rule)
-		d.observe(Observation{Route: tracked.Printable(k.Pattern), Kind: k.Kind, Format: stream.Format(k.Format),
+		g := tracked.RefusedGroup(r, rule)
+		d.observe(Observation{Route: tracked.Printable(g.Pattern), Kind: g.Kind, Format: stream.Format(g.Format),
 			Late: d.draining(), Outcome: outcomeNames[tracked.Refused]})
 	}
 }
 
 func observationOf(r *tracked.Response) Observation {
-	k := r.Key()
-	return Observation{Route: tracked.Printable(k.Pattern), Kind: k.Kind, Format: stream.Format(k.Format), Age: r.Age(), Late: r.SinceDrain()}
+	g := r.Group()
+	return Observation{Route: tracked.Printable(g.Pattern), Kind: g.Kind, Format: stream.Format(g.Format), Age: r.Age(), Late: r.SinceDrain()}
 }
 
 func (d *Drainer) observe(o Observation) { d.guard("Observe", func() { d.Observe(o) }) }

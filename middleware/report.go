@@ -212,16 +212,16 @@ func (d *Drainer) groupsOf(open []*tracked.Response, ended map[tracked.Group]tra
 	for t, c := range ended {
 		in(t).Outcomes = outcomesOf(c)
 	}
-	var last tracked.Key
+	var last tracked.Group
 	var group *Group
 	for _, r := range open {
-		k := r.Key()
-		if k.Pattern == "" {
+		t := r.Group()
+		if t.Pattern == "" {
 			d.findPattern(r)
-			k = r.Key()
+			t = r.Group()
 		}
-		if k != last { // most are like the one before
-			last, group = k, in(k.Group())
+		if group == nil || t != last { // most are like the one before
+			last, group = t, in(t)
 		}
 		group.Open++
 	}

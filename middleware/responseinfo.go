@@ -64,9 +64,9 @@ func (i ResponseInfo) LogValue() slog.Value {
 // info returns what is known now of a response, whose handler was seen at p.
 func (d *Drainer) info(r *tracked.Response, p place) ResponseInfo {
 	d.findPattern(r)
-	k := r.Key()
+	g := r.Group()
 	i := ResponseInfo{
-		Route: r.Route(), Pattern: tracked.Printable(r.Pattern()), Kind: k.Kind, Format: stream.Format(k.Format),
+		Route: r.Route(), Pattern: tracked.Printable(r.Pattern()), Kind: g.Kind, Format: stream.Format(g.Format),
 		Age: r.Age(), Idle: r.Idle(), Told: r.FarewellSent(), Hijacker: forgotten(r), Where: p.String(), Stack: p.stack,
 	}
 	if i.Format != stream.Task {

@@ -3,6 +3,7 @@ package tracked
 import (
 	"cmp"
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
@@ -84,24 +85,17 @@ func (g *Registry) told() {
 	}
 }
 
-// A Key is a Group with its Rule by reference: cheaper to compare, and of most responses of a group
-// the same.
-type Key struct {
-	Pattern string
-	Rule    *policy.Rule // never changed
-	Kind    policy.Kind
-	Format  string
-}
-
-// Key returns the key of the response's group.
-func (r *Response) Key() Key {
+// Group returns the group that the response is counted in.
+func (r *Response) Group() Group {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return Key{r.patternLocked(), r.rule, cmp.Or(r.kindLocked(), policy.Finite), r.format}
+	return Group{r.patternLocked(), *r.rule, cmp.Or(r.kindLocked(), policy.Finite), r.format}
 }
 
-// Group returns the group in which a response with this key is counted.
-func (k Key) Group() Group { return Group{k.Pattern, *k.Rule, k.Kind, k.Format} }
+// RefusedGroup returns the group that a request is counted in which is refused before it is entered.
+func RefusedGroup(req *http.Request, rule *policy.Rule) Group {
+	return Group{req.Pattern, *rule, cmp.Or(rule.Kind, policy.Finite), format.HTTP}
+}
 
 func (r *Response) patternLocked() string {
 	switch {

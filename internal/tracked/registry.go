@@ -1,12 +1,10 @@
 package tracked
 
 import (
-	"cmp"
 	"net/http"
 	"sync"
 	"time"
 
-	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/policy"
 )
 
@@ -59,7 +57,7 @@ func (g *Registry) add(r *Response, mayBeLate bool) (admitted bool, late latenes
 		late = sinceClose
 	}
 	if g.closed && !(mayBeLate && g.open > 0 && g.admit != nil && g.admit(*r.rule)) {
-		g.drain.end(r.Key().Group(), Refused)
+		g.drain.end(r.Group(), Refused)
 		return false, late
 	}
 	r.next = g.first
@@ -77,15 +75,10 @@ func (g *Registry) Refuse(req *http.Request, rule *policy.Rule) {
 	defer g.mu.Unlock()
 	if g.drain != nil {
 		g.drain.Late++
-		g.drain.end(Refusal(req, rule).Group(), Refused)
+		g.drain.end(RefusedGroup(req, rule), Refused)
 	} else {
 		g.before[Refused]++
 	}
-}
-
-// Refusal returns the key of a request that is refused before it is entered.
-func Refusal(req *http.Request, rule *policy.Rule) Key {
-	return Key{req.Pattern, rule, cmp.Or(rule.Kind, policy.Finite), format.HTTP}
 }
 
 // remove takes the response out, and reports whether its end is to be reported. Only the first call
@@ -107,7 +100,7 @@ func (g *Registry) remove(r *Response, o Outcome) (watched, ok bool) {
 	}
 	r.prev, r.next = nil, nil
 	if g.drain != nil {
-		g.drain.end(r.Key().Group(), o)
+		g.drain.end(r.Group(), o)
 	} else {
 		g.before[o]++
 	}

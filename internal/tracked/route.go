@@ -45,8 +45,8 @@ func (r *Response) Route() string {
 
 // Pattern returns the pattern that a [http.ServeMux] matched, empty where that is not known.
 func (r *Response) Pattern() string {
-	if k := r.Key(); k.Format != format.Task {
-		return k.Pattern
+	if g := r.Group(); g.Format != format.Task {
+		return g.Pattern
 	}
 	return ""
 }
