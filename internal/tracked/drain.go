@@ -98,10 +98,7 @@ func RefusedGroup(req *http.Request, rule *policy.Rule) Group {
 }
 
 func (r *Response) patternLocked() string {
-	switch {
-	case r.format == format.Task:
-		return "task " + r.route
-	case r.matched:
+	if r.matched {
 		return r.route
 	}
 	return ""

@@ -22,7 +22,8 @@ type Ending struct {
 	told         bool                                      // draining is closed, or will be made closed
 	farewellDue  bool                                      // the moment of the farewell has come
 	farewellSent bool
-	why          string // it is told, in the caller's word; empty: it isn't, or by a drain
+	why          string // what SetWhy recorded last
+	refused      bool   // Refuse was called
 	moments      Moments
 	published    bool // the handler may know of the moments, and a change of the kind is reported
 
@@ -70,9 +71,18 @@ func (r *Response) withEnding(f func(*Ending)) {
 	f(r.ending)
 }
 
+// ifEnding calls f as withEnding does, but makes no ending: without one it does nothing.
+func (r *Response) ifEnding(f func(*Ending)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ending != nil {
+		f(r.ending)
+	}
+}
+
 // Moments returns what was planned for the response last, and reports whether that is published.
 func (r *Response) Moments() (m Moments, published bool) {
-	r.withEnding(func(e *Ending) { m, published = e.moments, e.published })
+	r.ifEnding(func(e *Ending) { m, published = e.moments, e.published })
 	return m, published
 }
 
@@ -130,7 +140,7 @@ func (r *Response) Tell() {
 // Untell takes Tell back where nobody has asked for the channel yet: a response that was told as a
 // finite one, before its header showed a stream, is told again at its slot.
 func (r *Response) Untell() {
-	r.withEnding(func(e *Ending) { e.told = e.told && e.draining != nil })
+	r.ifEnding(func(e *Ending) { e.told = e.told && e.draining != nil })
 }
 
 // Asked is what a response's end depends on of the header of its request. It is read on the
@@ -148,11 +158,7 @@ func (r *Response) SetAsked(a Asked) {
 
 // Asked returns what SetAsked has recorded, the zero Asked where it wasn't called.
 func (r *Response) Asked() (a Asked) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ending != nil {
-		a = r.ending.asked
-	}
+	r.ifEnding(func(e *Ending) { a = e.asked })
 	return a
 }
 
@@ -167,7 +173,7 @@ func (r *Response) OnFarewell(f func(retry time.Duration) policy.Farewell) {
 // function, so it must be called without locks.
 func (r *Response) FarewellFor(retry time.Duration) (policy.Farewell, error) {
 	var own func(time.Duration) policy.Farewell
-	r.withEnding(func(e *Ending) { own = e.own })
+	r.ifEnding(func(e *Ending) { own = e.own })
 	rule := r.Rule()
 	var skipped error
 	if own != nil {
@@ -226,7 +232,7 @@ func (r *Response) BeginFarewell() (may bool) {
 
 // FarewellSent reports whether BeginFarewell has recorded that the farewell goes out.
 func (r *Response) FarewellSent() (sent bool) {
-	r.withEnding(func(e *Ending) { sent = e.farewellSent })
+	r.ifEnding(func(e *Ending) { sent = e.farewellSent })
 	return sent
 }
 
@@ -236,13 +242,20 @@ func (r *Response) SetWhy(why string) {
 }
 
 // WhyEnded returns what SetWhy recorded last, and reports whether the farewell has gone out.
-func (r *Response) WhyEnded() (why string, told bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ending == nil {
-		return "", false
-	}
-	return r.ending.why, r.ending.farewellSent
+func (r *Response) WhyEnded() (why string, farewellSent bool) {
+	r.ifEnding(func(e *Ending) { why, farewellSent = e.why, e.farewellSent })
+	return why, farewellSent
+}
+
+// Refuse records that the handler answers the request by refusing it: its outcome will be Refused.
+func (r *Response) Refuse() {
+	r.withEnding(func(e *Ending) { e.refused = true })
+}
+
+// RefusedByHandler reports whether Refuse was called.
+func (r *Response) RefusedByHandler() (refused bool) {
+	r.ifEnding(func(e *Ending) { refused = e.refused })
+	return refused
 }
 
 // AwaitsBoundary reports whether the farewell has still to find its place in the body: behind an

@@ -45,20 +45,17 @@ type Registry struct {
 }
 
 // add admits the response, or counts it as refused. Once the registry is closed it admits only one
-// that may be late, and reports when it came.
-func (g *Registry) add(r *Response, mayBeLate bool) (admitted bool, late lateness) {
+// that may be late.
+func (g *Registry) add(r *Response, mayBeLate bool) (admitted bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.drain != nil {
+	r.sinceDrain, r.sinceClose = g.drain != nil, g.closed
+	if r.sinceDrain {
 		g.drain.Late++
-		late = sinceBegan
-	}
-	if g.closed {
-		late = sinceClose
 	}
 	if g.closed && !(mayBeLate && g.open > 0 && g.admit != nil && g.admit(*r.rule)) {
 		g.drain.end(r.Group(), Refused)
-		return false, late
+		return false
 	}
 	r.next = g.first
 	if r.next != nil {
@@ -66,7 +63,7 @@ func (g *Registry) add(r *Response, mayBeLate bool) (admitted bool, late latenes
 	}
 	g.first = r
 	g.open++
-	return true, late
+	return true
 }
 
 // Refuse counts a response as refused that was not entered.

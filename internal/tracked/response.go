@@ -58,13 +58,13 @@ type Response struct {
 	tag     policy.Kind // what the handler said
 	shape   policy.Kind // what the response's header showed
 	matched bool        // route is a pattern
-	refused bool        // the handler says that it has refused the request
 
 	// Guarded by the registry's lock.
 	state      state
 	outcome    Outcome
-	watched    bool     // its end is reported as a change
-	late       lateness // immutable once it is entered
+	watched    bool // its end is reported to Registry.OnChange
+	sinceDrain bool // it came when a drain had begun; never changed
+	sinceClose bool // it came after Registry.Close; never changed
 	prev, next *Response
 }
 
@@ -77,41 +77,35 @@ const (
 	hasEnded
 )
 
-// A lateness is when a response came.
-type lateness uint8
-
-const (
-	early      lateness = iota
-	sinceBegan          // a drain had begun
-	sinceClose          // it was admitted after Close, or refused
-)
-
 // Begin begins the response and enters it into g. It reports false when g admits no more; the
 // response counts as refused then and must not be used.
 //
-// r is the request as it came; it is kept. rule may be shared and must not be changed any more.
+// req is the request as it came; it is kept. rule may be shared and must not be changed any more.
 func (r *Response) Begin(g *Registry, req *http.Request, rule *policy.Rule, c Carrier) bool {
 	r.format = format.HTTP
 	return r.begin(g, req, rule, c, rule.Admit)
 }
 
-// BeginTask is Begin for a task, which reports name by name. ctx is the context in which it was
-// handed over: while that belongs to a response that is open, the task may be late.
+// BeginTask is Begin for a task. Reports name it by name. ctx is the context in which it was handed
+// over: while that belongs to a response that is open, the task is admitted after Registry.Close.
 func (r *Response) BeginTask(g *Registry, ctx context.Context, name string, rule *policy.Rule, c Carrier) bool {
 	r.format = format.Task
-	req := &http.Request{Method: "task", URL: &url.URL{Path: name}}
-	return r.begin(g, req.WithContext(ctx), rule, c, From(ctx).openIn(g))
+	req := &http.Request{Method: "task", Pattern: "task " + name, URL: &url.URL{Path: name}}
+	mayBeLate := false
+	if parent := From(ctx); parent.In(g) {
+		_, ended := parent.Outcome()
+		mayBeLate = !ended
+	}
+	return r.begin(g, req.WithContext(ctx), rule, c, mayBeLate)
 }
 
 func (r *Response) begin(g *Registry, req *http.Request, rule *policy.Rule, c Carrier, mayBeLate bool) bool {
 	r.registry, r.request, r.began = g, req, time.Since(epoch)
 	r.carrier, r.rule = c, rule
-	if r.route = req.URL.Path; req.Pattern != "" { // copied now, since handlers may change the URL that they share
-		r.route, r.matched = req.Pattern, true // a ServeMux outside has matched
-	}
-	var admitted bool
-	admitted, r.late = g.add(r, mayBeLate)
-	if admitted && (r.Late() || rule.Kind == policy.Infinite && rule.MaxAge > 0) {
+	r.route = req.URL.Path          // now, since handlers may change the URL, which they share
+	r.setPatternLocked(req.Pattern) // which a ServeMux outside has matched
+	admitted := g.add(r, mayBeLate)
+	if admitted && (r.sinceClose || rule.Kind == policy.Infinite && rule.MaxAge > 0) {
 		g.changed(r) // nothing later may change its kind and report it
 	}
 	return admitted
@@ -128,34 +122,11 @@ func From(ctx context.Context) *Response {
 // In reports whether the response, which may be nil, was entered into g.
 func (r *Response) In(g *Registry) bool { return r != nil && r.registry == g }
 
-// openIn reports whether the response, which may be nil, is one of g's and has not ended.
-func (r *Response) openIn(g *Registry) bool {
-	if !r.In(g) {
-		return false
-	}
-	_, ended := r.Outcome()
-	return !ended
-}
-
-// Late reports whether the response was admitted when its drain admitted no others any more.
-func (r *Response) Late() bool { return r.late == sinceClose }
+// Late reports whether the response was admitted after [Registry.Close].
+func (r *Response) Late() bool { return r.sinceClose }
 
 // SinceDrain reports whether the response, or a refused one, came since its drain began.
-func (r *Response) SinceDrain() bool { return r.late != early }
-
-// Refuse records that the handler answers the request by refusing it: its outcome will be Refused.
-func (r *Response) Refuse() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.refused = true
-}
-
-// RefusedByHandler reports whether Refuse was called.
-func (r *Response) RefusedByHandler() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.refused
-}
+func (r *Response) SinceDrain() bool { return r.sinceDrain }
 
 // Request returns the request as it came.
 func (r *Response) Request() *http.Request { return r.request }
@@ -175,10 +146,8 @@ func (r *Response) CompareBegan(other *Response) int { return cmp.Compare(r.bega
 
 // Idle returns the time since a byte last moved, or since the response began where none has.
 func (r *Response) Idle() time.Duration {
-	if c := r.Carrier(); c != nil {
-		if last := c.LastByte(); !last.IsZero() {
-			return time.Since(last)
-		}
+	if last := r.Carrier().LastByte(); !last.IsZero() {
+		return time.Since(last)
 	}
 	return r.Age()
 }
@@ -222,34 +191,48 @@ func (r *Response) kindLocked() policy.Kind {
 	return r.shape
 }
 
+// change calls f, which changes what the response's kind depends on. If that makes it one of
+// another kind after its plan was published, or if it is or was a stream that ends by its age,
+// change reports it to [Registry.OnChange].
+func (r *Response) change(f func()) {
+	r.mu.Lock()
+	before := r.kindLocked()
+	f()
+	after := r.kindLocked()
+	report := before != after && r.ending != nil && r.ending.published ||
+		r.rule.MaxAge > 0 && (before == policy.Infinite || after == policy.Infinite)
+	r.mu.Unlock()
+	if report {
+		r.registry.changed(r)
+	}
+}
+
 // Tag records what kind of response the handler says this is. An unknown kind is ignored.
 func (r *Response) Tag(k policy.Kind) {
 	if k <= policy.Infinite {
-		before := r.lock()
-		r.tag = k
-		r.unlock(before)
+		r.change(func() { r.tag = k })
 	}
 }
 
 // Refine lays rule over the one that the response has.
 func (r *Response) Refine(rule policy.Rule) {
 	if rule != (policy.Rule{}) {
-		before := r.lock()
-		whole := rule.Over(*r.rule)
-		r.rule = &whole
-		r.unlock(before)
+		r.change(func() {
+			merged := rule.Over(*r.rule)
+			r.rule = &merged
+		})
 	}
 }
 
 // SetShape records what the response's header showed: its kind, its format, and the pattern by
 // which its handler was found, if that is known. It returns the kind that the drain takes it for,
 // and the format that its rule specifies.
-func (r *Response) SetShape(kind policy.Kind, format, pattern string) (policy.Kind, policy.Format) {
-	before := r.lock()
-	r.setShapeLocked(kind, format, pattern)
-	kind, specified := r.kindLocked(), r.rule.Format
-	r.unlock(before)
-	return kind, specified
+func (r *Response) SetShape(kind policy.Kind, format, pattern string) (takenFor policy.Kind, specified policy.Format) {
+	r.change(func() {
+		r.setShapeLocked(kind, format, pattern)
+		takenFor, specified = r.kindLocked(), r.rule.Format
+	})
+	return takenFor, specified
 }
 
 // SetFormat records what the response speaks.
@@ -261,10 +244,10 @@ func (r *Response) SetFormat(format string) {
 
 // SetCarrier records that c carries the response from now on, a stream in the format given.
 func (r *Response) SetCarrier(c Carrier, format, pattern string) {
-	before := r.lock()
-	r.carrier = c
-	r.setShapeLocked(policy.Infinite, format, pattern)
-	r.unlock(before)
+	r.change(func() {
+		r.carrier = c
+		r.setShapeLocked(policy.Infinite, format, pattern)
+	})
 }
 
 // SetPattern records the pattern by which the response's handler was found, if that is known.
@@ -291,24 +274,6 @@ func (r *Response) setShapeLocked(kind policy.Kind, format, pattern string) {
 func (r *Response) setPatternLocked(pattern string) {
 	if pattern != "" {
 		r.route, r.matched = pattern, true
-	}
-}
-
-// lock takes the lock for a change, and returns the kind before it.
-func (r *Response) lock() (before policy.Kind) {
-	r.mu.Lock()
-	return r.kindLocked()
-}
-
-// unlock gives the lock back. A change that makes a published response one of another kind, or
-// concerns one that ends by its age, is reported to [Registry.OnChange].
-func (r *Response) unlock(before policy.Kind) {
-	kind := r.kindLocked()
-	report := r.ending != nil && r.ending.published && kind != before ||
-		r.rule.MaxAge > 0 && (kind == policy.Infinite || before == policy.Infinite)
-	r.mu.Unlock()
-	if report {
-		r.registry.changed(r)
 	}
 }
 

@@ -20,20 +20,15 @@ const maxRoute = 100
 // shortened, so that it can't forge a line of a log or reach a terminal as an escape sequence.
 func (r *Response) Route() string {
 	r.mu.Lock()
-	path, pattern := r.route, ""
-	if r.matched {
-		path, pattern = "", r.route
-	}
-	task := r.format == format.Task
+	path, pattern, isTask := r.route, r.patternLocked(), r.format == format.Task
 	r.mu.Unlock()
-	if task {
-		return "task " + path // its name is the program's own
-	}
-	if target := r.request.RequestURI; target != "" {
-		path = pathOf(target)
+	if isTask {
+		return pattern // its name is the program's own
 	}
 	pattern = Printable(pattern)
-	if path == "" && pattern != "" { // a request that was made without a RequestURI
+	if target := r.request.RequestURI; target != "" {
+		path = pathOf(target)
+	} else if pattern != "" { // no server has read the request
 		return pattern
 	}
 	path = Printable(cmp.Or(r.request.Method, http.MethodGet) + " " + path)
