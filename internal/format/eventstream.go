@@ -24,7 +24,6 @@ type eventStream struct {
 	inEvent   bool // a field has begun since the last blank line
 	inText    bool // a line has begun, and none was a field or a comment yet
 	sawField  bool // a line was a field or a comment
-	examined  bool // sawField and nameEnded: nothing is left for examine to do
 	afterCR   bool // the last byte was a CR: an LF right after it belongs to it
 	afterBOM  bool // the first character, which may be a byte order mark, is complete
 	nameEnded bool // the first field's name is complete, and was valid UTF-8
@@ -44,8 +43,10 @@ func (s *eventStream) Name() string { return SSE }
 func (s *eventStream) Write(p []byte) (int, error) {
 	for i := 0; i < len(p); i++ {
 		s.writeByte(p[i])
-		for s.inLine && s.examined && i+1 < len(p) && p[i+1] >= ' ' {
-			i++ // within a line such a byte changes nothing
+		if s.inLine && s.sawField && s.nameEnded {
+			for i+1 < len(p) && p[i+1] >= ' ' {
+				i++ // within a line such a byte changes nothing
+			}
 		}
 	}
 	return len(p), nil
@@ -93,20 +94,12 @@ func (s *eventStream) writeByte(c byte) {
 		s.inEvent = s.inEvent || c != ':'
 	}
 	s.afterCR = c == '\r'
-	if !s.examined {
-		s.examine(c)
-	}
-}
-
-// examine follows one byte as long as the bytes may turn out not to be an event stream.
-func (s *eventStream) examine(c byte) {
 	if !s.sawField {
 		s.findField(c)
 	}
 	if !s.nameEnded {
 		s.writeNameByte(c)
 	}
-	s.examined = s.sawField && s.nameEnded
 }
 
 // findField follows one byte of a line, or its end, until a line is a field or a comment (WHATWG
