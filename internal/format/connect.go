@@ -2,7 +2,6 @@ package format
 
 import (
 	"encoding/json"
-	"net/http"
 	"time"
 
 	"github.com/lastcall-go/lastcall/policy"
@@ -27,10 +26,6 @@ func (*connectStream) AppendFarewell(b []byte, f policy.Farewell, retry time.Dur
 	text, _ := json.Marshal(end) // strings only
 	return appendMessage(b, endOfStream, text)
 }
-
-func (c *connectStream) Ended(http.Header) bool { return c.ended && !c.Torn() }
-
-func (*connectStream) SetTrailers(http.Header, policy.Farewell, time.Duration) {}
 
 // A connectError is the JSON form of an error in the Connect protocol.
 type connectError struct {

@@ -75,6 +75,12 @@ func (m *messageBody) Boundary(p []byte) int {
 // Torn implements [Body].
 func (m *messageBody) Torn() bool { return m.prefixLen != 0 || m.invalid }
 
+// Ended and SetTrailers implement [Call] for a protocol that has the status in the last message.
+
+func (m *messageBody) Ended(http.Header) bool { return m.ended && !m.Torn() }
+
+func (*messageBody) SetTrailers(http.Header, policy.Farewell, time.Duration) {}
+
 // appendMessage appends a message with this flag.
 func appendMessage(b []byte, flag byte, text []byte) []byte {
 	b = binary.BigEndian.AppendUint32(append(b, flag), uint32(len(text)))
@@ -113,10 +119,6 @@ func (c *grpcWeb) AppendFarewell(b []byte, f policy.Farewell, retry time.Duratio
 	}
 	return appendMessage(b, webTrailers, text)
 }
-
-func (c *grpcWeb) Ended(http.Header) bool { return c.ended && !c.Torn() }
-
-func (*grpcWeb) SetTrailers(http.Header, policy.Farewell, time.Duration) {}
 
 const grpcUnavailable = "14" // the status code UNAVAILABLE
 
