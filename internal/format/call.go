@@ -81,7 +81,7 @@ func requestProtocol(r *http.Request) protocol {
 			return connectUnaryProtocol
 		}
 	case http.MethodPost:
-		if p := protocolOf(mediaType(r.Header)); p != noProtocol {
+		if p := protocolOf(mediaType(r.Header.Get("Content-Type"))); p != noProtocol {
 			return p
 		}
 		if r.Header.Get("Connect-Protocol-Version") == "1" {

@@ -63,28 +63,22 @@ type Body interface {
 // GET in this format goes on until somebody ends it. body is nil if no farewell can be inserted:
 // the format isn't known, the body has a Content-Encoding, or the header lacks what a Body needs.
 func Recognize(h http.Header) (body Body, known, endless bool) {
-	contentTypes := h["Content-Type"]
-	if len(contentTypes) == 0 {
-		return nil, false, false
-	}
+	contentType := h.Get("Content-Type")
 	known = true
-	switch media := mediaType(h); media {
+	switch media := mediaType(contentType); media {
 	case "text/event-stream":
 		body, endless = new(eventStream), true
 	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json":
 		body = new(lines)
 	case "multipart/x-mixed-replace":
-		body, endless = newParts(contentTypes[0]), true
+		body, endless = newParts(contentType), true
 	case "multipart/mixed":
-		body = newParts(contentTypes[0])
+		body = newParts(contentType)
 	default:
-		call := newCall(h, protocolOf(media))
-		if call == nil {
-			return nil, false, false
-		}
-		body = call
+		body = newCall(h, protocolOf(media))
+		known = body != nil
 	}
-	if Encoded(h) {
+	if known && Encoded(h) {
 		body = nil
 	}
 	return body, known, endless
@@ -102,20 +96,14 @@ func NewBody(f policy.Format, h http.Header) Body {
 	case policy.LinesFormat:
 		return new(lines)
 	case policy.PartsFormat:
-		if contentTypes := h["Content-Type"]; len(contentTypes) > 0 {
-			return newParts(contentTypes[0])
-		}
+		return newParts(h.Get("Content-Type"))
 	}
 	return nil
 }
 
-// mediaType returns the media type of the first Content-Type, in lower case and without parameters.
-func mediaType(h http.Header) string {
-	contentTypes := h["Content-Type"]
-	if len(contentTypes) == 0 {
-		return ""
-	}
-	name, _, _ := strings.Cut(contentTypes[0], ";")
+// mediaType returns the media type in a Content-Type, in lower case and without parameters.
+func mediaType(contentType string) string {
+	name, _, _ := strings.Cut(contentType, ";")
 	return strings.ToLower(strings.TrimSpace(name))
 }
 
