@@ -128,7 +128,7 @@ func (c *Conn) halfClose() {
 	first := c.writesEnded && c.state.FarewellWritten && c.state.PeerSentClose && !c.halfClosed
 	c.halfClosed = c.halfClosed || first
 	c.mu.Unlock()
-	if first && c.closeWriter != nil {
+	if first {
 		_ = c.closeWriter.CloseWrite() // the peer may be gone already
 	}
 }
@@ -142,8 +142,8 @@ func (c *Conn) Cut() {
 	}
 	c.innerClosing, c.state.WasCut = true, true
 	c.mu.Unlock()
-	if c.abort != nil {
-		c.abort()
+	if c.options.Abort != nil {
+		c.options.Abort()
 	} else {
 		_ = c.inner.Close() // it may be closed already
 	}
@@ -180,7 +180,7 @@ func (c *Conn) release() {
 	c.refs--
 	last := c.refs == 0
 	c.mu.Unlock()
-	if last && c.onClose != nil {
-		c.onClose()
+	if last && c.options.OnClose != nil {
+		c.options.OnClose()
 	}
 }

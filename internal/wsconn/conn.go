@@ -61,16 +61,13 @@ type Options struct {
 // DropMessage, Finish and Cut. Before that the handler sees the same bytes, errors and deadlines as
 // without a Conn. An idle Conn has no goroutine and no running timer.
 type Conn struct {
-	inner          net.Conn
-	closeWriter    interface{ CloseWrite() error } // inner; nil: it can't be half-closed
-	abort, onClose func()
-	beforeFarewell func() bool
-	ended          func(error) error
-	onAnswer       func()
-	coalesces      bool // see coalesce.go
-	born           time.Time
-	lastByte       atomic.Int64 // nanoseconds from born to the last byte
-	swallowed      atomic.Int64 // see Swallowed
+	inner       net.Conn
+	closeWriter interface{ CloseWrite() error } // inner; nil: it can't be half-closed
+	options     Options
+	coalesces   bool // see coalesce.go
+	born        time.Time
+	lastByte    atomic.Int64 // nanoseconds from born to the last byte
+	swallowed   atomic.Int64 // see Swallowed
 
 	// Locks are taken in this order: lingering, reading, writing, mu.
 
@@ -131,13 +128,14 @@ func (c *Conn) Swallowed() int64 { return c.swallowed.Load() }
 // beyond net.Conn's see [Conn.Handle].
 func New(inner net.Conn, o Options) *Conn {
 	c := &Conn{
-		inner: inner,
-		abort: o.Abort, onClose: o.OnClose, beforeFarewell: o.BeforeFarewell, ended: o.Ended, onAnswer: o.OnAnswer,
-		born: time.Now(),
-		out:  format.Frames{Upgraded: o.Upgraded},
-		in:   format.Frames{Upgraded: true, FromClient: true},
-		refs: 2,
+		inner:   inner,
+		options: o,
+		born:    time.Now(),
+		out:     format.Frames{Upgraded: o.Upgraded},
+		in:      format.Frames{Upgraded: true, FromClient: true},
+		refs:    2,
 	}
+	c.options.Early = nil
 	c.closeWriter, _ = inner.(interface{ CloseWrite() error })
 	switch inner.(type) {
 	case *net.TCPConn, *net.UnixConn: // on these net.Buffers makes one packet too
@@ -211,14 +209,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 // endedError returns err as Options.Ended makes it, if the handler has not closed the connection
 // itself. An io.EOF stays as it is.
 func (c *Conn) endedError(err error) error {
-	if c.ended == nil || err == nil || err == io.EOF {
+	if c.options.Ended == nil || err == io.EOF {
 		return err
 	}
 	c.mu.Lock()
 	ended := !c.state.HandlerClosed && (c.state.WasCut || c.farewellBegun && c.innerClosed)
 	c.mu.Unlock()
 	if ended {
-		return c.ended(err)
+		return c.options.Ended(err)
 	}
 	return err
 }
@@ -249,8 +247,8 @@ func (c *Conn) received(p []byte) {
 	if _, _ = c.in.Write(p); c.in.Closed && !wasClosed {
 		begun := false
 		c.update(func(s *State) { s.PeerSentClose, begun = true, c.farewellBegun })
-		if begun && c.onAnswer != nil {
-			c.onAnswer()
+		if begun && c.options.OnAnswer != nil {
+			c.options.OnAnswer()
 		}
 		c.halfClose()
 	}
@@ -303,15 +301,15 @@ func (c *Conn) discard(p []byte) (n int, discarded bool, err error) {
 		return 0, false, nil
 	}
 	c.mu.Lock()
-	begun, closed := c.farewellBegun, c.state.HandlerClosed || c.farewellBegun && c.innerClosed
-	c.mu.Unlock()
-	if closed {
+	defer c.mu.Unlock()
+	switch {
+	case c.state.HandlerClosed, c.farewellBegun && c.innerClosed:
 		return 0, true, c.closedError("write")
-	}
-	if begun {
+	case c.farewellBegun:
 		c.swallowed.Add(int64(len(p)))
+		return len(p), true, nil
 	}
-	return len(p), begun, nil
+	return 0, false, nil
 }
 
 // writeThrough sends or keeps p, and follows it. The caller holds writing.

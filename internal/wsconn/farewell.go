@@ -92,7 +92,7 @@ func (c *Conn) dueFarewell() *policy.Farewell {
 // The handler's write deadline may have passed long ago, and gorilla/websocket clears it on each
 // write. So from here on it is cleared and the handler's are ignored: only Cut ends the write.
 func (c *Conn) writeFarewell(f *policy.Farewell) (begun bool) {
-	allowed := c.beforeFarewell == nil || c.beforeFarewell()
+	allowed := c.options.BeforeFarewell == nil || c.options.BeforeFarewell()
 	c.mu.Lock()
 	if !allowed && c.farewell == f { // otherwise it was replaced meanwhile
 		c.farewell = nil
