@@ -60,11 +60,10 @@ type Frames struct {
 	headLen   int  // bytes of the response head so far
 	blankLine bool // the head's current line is empty so far
 
+	inMessage bool     // within a fragmented message, where only control frames may come (RFC 6455, 5.4)
 	header    [14]byte // the first headerLen bytes of the current frame's; the rest is zero
 	headerLen int
 	left      uint64 // bytes of the payload to come, if the rest of the header is zero
-
-	inMessage bool // within a fragmented message, where only control frames may come (RFC 6455, 5.4)
 }
 
 // Write follows p, which was sent. It takes all of p and never fails.

@@ -22,8 +22,8 @@ type Ending struct {
 	told         bool                                      // draining is closed, or will be made closed
 	farewellDue  bool                                      // the moment of the farewell has come
 	farewellSent bool
-	why          string // what SetWhy recorded last
 	refused      bool   // Refuse was called
+	why          string // what SetWhy recorded last
 	moments      Moments
 	published    bool // the handler may know of the moments, and a change of the kind is reported
 
