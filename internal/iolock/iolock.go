@@ -7,14 +7,15 @@ import (
 )
 
 // A Lock is a mutual exclusion lock. The zero Lock is unlocked. It must not be copied after its
-// first use. Waiting goroutines get it in no particular order. Without any it allocates nothing.
+// first use. Waiting goroutines get it in no particular order. It allocates only where one waits.
 //
-// They wait on a channel, so that they are durably blocked for testing/synctest, as they aren't in
-// [sync.Mutex.Lock]: a test in which a peer doesn't read would hang.
+// It is not a [sync.Mutex] because of testing/synctest: who waits for one of those doesn't count as
+// durably blocked, so that a test in which a peer doesn't read would hang. Here they wait on a
+// channel.
 type Lock struct {
 	state atomic.Int32
 
-	mu       sync.Mutex    // guards unlocked, and changes of state to and from contended
+	mu       sync.Mutex    // guards unlocked, and is held to change state to or from contended
 	unlocked chan struct{} // closed by the next Unlock; nil: nobody waits
 }
 
@@ -22,7 +23,7 @@ type Lock struct {
 const (
 	free      int32 = iota
 	locked          // and nobody waits
-	contended       // locked, and somebody may wait
+	contended       // locked, and others may wait: Unlock has to look
 )
 
 // Lock locks l, and waits until it can.
@@ -32,7 +33,7 @@ func (l *Lock) Lock() {
 	}
 }
 
-// wait makes l contended, and waits for an Unlock, until it finds l free: it has locked l then.
+// wait waits until l is free, and locks it. It leaves l contended, since others may wait, too.
 func (l *Lock) wait() {
 	l.mu.Lock()
 	for l.state.Swap(contended) != free {
@@ -57,6 +58,7 @@ func (l *Lock) Unlock() {
 	}
 }
 
+// wake unlocks l where it is contended, and wakes all who wait.
 func (l *Lock) wake() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
