@@ -20,10 +20,10 @@ type Group struct {
 	Format  string
 }
 
-// A Drain is what is counted since a drain began. The zero Drain has counted nothing.
-type Drain struct {
+// DrainCounts are what is counted since a drain began. The zero DrainCounts have counted nothing.
+type DrainCounts struct {
 	Counts                               // of the responses that have ended, and of those refused
-	Late                          uint64 // requests that came since, refused ones too
+	Late                          uint64 // requests that came since the drain began, refused ones too
 	Groups                        map[Group]Counts
 	ToldPerSecond, EndedPerSecond []int // farewells that went out in each second, and responses that ended or were refused
 
@@ -40,24 +40,24 @@ const (
 )
 
 // end counts the end of a response, or that it was refused.
-func (d *Drain) end(in Group, o Outcome) {
+func (d *DrainCounts) end(group Group, o Outcome) {
 	d.Counts[o]++
 	d.EndedPerSecond = d.countSecond(d.EndedPerSecond)
-	if _, known := d.Groups[in]; !known {
+	if _, known := d.Groups[group]; !known {
 		if d.Groups == nil {
 			d.Groups = make(map[Group]Counts)
 		}
 		if len(d.Groups) >= maxGroups {
-			in = Group{}
+			group = Group{}
 		}
 	}
-	counts := d.Groups[in]
+	counts := d.Groups[group]
 	counts[o]++
-	d.Groups[in] = counts
+	d.Groups[group] = counts
 }
 
-// countSecond returns perSecond with one more in the second that it is since the drain began.
-func (d *Drain) countSecond(perSecond []int) []int {
+// countSecond adds one to the current second's count, and returns perSecond, grown as needed.
+func (d *DrainCounts) countSecond(perSecond []int) []int {
 	second := min(int(time.Since(d.began)/time.Second), maxSeconds-1)
 	for len(perSecond) <= second {
 		perSecond = append(perSecond, 0)
@@ -66,9 +66,10 @@ func (d *Drain) countSecond(perSecond []int) []int {
 	return perSecond
 }
 
-func (d *Drain) copy() Drain {
+// copy returns a copy that shares nothing with d, the zero DrainCounts for nil.
+func (d *DrainCounts) copy() DrainCounts {
 	if d == nil {
-		return Drain{}
+		return DrainCounts{}
 	}
 	c := *d
 	c.Groups = maps.Clone(d.Groups)
@@ -76,8 +77,8 @@ func (d *Drain) copy() Drain {
 	return c
 }
 
-// told counts a farewell that goes out now.
-func (g *Registry) told() {
+// countFarewell counts a farewell that goes out now.
+func (g *Registry) countFarewell() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.drain != nil {
@@ -92,11 +93,13 @@ func (r *Response) Group() Group {
 	return Group{r.patternLocked(), *r.rule, cmp.Or(r.kindLocked(), policy.Finite), r.format}
 }
 
-// RefusedGroup returns the group that a request is counted in which is refused before it is entered.
+// RefusedGroup returns the group that a request is counted in that is refused before it begins a
+// response.
 func RefusedGroup(req *http.Request, rule *policy.Rule) Group {
 	return Group{req.Pattern, *rule, cmp.Or(rule.Kind, policy.Finite), format.HTTP}
 }
 
+// patternLocked returns the pattern, empty where it is not known.
 func (r *Response) patternLocked() string {
 	if r.matched {
 		return r.route

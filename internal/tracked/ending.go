@@ -10,24 +10,24 @@ import (
 )
 
 // An Ending is what is known of a response's end before it comes. Most responses end without one:
-// it is made when the handler first asks or says something about the end, or when the drain plans
-// it.
+// it is made when the handler first asks for Draining or sets something about the end, or when the
+// drain plans it.
 type Ending struct {
 	Response *Response
 
 	// Guarded by Response.mu.
 	asked        Asked
-	own          func(retry time.Duration) policy.Farewell // the handler's own farewell
+	ownFarewell  func(retry time.Duration) policy.Farewell // what OnFarewell set
 	draining     chan struct{}                             // made when the handler first asks for it
 	told         bool                                      // draining is closed, or will be made closed
-	farewellDue  bool                                      // the moment of the farewell has come
-	farewellSent bool
-	refused      bool   // Refuse was called
-	why          string // what SetWhy recorded last
+	farewellDue  bool                                      // the farewell's moment has come
+	farewellSent bool                                      // it goes out, or has gone out
+	refused      bool                                      // Refuse was called
+	why          string                                    // what SetWhy recorded last
 	moments      Moments
-	published    bool // the handler may know of the moments, and a change of the kind is reported
+	published    bool // see Publish
 
-	Schedule // owned by the goroutine of the scheduler
+	Schedule // owned by the scheduler's goroutine
 }
 
 // Moments are when a response is told, when its context is canceled and when its connection is cut,
@@ -42,17 +42,17 @@ func Add(start time.Time, m policy.Moments) Moments {
 	return Moments{start.Add(m.Farewell), start.Add(m.Cancel), start.Add(m.Cut), m.Retry}
 }
 
-// A Schedule is where a response stands in the scheduler's queue.
+// A Schedule is what the scheduler of package middleware does next about a response.
 type Schedule struct {
-	Stage          int         // what is done next
-	At             time.Time   // when
+	Stage          int         // what is done next, a constant of the scheduler's
+	At             time.Time   // when that is done
 	Queued         int         // the place in the queue, from 1; zero: it is in none
 	Kind           policy.Kind // that its moments were planned for
 	AgeNumber      uint64      // among the streams that end by their age; zero: it hasn't been given one
-	Writing        bool        // a farewell is being written
-	MessageDropped bool
-	CutMoved       bool // the cut was put off because the machine was behind
-	Round          int  // counts how often the response was let off: what was begun in an earlier round is out of date
+	Writing        bool        // a worker writes the farewell, or has been asked to
+	MessageDropped bool        // a worker has been asked to send the farewell without its message
+	CutMoved       bool        // the cut was put off because the machine was behind
+	Round          int         // goes up when it leaves the queue: what a worker began before is out of date
 }
 
 // Ending returns the response's ending, and makes it at the first call.
@@ -80,30 +80,30 @@ func (r *Response) ifEnding(f func(*Ending)) {
 	}
 }
 
-// Moments returns what was planned for the response last, and reports whether that is published.
+// Moments returns what Plan or Publish recorded last, and reports whether that is published.
 func (r *Response) Moments() (m Moments, published bool) {
 	r.ifEnding(func(e *Ending) { m, published = e.moments, e.published })
 	return m, published
 }
 
-// Plan records what is planned for the response, whose farewell isn't due any more.
+// Plan records what is planned for the response, and takes an earlier AllowFarewell back.
 func (r *Response) Plan(m Moments) {
 	r.withEnding(func(e *Ending) { e.moments, e.farewellDue = m, false })
 }
 
-// Publish lets the handler know of what is planned. From then on a change of the response's kind is
-// reported to [Registry.OnChange].
+// Publish records what is planned for the response, and lets the handler know of it. From then on a
+// change of the response's kind is reported to [Registry.OnChange].
 func (r *Response) Publish(m Moments) {
 	r.withEnding(func(e *Ending) { e.moments, e.published = m, true })
 }
 
-// AllowFarewell lets the response's farewell be sent, which is due now.
+// AllowFarewell records that the farewell is due: BeginFarewell allows it from now on.
 func (r *Response) AllowFarewell() {
 	r.withEnding(func(e *Ending) { e.farewellDue = true })
 }
 
-// Unpublish takes Publish back, and with it a farewell that waits for its boundary. It reports
-// false, and leaves all as it is, if the farewell has been sent.
+// Unpublish takes Publish and AllowFarewell back. It reports false, and leaves all as it is, if the
+// farewell has been sent.
 func (r *Response) Unpublish() (done bool) {
 	r.withEnding(func(e *Ending) {
 		if done = !e.farewellSent; done {
@@ -162,25 +162,25 @@ func (r *Response) Asked() (a Asked) {
 	return a
 }
 
-// OnFarewell sets the handler's own farewell.
+// OnFarewell sets the function that returns the handler's own farewell, or nil for none.
 func (r *Response) OnFarewell(f func(retry time.Duration) policy.Farewell) {
-	r.withEnding(func(e *Ending) { e.own = f })
+	r.withEnding(func(e *Ending) { e.ownFarewell = f })
 }
 
-// FarewellFor returns what the client is to be told: the handler's own farewell over the rule's,
-// the rule's alone where the handler has none that can be sent, and the zero Farewell where the
-// rule's can't be sent either. The error says why something was left out. It runs the handler's
-// function, so it must be called without locks.
+// FarewellFor returns what a client with this reconnect slot is to be told: the handler's own
+// farewell over the rule's. Where the handler has none, or they can't be sent together, that is the
+// rule's alone, and where that can't be sent either the zero Farewell. The error says why something
+// was left out. FarewellFor calls the handler's function, so it must be called without locks.
 func (r *Response) FarewellFor(retry time.Duration) (policy.Farewell, error) {
 	var own func(time.Duration) policy.Farewell
-	r.ifEnding(func(e *Ending) { own = e.own })
+	r.ifEnding(func(e *Ending) { own = e.ownFarewell })
 	rule := r.Rule()
 	var skipped error
 	if own != nil {
 		f, err := callOwn(own, retry)
-		whole := policy.Rule{Farewell: f}.Over(rule).Farewell
-		if err = errors.Join(err, whole.Expand(retry).Validate()); err == nil {
-			return r.parsable(whole), nil
+		merged := policy.Rule{Farewell: f}.Over(rule).Farewell
+		if err = errors.Join(err, merged.Expand(retry).Validate()); err == nil {
+			return r.forClient(merged), nil
 		}
 		skipped = fmt.Errorf("stream: the handler's own: %w", err)
 	}
@@ -188,20 +188,20 @@ func (r *Response) FarewellFor(retry time.Duration) (policy.Farewell, error) {
 	if err := rule.Farewell.Expand(retry).Validate(); err != nil {
 		return policy.Farewell{}, errors.Join(skipped, fmt.Errorf("stream: the rule's: %w", err))
 	}
-	return r.parsable(rule.Farewell), skipped
+	return r.forClient(rule.Farewell), skipped
 }
 
-// parsable returns f without the default event where the client takes every event for a message of
-// its protocol.
-func (r *Response) parsable(f policy.Farewell) policy.Farewell {
+// forClient returns f without the default event if the client would take that for a message of its
+// protocol, as those of MCP do.
+func (r *Response) forClient(f policy.Farewell) policy.Farewell {
 	if f.Send == policy.SendAll && f.Event == "" && f.Data == "" && r.Asked().IsMCP {
 		f.Send = policy.SendRetry
 	}
 	return f
 }
 
-// callOwn calls a handler's function. It runs on a goroutine of the drain, where a panic would end
-// the process.
+// callOwn calls a handler's function. It recovers a panic, which would end the process, since this is
+// no goroutine of net/http's.
 func callOwn(own func(time.Duration) policy.Farewell, retry time.Duration) (f policy.Farewell, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -212,8 +212,8 @@ func callOwn(own func(time.Duration) policy.Farewell, retry time.Duration) (f po
 }
 
 // BeginFarewell records that the farewell goes out now, so that nothing takes it back any more, and
-// reports that as a change. It returns false where none may go out: the response is no stream any
-// more, or was planned anew or let off since it was asked for.
+// reports that to [Registry.OnChange]. It returns false if no farewell may go out: the response is no
+// stream any more, or AllowFarewell was taken back.
 func (r *Response) BeginFarewell() (may bool) {
 	first := false
 	r.withEnding(func(e *Ending) {
@@ -222,7 +222,7 @@ func (r *Response) BeginFarewell() (may bool) {
 		e.farewellSent = e.farewellSent || may
 	})
 	if first {
-		r.registry.told()
+		r.registry.countFarewell()
 	}
 	if may {
 		r.registry.changed(r)
@@ -236,12 +236,12 @@ func (r *Response) FarewellSent() (sent bool) {
 	return sent
 }
 
-// SetWhy records why the response is about to be told or canceled, in the caller's word.
+// SetWhy records why the response is about to be told or canceled, in any words of the caller's.
 func (r *Response) SetWhy(why string) {
 	r.withEnding(func(e *Ending) { e.why = why })
 }
 
-// WhyEnded returns what SetWhy recorded last, and reports whether the farewell has gone out.
+// WhyEnded returns what SetWhy recorded last, empty for nothing, and what FarewellSent does.
 func (r *Response) WhyEnded() (why string, farewellSent bool) {
 	r.ifEnding(func(e *Ending) { why, farewellSent = e.why, e.farewellSent })
 	return why, farewellSent
@@ -258,8 +258,8 @@ func (r *Response) RefusedByHandler() (refused bool) {
 	return refused
 }
 
-// AwaitsBoundary reports whether the farewell has still to find its place in the body: behind an
-// event, a line or a part.
+// AwaitsBoundary reports whether the response is in a format whose farewell waits for a boundary of
+// the body, and the farewell has not been sent.
 func (r *Response) AwaitsBoundary() bool {
 	switch r.Format() {
 	case format.HTTP, format.WebSocket, format.Hijacked:

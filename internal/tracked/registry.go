@@ -19,29 +19,31 @@ const (
 	Canceled                  // by its context, without a farewell
 	Cut                       // its connection was closed, or its body broken off, by force
 	Refused                   // it came too late and was never begun, or its handler said so
-	outcomes
+	numOutcomes
 )
 
 // Counts are the numbers of responses by their [Outcome].
-type Counts [outcomes]uint64
+type Counts [numOutcomes]uint64
 
 // A Registry holds the responses that are open. The zero Registry is ready to use. Its methods may
 // be called concurrently.
 type Registry struct {
 	// OnChange is called, on the goroutine that made the change, with a response that the drain has
-	// to look at again: one whose kind changed after its plan was published, whose farewell goes
-	// out, that has a maximum age, that came after Close, or that is watched and has ended. It must
-	// not block. Set it before the first response.
+	// to look at again: its kind changed after its plan was published, or while it is to end by its
+	// age; its farewell goes out; it was admitted after Close; or it has ended and is watched. It
+	// must not block. Set it before the first response.
 	OnChange func(*Response)
 
-	mu     sync.Mutex // guards following, and Response's fields that say so; taken before a Response's lock
+	// mu guards what follows, and the fields of Response that say so. Who needs a Response's mu as
+	// well locks that second.
+	mu     sync.Mutex
 	first  *Response
 	open   int
 	closed bool                   // no more are admitted, but for late ones
-	admit  func(policy.Rule) bool // whether a late one is admitted while others are open; nil: none is
+	admit  func(policy.Rule) bool // whether one is late and admitted; nil: none is
 	empty  chan struct{}          // what the last Close returned
 	before Counts                 // responses that ended before the drain began
-	drain  *Drain                 // counts since the drain began; nil: none has
+	drain  *DrainCounts           // since the drain began; nil: none has
 }
 
 // add admits the response, or counts it as refused. Once the registry is closed it admits only one
@@ -66,7 +68,7 @@ func (g *Registry) add(r *Response, mayBeLate bool) (admitted bool) {
 	return true
 }
 
-// Refuse counts a response as refused that was not entered.
+// Refuse counts a request as refused that begins no response.
 func (g *Registry) Refuse(req *http.Request, rule *policy.Rule) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -78,8 +80,8 @@ func (g *Registry) Refuse(req *http.Request, rule *policy.Rule) {
 	}
 }
 
-// remove takes the response out, and reports whether its end is to be reported. Only the first call
-// counts, and returns ok.
+// remove takes the response out, and returns whether its end is watched. Only the first call for a
+// response does so, and returns ok as true.
 func (g *Registry) remove(r *Response, o Outcome) (watched, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -107,6 +109,7 @@ func (g *Registry) remove(r *Response, o Outcome) (watched, ok bool) {
 	return r.watched, true
 }
 
+// changed calls OnChange, if it is set. No lock must be held.
 func (g *Registry) changed(r *Response) {
 	if g.OnChange != nil {
 		g.OnChange(r)
@@ -124,13 +127,13 @@ func (g *Registry) BeginCount() (open []*Response) {
 
 func (g *Registry) beginCountLocked() {
 	if g.drain == nil {
-		g.drain = &Drain{began: time.Now()}
+		g.drain = &DrainCounts{began: time.Now()}
 	}
 }
 
-// Close ends admission, but for responses that may be late: while others are open, those are
-// admitted for whose rule admit reports true, and reported to OnChange. admit must be quick, and
-// may be nil for none.
+// Close ends admission, but for late responses: one whose rule has Admit, or a task of an open
+// response, is still admitted while others are open, if admit reports true for its rule. It is then
+// reported to OnChange. admit must be quick, and may be nil for no late ones.
 //
 // Close returns the responses that are open, in no order, and a channel that is closed once none
 // is. A response whose Begin is under way meanwhile is among them, or late, or refused. Close must
@@ -185,7 +188,7 @@ func (g *Registry) openLocked() []*Response {
 
 // Counts returns how many responses ended before the drain began, what was counted since, and those
 // that are open, all at one moment.
-func (g *Registry) Counts() (before Counts, since Drain, open []*Response) {
+func (g *Registry) Counts() (before Counts, since DrainCounts, open []*Response) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.before, g.drain.copy(), g.openLocked()

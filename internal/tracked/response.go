@@ -1,8 +1,8 @@
 // Package tracked holds the open responses of a server: what is known of each one from before its
-// handler runs until no byte of it can be written any more, and what a drain has in store for it.
+// handler runs until no byte of it can be written any more, and when a drain will end it.
 //
-// Package stream shows a handler its own part of a [Response], package middleware works with the
-// rest. Nothing here writes to a connection, starts a goroutine or keeps a timer.
+// Package stream has for handlers what they may know and set of a [Response]; package middleware
+// uses the rest. Nothing here writes to a connection, starts a goroutine or keeps a timer.
 package tracked
 
 import (
@@ -19,16 +19,17 @@ import (
 )
 
 // A Carrier is what carries a response to its client: a response writer, or the connection that was
-// hijacked from it. The drain calls the methods in the order below, on goroutines of its own that a
-// stuck peer may hold up, since there are more of them then. A later method may be called before an
-// earlier one has returned.
+// hijacked from it. The drain calls Farewell, DropMessage, Finish and Cut in this order, on
+// goroutines of its own. They may block on the peer: a later one may be called before an earlier one
+// has returned.
 type Carrier interface {
 	// Farewell tells the client goodbye in the format of the response, as soon as that can be done
 	// without tearing what is on its way. What the handler writes afterwards is swallowed. Where
 	// nothing can be told it does nothing. retry is the client's reconnect slot. It is called again
-	// only for a response that was let off or planned anew meanwhile, see [Response.BeginFarewell].
+	// only if the response was unpublished or planned anew meanwhile, see [Response.BeginFarewell].
 	Farewell(f policy.Farewell, retry time.Duration)
-	// DropMessage lets a farewell that still waits for a boundary go out without its message.
+	// DropMessage lets a WebSocket's farewell that still waits for a boundary go out without its
+	// message.
 	DropMessage()
 	// Finish is called once the response's context is canceled: the handler's reads end.
 	Finish()
@@ -38,37 +39,37 @@ type Carrier interface {
 	LastByte() time.Time
 }
 
-// A Response is one tracked exchange, or a task that one has left behind. Embed it in what carries
-// the response, so that both cost one allocation, and call Begin. Its methods may be called
-// concurrently, and those that package stream shows also after it has ended.
+// A Response is one tracked exchange, or a task that a handler has handed over. Embed it in what
+// carries the response, so that both cost one allocation, and call Begin or BeginTask. Its methods
+// may be called concurrently, also after it has ended.
 type Response struct {
 	// Immutable after Begin.
 	registry *Registry
 	request  *http.Request // as it came
 	began    time.Duration // since epoch
 
-	inner atomic.Pointer[cancelContext] // made when somebody first needs to wait on the context
+	cancelable atomic.Pointer[cancelableContext] // made when somebody first needs to wait on the context
 
 	mu      sync.Mutex // guards following; never held over I/O, a callback or a wait
 	carrier Carrier
 	rule    *policy.Rule // responses may share it: it is replaced, never changed
 	route   string       // the pattern that found the handler; while matched is false, the URL's path as it came
-	format  string
-	ending  *Ending     // nil until somebody says something about the end
-	tag     policy.Kind // what the handler said
-	shape   policy.Kind // what the response's header showed
-	matched bool        // route is a pattern
+	format  string       // a constant of package format
+	ending  *Ending      // nil until it is needed
+	tag     policy.Kind  // what kind of response the handler says it is
+	shape   policy.Kind  // what kind of response its header showed
+	matched bool         // route is a pattern
 
 	// Guarded by the registry's lock.
 	state      state
 	outcome    Outcome
 	watched    bool // its end is reported to Registry.OnChange
-	sinceDrain bool // it came when a drain had begun; never changed
+	sinceDrain bool // it came after a drain had begun; never changed
 	sinceClose bool // it came after Registry.Close; never changed
 	prev, next *Response
 }
 
-// A state is how far a response has come to its end.
+// A state is how near a response is to its end.
 type state uint8
 
 const (
@@ -77,8 +78,8 @@ const (
 	hasEnded
 )
 
-// Begin begins the response and enters it into g. It reports false when g admits no more; the
-// response counts as refused then and must not be used.
+// Begin begins the response and enters it into g. It reports false when g admits no more. The
+// response then counts as refused; what is known of it may still be read, nothing set.
 //
 // req is the request as it came; it is kept. rule may be shared and must not be changed any more.
 func (r *Response) Begin(g *Registry, req *http.Request, rule *policy.Rule, c Carrier) bool {
@@ -106,7 +107,7 @@ func (r *Response) begin(g *Registry, req *http.Request, rule *policy.Rule, c Ca
 	r.setPatternLocked(req.Pattern) // which a ServeMux outside has matched
 	admitted := g.add(r, mayBeLate)
 	if admitted && (r.sinceClose || rule.Kind == policy.Infinite && rule.MaxAge > 0) {
-		g.changed(r) // nothing later may change its kind and report it
+		g.changed(r) // later perhaps nothing changes its kind, which would be reported
 	}
 	return admitted
 }
@@ -131,8 +132,8 @@ func (r *Response) SinceDrain() bool { return r.sinceDrain }
 // Request returns the request as it came.
 func (r *Response) Request() *http.Request { return r.request }
 
-// epoch is what the beginnings of responses count from: to ask for the time since then is cheaper
-// than to ask for the time.
+// epoch is what the beginnings of responses count from. A duration since then is smaller than a
+// time.Time, and quicker to get.
 var epoch = time.Now()
 
 // Age returns the time since the response began.
@@ -159,7 +160,7 @@ func (r *Response) Carrier() Carrier {
 	return r.carrier
 }
 
-// Format returns the word for what the response speaks.
+// Format returns the response's format, a constant of package format.
 func (r *Response) Format() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -173,8 +174,8 @@ func (r *Response) Rule() policy.Rule {
 	return *r.rule
 }
 
-// Kind returns how the drain takes the response: what the handler tagged it as, else what its rule
-// says, else what its header showed.
+// Kind returns the kind that the drain takes the response for: what the handler tagged it as, else
+// what its rule says, else what its header showed.
 func (r *Response) Kind() policy.Kind {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -207,7 +208,8 @@ func (r *Response) change(f func()) {
 	}
 }
 
-// Tag records what kind of response the handler says this is. An unknown kind is ignored.
+// Tag records what kind of response the handler says this is. [policy.Auto] takes an earlier Tag
+// back. An unknown kind is ignored.
 func (r *Response) Tag(k policy.Kind) {
 	if k <= policy.Infinite {
 		r.change(func() { r.tag = k })
@@ -242,7 +244,8 @@ func (r *Response) SetFormat(format string) {
 	r.format = format
 }
 
-// SetCarrier records that c carries the response from now on, a stream in the format given.
+// SetCarrier records that c carries the response from now on, which is a stream in this format, and
+// the pattern as SetShape does.
 func (r *Response) SetCarrier(c Carrier, format, pattern string) {
 	r.change(func() {
 		r.carrier = c
@@ -287,8 +290,8 @@ func (r *Response) End(o Outcome) bool {
 	return ok
 }
 
-// ClaimEnd has the caller alone end the response: End is to follow, and until then the response is
-// open. It reports false if it is another's to end, or has ended. Where nobody calls it, End decides.
+// ClaimEnd reserves the end of the response for its first caller, who must call End. Until then the
+// response is open. To all others, and when the response has ended, it reports false.
 func (r *Response) ClaimEnd() bool {
 	r.registry.mu.Lock()
 	defer r.registry.mu.Unlock()

@@ -40,14 +40,16 @@ func (r *Response) Route() string {
 
 // Pattern returns the pattern that a [http.ServeMux] matched, empty where that is not known.
 func (r *Response) Pattern() string {
-	if g := r.Group(); g.Format != format.Task {
-		return g.Pattern
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.format == format.Task {
+		return ""
 	}
-	return ""
+	return r.patternLocked()
 }
 
 // pathOf returns the path of a request's target: without the query, which may hold secrets, and
-// without what a proxy's client puts in front.
+// without the scheme and host that a proxy's client sends (RFC 9112, section 3.2.2).
 func pathOf(target string) string {
 	target, _, _ = strings.Cut(target, "?")
 	if scheme, rest, ok := strings.Cut(target, "://"); ok && !strings.Contains(scheme, "/") {
@@ -60,15 +62,15 @@ func pathOf(target string) string {
 }
 
 // Printable returns text with everything percent-encoded but printable ASCII, and shortened to
-// maxRoute bytes. Only the first space is kept, which stands between a method and a path: no path
-// then looks like what Route puts behind it.
+// maxRoute bytes. Only the first space is kept, the one between a method and a path: so no path can
+// pass for one with a pattern behind it.
 func Printable(text string) string {
 	if isPrintable(text) { // as nearly all are
 		return text
 	}
 	const hex = "0123456789ABCDEF"
 	out := make([]byte, 0, min(len(text), maxRoute)+3)
-	short, spaceSeen := 0, false
+	short, spaceSeen := 0, false // short: how many bytes of out leave room for the dots
 	for i := 0; i < len(text); i++ {
 		if len(out) <= maxRoute-len("...") {
 			short = len(out)
