@@ -26,7 +26,7 @@ type Call interface {
 // newCall returns a Call for a response with this header in protocol p, or nil where nothing can be
 // inserted into its body.
 func newCall(h http.Header, p protocol) Call {
-	// A call that ended before its first message may have its status in the header.
+	// In gRPC and gRPC-Web a call that ended before its first message may have its status in the header.
 	ended := len(h["Grpc-Status"]) > 0
 	switch p {
 	case grpcProtocol:
@@ -39,7 +39,7 @@ func newCall(h http.Header, p protocol) Call {
 	return nil
 }
 
-// A protocol is one of remote procedure calls.
+// A protocol of remote procedure calls.
 type protocol uint8
 
 const (
@@ -105,8 +105,8 @@ func EndsWithStatus(r *http.Request) bool {
 // its protocol that the server isn't available. It sets the answer's header in h, and returns its
 // status code and body.
 func AnswerUnavailable(r *http.Request, h http.Header, f policy.Farewell, retry time.Duration) (code int, body []byte) {
-	// gRPC's clients repeat a call by their policy only if its status is in the header. With
-	// trailers the header would not be the end.
+	// gRPC's clients repeat a call by their policy only if the answer ends with its header, and the
+	// status is there. So there must be no trailers.
 	for name := range h {
 		if strings.HasPrefix(name, http.TrailerPrefix) {
 			delete(h, name)

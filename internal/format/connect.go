@@ -11,7 +11,7 @@ import (
 // message.
 type connectStream struct{ messageBody }
 
-// endOfStream is the flag of that message.
+// endOfStream is the flag of the message with Connect's status.
 const endOfStream = 0x02
 
 func (*connectStream) Name() string { return Connect }

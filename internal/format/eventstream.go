@@ -22,12 +22,13 @@ import (
 type eventStream struct {
 	inLine    bool // the current line has a byte
 	inEvent   bool // a field has begun since the last blank line
-	inText    bool // a line has begun, and none was a field or a comment yet
+	inText    bool // a line has had a byte, and none was a field or a comment yet
 	sawField  bool // a line was a field or a comment
 	afterCR   bool // the last byte was a CR: an LF right after it belongs to it
-	afterBOM  bool // the first character, which may be a byte order mark, is complete
-	nameEnded bool // the first field's name is complete, and was valid UTF-8
 	notEvents bool // the bytes don't look like an event stream
+
+	firstCharDone bool // the first character, which may be a byte order mark, is complete
+	firstNameDone bool // the first field's name is complete, and was valid UTF-8
 
 	// The first charLen bytes of char are an incomplete character of the first field's name.
 	char    [utf8.UTFMax]byte
@@ -43,7 +44,7 @@ func (s *eventStream) Name() string { return SSE }
 func (s *eventStream) Write(p []byte) (int, error) {
 	for i := 0; i < len(p); i++ {
 		s.writeByte(p[i])
-		if s.inLine && s.sawField && s.nameEnded {
+		if s.inLine && s.sawField && s.firstNameDone {
 			for i+1 < len(p) && p[i+1] >= ' ' {
 				i++ // within a line such a byte changes nothing
 			}
@@ -77,6 +78,7 @@ func (s *eventStream) Boundary(p []byte) int {
 	return -1
 }
 
+// writeByte follows one byte.
 func (s *eventStream) writeByte(c byte) {
 	switch {
 	case s.notEvents:
@@ -97,47 +99,45 @@ func (s *eventStream) writeByte(c byte) {
 	if !s.sawField {
 		s.findField(c)
 	}
-	if !s.nameEnded {
-		s.writeNameByte(c)
+	if !s.firstNameDone {
+		s.followFirstName(c)
 	}
 }
 
 // findField follows one byte of a line, or its end, until a line is a field or a comment (WHATWG
 // HTML 9.2.6). A name that is longer than all of those fills s.name.
 func (s *eventStream) findField(c byte) {
-	end := c == '\n' || c == '\r'
-	switch {
-	case c != ':' && !end:
+	lineEnd := c == '\n' || c == '\r'
+	if c != ':' && !lineEnd {
 		s.inText = true
 		if int(s.nameLen) < len(s.name) {
 			s.name[s.nameLen] = c
 			s.nameLen++
 		}
 		return
-	case c == ':' && s.nameLen == 0:
+	}
+	switch string(s.name[:s.nameLen]) {
+	case "":
+		s.sawField = c == ':' // a comment
+	case "data", "event", "id", "retry":
 		s.sawField = true
-	default:
-		switch string(s.name[:s.nameLen]) {
-		case "data", "event", "id", "retry":
-			s.sawField = true
-		}
 	}
 	switch {
 	case s.sawField:
 		s.inText = false
-	case end:
+	case lineEnd:
 		s.nameLen = 0
 	default:
 		s.nameLen = uint8(len(s.name)) // what follows the colon is no name
 	}
 }
 
-// writeNameByte follows one byte of the first field's name, or the one after it. An incomplete byte
-// order mark counts as a field, so that there is no boundary within it.
-func (s *eventStream) writeNameByte(c byte) {
+// followFirstName follows one byte of the first field's name, or the one after it. The bytes of a
+// byte order mark look like those of a field until it is complete, so there is no boundary within it.
+func (s *eventStream) followFirstName(c byte) {
 	if s.charLen == 0 && c < utf8.RuneSelf {
-		s.afterBOM = true
-		s.nameEnded = c == ':' || c == '\n' || c == '\r'
+		s.firstCharDone = true
+		s.firstNameDone = c == ':' || c == '\n' || c == '\r'
 		return
 	}
 	s.char[s.charLen] = c
@@ -147,10 +147,10 @@ func (s *eventStream) writeNameByte(c byte) {
 		return
 	}
 	s.notEvents = s.notEvents || !utf8.Valid(char)
-	if !s.afterBOM && string(char) == "\uFEFF" {
+	if !s.firstCharDone && string(char) == "\uFEFF" {
 		s.inLine, s.inEvent, s.inText, s.nameLen = false, false, false, 0
 	}
-	s.afterBOM, s.charLen = true, 0
+	s.firstCharDone, s.charLen = true, 0
 }
 
 // Torn implements [Body]: clients drop an event without its end (WHATWG HTML 9.2.6).
@@ -168,7 +168,8 @@ func (s *eventStream) AppendFarewell(b []byte, f policy.Farewell, retry time.Dur
 	return AppendEvent(b, retry, f.Event, f.Data)
 }
 
-// AppendEvent appends an event to b, and returns the longer slice: see sse.Event.
+// AppendEvent appends an event to b, and returns the longer slice. What becomes of each field is as
+// sse.Event and its Append say.
 func AppendEvent(b []byte, retry time.Duration, name, data string) []byte {
 	start := len(b)
 	if retry > 0 {

@@ -29,17 +29,16 @@ type messageBody struct {
 const compressed = 0x01
 
 func (m *messageBody) Write(p []byte) (int, error) {
-	for n := len(p); ; {
-		if p = p[m.next(p):]; len(p) == 0 {
-			return n, nil
-		}
+	for rest := p; len(rest) > 0; {
+		rest = rest[m.writeSome(rest):]
 	}
+	return len(p), nil
 }
 
-// next follows p as far as the next boundary, or all of it, and returns how far that is.
-func (m *messageBody) next(p []byte) (n int) {
+// writeSome follows p up to the next boundary, or all of it, and returns how many bytes that is.
+func (m *messageBody) writeSome(p []byte) (n int) {
 	if m.ended || m.invalid {
-		m.invalid = m.invalid || len(p) > 0
+		m.invalid = true // nothing may follow the end
 		return len(p)
 	}
 	if m.prefixLen < uint8(len(m.prefix)) {
@@ -50,13 +49,13 @@ func (m *messageBody) next(p []byte) (n int) {
 		m.invalid = m.prefix[0]&^m.flags != 0
 		m.left = binary.BigEndian.Uint32(m.prefix[1:])
 	}
-	rest := min(uint64(len(p)-n), uint64(m.left))
-	m.left -= uint32(rest)
+	taken := min(uint64(len(p)-n), uint64(m.left))
+	m.left -= uint32(taken)
 	if m.left == 0 && !m.invalid {
 		m.prefixLen = 0
 		m.ended = m.prefix[0]&m.endFlag != 0
 	}
-	return n + int(rest)
+	return n + int(taken)
 }
 
 func (m *messageBody) AtBoundary() bool { return m.prefixLen == 0 && !m.ended && !m.invalid }
@@ -66,7 +65,7 @@ func (m *messageBody) Boundary(p []byte) int {
 		return 0
 	}
 	ahead := *m
-	if n := ahead.next(p); ahead.AtBoundary() {
+	if n := ahead.writeSome(p); ahead.AtBoundary() {
 		return n
 	}
 	return -1
@@ -103,7 +102,7 @@ func (*grpc) SetTrailers(h http.Header, f policy.Farewell, retry time.Duration) 
 // grpcWeb is a body of gRPC-Web (gRPC's PROTOCOL-WEB.md), whose status is in its last message.
 type grpcWeb struct{ messageBody }
 
-// webTrailers is the flag of that message.
+// webTrailers is the flag of the message with gRPC-Web's status.
 const webTrailers = 0x80
 
 func (*grpcWeb) Name() string { return GRPC }
@@ -143,8 +142,8 @@ func setStatus(h http.Header, prefix string, f policy.Farewell, retry time.Durat
 	h[prefix+"Grpc-Retry-Pushback-Ms"] = []string{pushback(f, retry)}
 }
 
-// pushback returns the value of a Grpc-Retry-Pushback-Ms field: in how many milliseconds to try
-// again. A negative number means never.
+// pushback returns the value of a Grpc-Retry-Pushback-Ms field, which Connect's calls have as well:
+// in how many milliseconds to try again. A negative number means never.
 func pushback(f policy.Farewell, retry time.Duration) string {
 	if f.Code == policy.StayAway().Code {
 		return "-1"

@@ -69,7 +69,7 @@ func (s *parts) writeLine(p []byte) (n int) {
 	}
 	if rest, ok := bytes.CutPrefix(s.line[:s.lineLen], []byte(s.delimiter)); ok {
 		s.closed = s.closed || bytes.HasPrefix(rest, []byte("--"))
-		blanks, whole := bytes.CutSuffix(rest, []byte("\n")) // not whole: too long for s.line
+		blanks, whole := bytes.CutSuffix(rest, []byte("\n")) // not whole: the line was too long for s.line
 		blanks = bytes.TrimSuffix(blanks, []byte("\r"))
 		s.delimited = !s.closed && whole && len(bytes.TrimLeft(blanks, " \t")) == 0
 	}
@@ -77,9 +77,9 @@ func (s *parts) writeLine(p []byte) (n int) {
 	return n
 }
 
-// endsDelimiter reports whether a line that begins with the delimiter and goes on like this may be
-// one: with the closing one's two hyphens, a line end, or blanks before it.
-func endsDelimiter(rest []byte) bool {
+// mayFollowDelimiter reports whether a line with the delimiter and then rest may be a delimiter line.
+// rest then has the two hyphens of the closing one, a line end, or blanks before it.
+func mayFollowDelimiter(rest []byte) bool {
 	return len(rest) == 0 || strings.IndexByte(" \t\r\n", rest[0]) >= 0 || bytes.HasPrefix(rest, []byte("--"))
 }
 
@@ -95,7 +95,7 @@ func (s *parts) Boundary(p []byte) int {
 		if ahead.AtBoundary() {
 			return n
 		}
-		if rest, ok := bytes.CutPrefix(p[n:], []byte(s.delimiter)); ok && ahead.lineLen == 0 && endsDelimiter(rest) {
+		if rest, ok := bytes.CutPrefix(p[n:], []byte(s.delimiter)); ok && ahead.lineLen == 0 && mayFollowDelimiter(rest) {
 			return n
 		}
 		if n == len(p) {

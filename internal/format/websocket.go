@@ -43,19 +43,19 @@ const (
 	maxControl = 125 // a control frame's payload (section 5.5)
 )
 
-// Frames follow the bytes that go one way over a WebSocket. The zero Frames are a server's, with
-// the head of its HTTP response to come first. They never allocate, and a copy is independent.
+// Frames follows the bytes that go one way over a WebSocket. The zero Frames is for what a server
+// sends, beginning with the head of its HTTP response. It never allocates, and a copy of it is
+// independent. It isn't safe for concurrent use.
 //
-// They stop following, and have no boundary any more, once they are Closed or Lost.
+// Once it is Closed or Lost, it follows no more bytes, and there is no boundary any more.
 type Frames struct {
-	FromClient bool // a client sends them
-	Upgraded   bool // frames come next; set by Write after a 101's head
-	Closed     bool // set by Write: a whole Close frame was sent
+	FromClient bool // a client sends the bytes
+	Upgraded   bool // frames come next; Write sets it after the head of a response with status 101
 
-	// Lost is set by Write after bytes that can't be right: a response head with another status
-	// than 101, or of more than 64 KiB, or a frame that this side can't send, such as a server's
-	// masked one.
-	Lost bool
+	// Closed and Lost are set by Write. Closed: a whole Close frame was sent. Lost: bytes were sent
+	// that can't be right: a response head with another status than 101, or of more than 64 KiB, or
+	// a frame that this side can't send, such as a server's masked one.
+	Closed, Lost bool
 
 	headLen   int  // bytes of the response head so far
 	blankLine bool // the head's current line is empty so far
@@ -68,17 +68,17 @@ type Frames struct {
 
 // Write follows p, which was sent. It takes all of p and never fails.
 func (s *Frames) Write(p []byte) (int, error) {
-	for n := 0; n < len(p) && !s.over(); {
+	for n := 0; n < len(p) && !s.ended(); {
 		n += s.writeSome(p[n:])
 	}
 	return len(p), nil
 }
 
-func (s *Frames) over() bool { return s.Closed || s.Lost }
+func (s *Frames) ended() bool { return s.Closed || s.Lost }
 
-// AtBoundary reports whether a Close frame may be sent now, or with message, a message.
+// AtBoundary reports whether a Close frame may be sent next, or if message is true, a message.
 func (s *Frames) AtBoundary(message bool) bool {
-	return s.Upgraded && s.headerLen == 0 && !s.over() && !(message && s.inMessage)
+	return s.Upgraded && s.headerLen == 0 && !s.ended() && !(message && s.inMessage)
 }
 
 // Boundary returns the length of the shortest prefix of p, which comes next, after which AtBoundary
@@ -86,7 +86,7 @@ func (s *Frames) AtBoundary(message bool) bool {
 func (s *Frames) Boundary(p []byte, message bool) int {
 	n := 0
 	for ahead := *s; !ahead.AtBoundary(message); n += ahead.writeSome(p[n:]) {
-		if n == len(p) || ahead.over() {
+		if n == len(p) || ahead.ended() {
 			return -1
 		}
 	}
@@ -94,7 +94,7 @@ func (s *Frames) Boundary(p []byte, message bool) int {
 }
 
 // BeginsFrame reports whether p, which comes next, is the beginning of a frame and ends within it.
-// If so, left is the number of bytes of the payload to come after p, as far as p tells.
+// If so, left is the number of bytes of the payload to come after p, as far as p has the length.
 func (s *Frames) BeginsFrame(p []byte) (left uint64, begins bool) {
 	if !s.AtBoundary(false) || len(p) == 0 {
 		return 0, false
@@ -203,13 +203,15 @@ func (s *Frames) valid() bool {
 	case opcode < opClose || opcode > opPong, s.header[0]&finBit == 0, s.header[1]&^maskBit > maxControl:
 		return false
 	}
-	// No extension gives a meaning to the reserved bits of a control frame.
+	// No extension gives a meaning to the reserved bits of a control frame. Only a client's are
+	// checked.
 	return !s.FromClient || s.header[0]&rsvBits == 0
 }
 
 // maxHead bounds the response head, far above the size of a 101's.
 const maxHead = 64 << 10
 
+// writeHead follows p up to the end of the response head, and returns how many bytes that is.
 func (s *Frames) writeHead(p []byte) int {
 	for i, b := range p {
 		s.headLen++
