@@ -5,8 +5,8 @@ import "time"
 // A halfCloser is a Conn whose inner connection can be half-closed.
 type halfCloser struct{ *Conn }
 
-// CloseWrite is inner's, and no farewell is written any more. Once a farewell has begun, inner is
-// half-closed when the peer has answered it.
+// CloseWrite half-closes inner, and no farewell is written any more. If the write of one has begun,
+// CloseWrite returns nil, and inner is half-closed when the peer has answered.
 func (h halfCloser) CloseWrite() error {
 	c := h.Conn
 	c.awaitTimer()
@@ -25,15 +25,16 @@ func (h halfCloser) CloseWrite() error {
 // A readCloser is a halfCloser whose inner connection can be closed for reading, too.
 type readCloser struct{ halfCloser }
 
-// CloseRead has Reads return io.EOF, a blocked one too. Inner is not closed for reading: the peer's
-// Close frame may still have to come through it.
+// CloseRead makes Reads return io.EOF, a blocked one too. It doesn't close inner for reading, since
+// the peer's Close frame may still have to come through it.
 func (r readCloser) CloseRead() error {
 	r.endReads()
 	return nil
 }
 
-// Close closes the connection. If a farewell has begun and the handshake isn't complete, it returns
-// nil, and a goroutine of the Conn's closes the connection as Finish does.
+// Close closes the connection. If the write of a farewell has begun and the handshake isn't
+// complete, it returns nil, and a goroutine of the Conn's waits for the peer's Close frame as
+// Finish does, and closes the connection.
 func (c *Conn) Close() error {
 	c.awaitTimer()
 	c.mu.Lock() // either writeFarewell sees HandlerClosed, or Close sees farewellBegun
@@ -63,10 +64,11 @@ func (c *Conn) Close() error {
 	return c.closeInner()
 }
 
-// Finish drops the message as DropMessage does, and has the handler's Reads return io.EOF, a
-// blocked one too. If a farewell has begun, or the handler has sent a Close frame, Finish reads
-// until the peer's Close frame, the end of what the peer sends, or Cut, and closes the connection:
-// call it on a goroutine of its own. Otherwise only the handler's Close or Cut closes it.
+// Finish drops the message as DropMessage does, and makes the handler's Reads return io.EOF, a
+// blocked one too. If the write of a farewell has begun, or the handler has sent a Close frame,
+// Finish then reads until the peer's Close frame, the end of what the peer sends, or Cut, and
+// closes the connection. Otherwise only the handler's Close or Cut closes it. Call Finish on a
+// goroutine of its own.
 func (c *Conn) Finish() {
 	c.mu.Lock()
 	c.finished = true
@@ -86,8 +88,8 @@ func (c *Conn) Finish() {
 	}
 }
 
-// endReads has the handler's Reads return io.EOF, a blocked one too. Only the first call has an
-// effect, so that it doesn't end the read of linger.
+// endReads makes the handler's Reads return io.EOF, a blocked one too. Only the first call has an
+// effect: a later one would end the read of linger.
 func (c *Conn) endReads() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -119,10 +121,10 @@ func (c *Conn) linger() {
 	_ = c.closeInner()
 }
 
-// halfClose half-closes inner, once, where the handler has asked for that after a farewell, and
-// the peer has answered. Whatever may have made that true calls it. One that has not answered yet
-// would take the end for a lost connection: Firefox doesn't answer any more, and reports wasClean
-// false.
+// halfClose half-closes inner if the handler has asked for that, a farewell was written and the
+// peer has answered, unless it has done so before. It is called after each of these. A peer that
+// has not answered yet would take the end for a lost connection: Firefox then doesn't answer any
+// more, and reports wasClean false.
 func (c *Conn) halfClose() {
 	c.mu.Lock()
 	first := c.writesEnded && c.state.FarewellWritten && c.state.PeerSentClose && !c.halfClosed
@@ -164,6 +166,7 @@ func (c *Conn) closeInner() error {
 	return err
 }
 
+// noteInnerClosed records that inner is closed: closeInner and Cut may both have closed it.
 func (c *Conn) noteInnerClosed() {
 	c.mu.Lock()
 	first := !c.innerClosed

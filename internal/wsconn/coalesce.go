@@ -31,7 +31,8 @@ const (
 	coalesceDelay = 10 * time.Millisecond
 )
 
-// keep keeps p for the next Write if it may, and reports whether it did. The caller holds writing.
+// keep keeps p for the next Write if p is the beginning of a frame as described above, and reports
+// whether it did. The caller holds writing.
 func (c *Conn) keep(p []byte) bool {
 	if !c.coalesces || len(p) > maxKept {
 		return false
@@ -74,8 +75,8 @@ func (c *Conn) sendKept() {
 	}
 }
 
-// startTimer doesn't set a timer that runs already: for each frame that would cost more than a
-// packet. Nor is the timer stopped when the rest comes: it finds nothing to send.
+// startTimer starts the timer, unless it runs: to set it anew for each frame would cost more than a
+// packet. When the rest of a frame comes, the timer isn't stopped, and finds nothing to send.
 func (c *Conn) startTimer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,6 +92,7 @@ func (c *Conn) startTimer() {
 	}
 }
 
+// timerFired sends what is kept, on the timer's goroutine.
 func (c *Conn) timerFired() {
 	defer c.release()
 	c.mu.Lock()
@@ -101,7 +103,7 @@ func (c *Conn) timerFired() {
 	c.writing.Lock()
 	c.sendKept()
 	if c.kept.Len() == 0 {
-		c.kept = bytes.Buffer{}
+		c.kept = bytes.Buffer{} // frees its memory
 	}
 	c.writing.Unlock()
 	c.flushPending()
@@ -125,8 +127,8 @@ func (c *Conn) awaitTimer() {
 	}
 }
 
-// sendKeptAtEnd sends what is kept, and gives up after coalesceDelay. Whoever holds writing sends
-// it otherwise.
+// sendKeptAtEnd sends what is kept before the handler closes or half-closes inner, and gives up
+// after coalesceDelay. If somebody holds writing, they send it.
 func (c *Conn) sendKeptAtEnd() {
 	if !c.writing.TryLock() {
 		return

@@ -25,23 +25,24 @@ import (
 // Options are for [New]. The zero Options are right if the handler writes the 101 response itself
 // and nothing was read from the peer yet. None of the functions may block.
 type Options struct {
-	// Upgraded: the 101 response was sent. Otherwise its head is what the handler writes first.
+	// Upgraded is true if the 101 response was sent. Otherwise the handler writes its head first.
 	Upgraded bool
 
 	// Early holds what was read from the peer before. New looks for the peer's Close frame in it,
 	// and doesn't keep it. Read doesn't return it.
 	Early []byte
 
-	// Abort closes the connection at once; nil: its Close does. A TLS connection needs one, since
-	// its Close may spend 5 seconds on writing an alert.
+	// Abort closes the connection at once. Nil: the connection's Close does. TLS needs another,
+	// since its Close may spend 5 seconds on writing an alert.
 	Abort func()
 
 	// BeforeFarewell, if set, is called right before a farewell is written. If it returns false,
 	// the farewell is dropped, and Farewell can be called again.
 	BeforeFarewell func() bool
 
-	// Ended, if set, makes what a Read or Write of the handler's returns of its error where the
-	// connection was closed by Cut or behind its farewell, and not by the handler.
+	// Ended, if set, is called with the error of a Read or Write of the handler's after Cut or the
+	// end of a farewell has closed the connection, and the handler hasn't. The handler gets the
+	// error that it returns.
 	Ended func(error) error
 
 	// OnAnswer, if set, is called before the handler's Read returns the Close frame with which the
@@ -49,25 +50,27 @@ type Options struct {
 	OnAnswer func()
 
 	// OnClose, if set, is called once, with no lock held, when the connection is closed and the
-	// handler has called Close. State is final then, and of the Conn's goroutines only the one that
-	// calls OnClose is left.
+	// handler has called Close. State is final then, and all goroutines of the Conn's have ended,
+	// but for the one that calls OnClose.
 	OnClose func()
 }
 
 // A Conn is the connection that a handler writes frames to. Make it with [New] and give the handler
 // [Conn.Handle]. All methods may be called concurrently.
 //
-// The handler calls the methods of net.Conn; whoever ends the connection calls Farewell,
+// The handler calls the methods of net.Conn, and whoever ends the connection calls Farewell,
 // DropMessage, Finish and Cut. Before that the handler sees the same bytes, errors and deadlines as
 // without a Conn. An idle Conn has no goroutine and no running timer.
 type Conn struct {
+	// Immutable.
 	inner       net.Conn
 	closeWriter interface{ CloseWrite() error } // inner; nil: it can't be half-closed
 	options     Options
 	coalesces   bool // see coalesce.go
 	born        time.Time
-	lastByte    atomic.Int64 // nanoseconds from born to the last byte
-	swallowed   atomic.Int64 // see Swallowed
+
+	lastByte  atomic.Int64 // nanoseconds from born to the last byte
+	swallowed atomic.Int64 // see Swallowed
 
 	// Locks are taken in this order: lingering, reading, writing, mu.
 
@@ -76,10 +79,10 @@ type Conn struct {
 	kept    bytes.Buffer  // the beginning of a frame; guarded by writing; see coalesce.go
 
 	reading   iolock.Lock   // held while the handler reads from inner
-	lingering iolock.Lock   // held while linger reads from inner, after readsEnded
-	in        format.Frames // received from the peer; guarded by reading, in linger by lingering
+	lingering iolock.Lock   // held while linger reads from inner, once the handler's last Read is over
+	in        format.Frames // received from the peer; guarded by reading, then by lingering
 
-	pending  atomic.Bool  // tryFarewell must be called: farewell was set
+	pending  atomic.Bool  // farewell was set, and tryFarewell hasn't been called since
 	flushing atomic.Int32 // goroutines in flushPending
 
 	// ending is true once one of farewell, readsEnded and state.HandlerClosed was set. Until then
@@ -95,23 +98,23 @@ type Conn struct {
 	writesEnded   bool             // the handler has called CloseWrite: no farewell begins any more
 	readsEnded    bool             // the handler's Reads return io.EOF
 	finished      bool             // Finish was called
-	halfClosed    bool             // by halfClose
+	halfClosed    bool             // halfClose has half-closed inner
 	innerClosing  bool             // inner is being closed, or was
 	innerClosed   bool
 
-	// refs counts inner until it is closed, the handler until it has called Close, and each
-	// goroutine of ours.
+	// refs counts what OnClose waits for: inner until it is closed, the handler until it has called
+	// Close, and each goroutine of the Conn's.
 	refs int
 
 	timer        *time.Timer // of coalescing; nil until it is first needed
 	timerRunning bool
-	timersFiring int // calls of timerFired that have not returned
+	timersFiring int // calls of timerFired that have not returned; one that is stuck doesn't keep others away
 }
 
 // State is what has happened to a connection so far. Nothing of it is ever taken back.
 type State struct {
-	// Lost: what the handler sent can't be followed: a refused upgrade, another protocol, masked
-	// frames. The connection is never written into then.
+	// Lost is true if what the handler sent can't be followed: a refused upgrade, another protocol,
+	// masked frames. Then no farewell is written.
 	Lost bool
 
 	FarewellWritten  bool // to the end of its Close frame
@@ -124,8 +127,7 @@ type State struct {
 // Swallowed returns how many bytes the handler has written behind a farewell.
 func (c *Conn) Swallowed() int64 { return c.swallowed.Load() }
 
-// New returns a Conn over inner, which nobody else may read or write any more. For inner's methods
-// beyond net.Conn's see [Conn.Handle].
+// New returns a Conn over inner, which nobody else may read or write any more.
 func New(inner net.Conn, o Options) *Conn {
 	c := &Conn{
 		inner:   inner,
@@ -146,9 +148,9 @@ func New(inner net.Conn, o Options) *Conn {
 	return c
 }
 
-// Handle returns what the handler gets: the Conn, with methods CloseWrite and CloseRead if inner has
-// them, since proxies look for those to pass a half-close on. It has no other methods of inner's, in
-// particular none of ReadFrom, WriteTo and SyscallConn, whose bytes nobody could follow.
+// Handle returns what the handler gets: the Conn, with the methods CloseWrite and CloseRead if
+// inner has them. Proxies look for those, to pass a half-close on. Other methods of inner's are
+// left out, in particular ReadFrom, WriteTo and SyscallConn, whose bytes nobody could follow.
 func (c *Conn) Handle() net.Conn {
 	if c.closeWriter == nil {
 		return c
@@ -188,8 +190,8 @@ func (c *Conn) update(change func(*State)) {
 	}
 }
 
-// Read reads from the peer. It returns io.EOF after a farewell was written and the peer's whole
-// Close frame was returned, and from Finish on, also if it was called before.
+// Read reads from the peer. It returns io.EOF once a farewell was written and Read has returned the
+// peer's whole Close frame, and once Finish was called, even to a Read that is blocked.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
@@ -206,8 +208,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// endedError returns err as Options.Ended makes it, if the handler has not closed the connection
-// itself. An io.EOF stays as it is.
+// endedError returns what the handler gets in place of err: see Options.Ended. An io.EOF stays.
 func (c *Conn) endedError(err error) error {
 	if c.options.Ended == nil || err == io.EOF {
 		return err
@@ -221,8 +222,8 @@ func (c *Conn) endedError(err error) error {
 	return err
 }
 
-// readError returns what a Read returns that got err from inner, or that has not asked it yet: then
-// nil lets it go on.
+// readError returns what a Read returns for err, which it got from inner. With a nil err, before
+// inner is asked, it returns nil if inner may be read.
 func (c *Conn) readError(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -295,7 +296,8 @@ func (c *Conn) write(p []byte) (int, error) {
 	return c.writeThrough(p)
 }
 
-// discard reports whether the handler's bytes are discarded, and what its Write then returns.
+// discard reports whether p, from the handler, is to be discarded. If so, it also returns the
+// results of the handler's Write.
 func (c *Conn) discard(p []byte) (n int, discarded bool, err error) {
 	if !c.ending.Load() {
 		return 0, false, nil
@@ -338,7 +340,7 @@ func (c *Conn) closedError(op string) error {
 	return err
 }
 
-// SetDeadline implements [net.Conn]: see the other two.
+// SetDeadline is SetReadDeadline and SetWriteDeadline.
 func (c *Conn) SetDeadline(t time.Time) error {
 	return cmp.Or(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }

@@ -7,14 +7,14 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// Farewell has f written, expanded for a client whose reconnect slot is retry. A later call
-// replaces f, if its write hasn't begun, and takes an earlier DropMessage back.
+// Farewell asks for f to be written, expanded for a client whose reconnect slot is retry. A later
+// call replaces f, if its write hasn't begun, and takes an earlier DropMessage back.
 //
 // The boundary for f is the end of a message if f has a message, otherwise of any frame, or the end
 // of the response head. If what was sent ends at one and no Write is under way, Farewell writes f
 // itself, and may block until Cut: call it on a goroutine of its own. Otherwise it returns at once,
 // and the Write that reaches a boundary writes f. f isn't written if the handler sends a Close
-// frame, closes or half-closes first, or once the State is Lost.
+// frame, closes or half-closes the connection first, or if the State is Lost.
 func (c *Conn) Farewell(f policy.Farewell, retry time.Duration) {
 	f = f.Expand(retry)
 	c.mu.Lock()
@@ -33,9 +33,9 @@ func (c *Conn) Farewell(f policy.Farewell, retry time.Duration) {
 func (c *Conn) DropMessage() {
 	c.mu.Lock()
 	if c.farewell != nil && c.farewell.Message != "" {
-		short := *c.farewell
-		short.Message = ""
-		c.farewell = &short
+		f := *c.farewell
+		f.Message = ""
+		c.farewell = &f
 	}
 	c.mu.Unlock()
 	c.pending.Store(true)
@@ -94,7 +94,7 @@ func (c *Conn) dueFarewell() *policy.Farewell {
 func (c *Conn) writeFarewell(f *policy.Farewell) (begun bool) {
 	allowed := c.options.BeforeFarewell == nil || c.options.BeforeFarewell()
 	c.mu.Lock()
-	if !allowed && c.farewell == f { // otherwise it was replaced meanwhile
+	if !allowed && c.farewell == f { // another may have replaced it meanwhile
 		c.farewell = nil
 	}
 	if !allowed || c.farewellBegun || c.writesEnded || c.state.HandlerClosed || c.innerClosing {
