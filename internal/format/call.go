@@ -26,7 +26,8 @@ type Call interface {
 // newCall returns a Call for a response with this header in protocol p, or nil where nothing can be
 // inserted into its body.
 func newCall(h http.Header, p protocol) Call {
-	// In gRPC and gRPC-Web a call that ended before its first message may have its status in the header.
+	// In gRPC and gRPC-Web a call that ended before its first message may have its status in the
+	// header.
 	ended := len(h["Grpc-Status"]) > 0
 	switch p {
 	case grpcProtocol:

@@ -133,7 +133,8 @@ func (s *eventStream) findField(c byte) {
 }
 
 // followFirstName follows one byte of the first field's name, or the one after it. The bytes of a
-// byte order mark look like those of a field until it is complete, so there is no boundary within it.
+// byte order mark look like those of a field until it is complete, so there is no boundary within
+// it.
 func (s *eventStream) followFirstName(c byte) {
 	if s.charLen == 0 && c < utf8.RuneSelf {
 		s.firstCharDone = true

@@ -1,6 +1,6 @@
-// Package format recognizes the format of a response, follows the bytes that a handler writes to it,
-// and tells where a farewell may be inserted and what its bytes are. It does no I/O. Each format has
-// a file of its own.
+// Package format recognizes the format of a response, follows the bytes that a handler writes to
+// it, and tells where a farewell may be inserted and what its bytes are. It does no I/O. Each
+// format has a file of its own.
 //
 // A boundary is a place between two bytes where a farewell may be inserted.
 package format
@@ -59,9 +59,9 @@ type Body interface {
 // Recognize looks at a response's header for the format of its body. Of several Content-Types the
 // first counts, as for clients.
 //
-// known reports whether the media type is that of a Body. endless reports whether an answer to a GET
-// in this format goes on until somebody ends it. body is nil if no farewell can be inserted: the
-// format isn't known, the body has a Content-Encoding, or the header lacks what a Body needs.
+// known reports whether the media type is that of a Body. endless reports whether an answer to a
+// GET in this format goes on until somebody ends it. body is nil if no farewell can be inserted:
+// the format isn't known, the body has a Content-Encoding, or the header lacks what a Body needs.
 func Recognize(h http.Header) (body Body, known, endless bool) {
 	contentType := h.Get("Content-Type")
 	known = true

@@ -77,8 +77,8 @@ func (s *parts) writeLine(p []byte) (n int) {
 	return n
 }
 
-// mayFollowDelimiter reports whether a line with the delimiter and then rest may be a delimiter line.
-// rest then has the two hyphens of the closing one, a line end, or blanks before it.
+// mayFollowDelimiter reports whether a line with the delimiter and then rest may be a delimiter
+// line. rest then has the two hyphens of the closing one, a line end, or blanks before it.
 func mayFollowDelimiter(rest []byte) bool {
 	return len(rest) == 0 || strings.IndexByte(" \t\r\n", rest[0]) >= 0 || bytes.HasPrefix(rest, []byte("--"))
 }

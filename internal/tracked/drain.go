@@ -31,8 +31,8 @@ type DrainCounts struct {
 }
 
 const (
-	// maxGroups is how many groups are told apart. The others are one, all of whose fields are zero:
-	// a program may make up a rule for each request.
+	// maxGroups is how many groups are told apart. The others are one, all of whose fields are
+	// zero: a program may make up a rule for each request.
 	maxGroups = 500
 
 	// maxSeconds is how many seconds are told apart. The last one has what came later as well.

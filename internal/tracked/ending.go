@@ -200,8 +200,8 @@ func (r *Response) forClient(f policy.Farewell) policy.Farewell {
 	return f
 }
 
-// callOwn calls a handler's function. It recovers a panic, which would end the process, since this is
-// no goroutine of net/http's.
+// callOwn calls a handler's function. It recovers a panic, which would end the process, since this
+// is no goroutine of net/http's.
 func callOwn(own func(time.Duration) policy.Farewell, retry time.Duration) (f policy.Farewell, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -212,8 +212,8 @@ func callOwn(own func(time.Duration) policy.Farewell, retry time.Duration) (f po
 }
 
 // BeginFarewell records that the farewell goes out now, so that nothing takes it back any more, and
-// reports that to [Registry.OnChange]. It returns false if no farewell may go out: the response is no
-// stream any more, or AllowFarewell was taken back.
+// reports that to [Registry.OnChange]. It returns false if no farewell may go out: the response is
+// no stream any more, or AllowFarewell was taken back.
 func (r *Response) BeginFarewell() (may bool) {
 	first := false
 	r.withEnding(func(e *Ending) {

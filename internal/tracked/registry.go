@@ -116,8 +116,8 @@ func (g *Registry) changed(r *Response) {
 	}
 }
 
-// BeginCount begins the counts of a drain, and returns the responses that are open, in no order. New
-// ones are still admitted.
+// BeginCount begins the counts of a drain, and returns the responses that are open, in no order.
+// New ones are still admitted.
 func (g *Registry) BeginCount() (open []*Response) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -20,8 +20,8 @@ import (
 
 // A Carrier is what carries a response to its client: a response writer, or the connection that was
 // hijacked from it. The drain calls Farewell, DropMessage, Finish and Cut in this order, on
-// goroutines of its own. They may block on the peer: a later one may be called before an earlier one
-// has returned.
+// goroutines of its own. They may block on the peer: a later one may be called before an earlier
+// one has returned.
 type Carrier interface {
 	// Farewell tells the client goodbye in the format of the response, as soon as that can be done
 	// without tearing what is on its way. What the handler writes afterwards is swallowed. Where
