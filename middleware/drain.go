@@ -225,7 +225,7 @@ func (s *scheduler) planLate(r *tracked.Response) bool {
 // replan plans a response anew whose kind has changed.
 func (s *scheduler) replan(e *tracked.Ending, kind policy.Kind) {
 	if kind == policy.Infinite {
-		e.Response.Untell()
+		e.Response.ReopenDraining()
 	}
 	s.plan(e, kind, s.drain.lateMoments(e, kind, time.Since(s.drain.start)))
 }
@@ -245,7 +245,7 @@ func (s *scheduler) cutAll() {
 	}
 	for len(s.queue) > 0 {
 		e := s.queue[0]
-		e.Response.Tell()
+		e.Response.CloseDraining()
 		e.Response.Cancel()
 		s.cut(e, now)
 	}

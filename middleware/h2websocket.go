@@ -29,7 +29,7 @@ type h2WebSocket struct {
 func newH2WebSocket(x *exchange) *h2WebSocket {
 	s := &h2WebSocket{x: x, bodies: &bodiesConn{x: x, body: x.req.Body}, hijacked: &hijacked{x: x}, closed: make(chan struct{})}
 	s.Conn = wsconn.New(s.bodies, wsconn.Options{
-		Upgraded: true, Abort: func() { x.ifOpen(x.breakOff) }, BeforeFarewell: x.BeginFarewell, Ended: drained, OnAnswer: x.Tell,
+		Upgraded: true, Abort: func() { x.ifOpen(x.breakOff) }, BeforeFarewell: x.BeginFarewell, Ended: drained, OnAnswer: x.CloseDraining,
 		OnClose: func() {
 			close(s.closed)
 			s.hijacked.done()

@@ -113,7 +113,7 @@ func (w webSocket) of() *hijacked { return w.h }
 func newWebSocket(conn net.Conn, early []byte, h *hijacked) *wsconn.Conn {
 	return wsconn.New(conn, wsconn.Options{
 		Upgraded: h.x.status == http.StatusSwitchingProtocols, Early: early,
-		Abort: func() { closeHard(conn) }, BeforeFarewell: h.x.BeginFarewell, Ended: drained, OnAnswer: h.x.Tell, OnClose: h.done,
+		Abort: func() { closeHard(conn) }, BeforeFarewell: h.x.BeginFarewell, Ended: drained, OnAnswer: h.x.CloseDraining, OnClose: h.done,
 	})
 }
 

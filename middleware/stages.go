@@ -49,7 +49,7 @@ func (s *scheduler) runNext(e *tracked.Ending) {
 			s.startFarewell(e, now)
 			return
 		}
-		r.Tell()
+		r.CloseDraining()
 		s.schedule(e, stageCancel, momentsOf(e).Cancel)
 	case stageDropMessage:
 		if !e.Writing { // else farewellDone does it
@@ -79,7 +79,7 @@ func (s *scheduler) cancel(e *tracked.Ending, now time.Time) {
 		m.Cancel, m.Cut = m.Cancel.Add(late), s.withinWork(m.Cut.Add(late))
 		r.Publish(m)
 	}
-	r.Tell()
+	r.CloseDraining()
 	r.Cancel()
 	if c := r.Carrier(); isConn(c) {
 		s.workers.apart(c.Finish)
@@ -117,7 +117,7 @@ func (s *scheduler) startFarewell(e *tracked.Ending, now time.Time) {
 	}
 	r.SetWhy(s.whyTold(r))
 	if rule := r.Rule(); rule.Timeout == policy.AtOnce && rule.Mercy == policy.AtOnce {
-		r.Tell()
+		r.CloseDraining()
 		s.schedule(e, stageCancel, m.Cancel) // as policy.LeaveAlone and policy.CutAtOnce promise
 		return
 	}
@@ -166,7 +166,7 @@ func (s *scheduler) goFarewellWorker(e *tracked.Ending, f func() (written time.T
 func (s *scheduler) farewellDone(e *tracked.Ending, written time.Time) {
 	e.Writing = false
 	r := e.Response
-	r.Tell() // only now, since a handler may return on it and end the body
+	r.CloseDraining() // only now, since a handler may return on it and end the body
 	switch {
 	case e.Stage != stageDropMessage && e.Stage != stageCancel:
 	case !written.IsZero():
@@ -309,7 +309,7 @@ func (s *scheduler) unplan(e *tracked.Ending) bool {
 		return false
 	}
 	s.unschedule(e)
-	r.Untell()
+	r.ReopenDraining()
 	s.unpick(r)
 	s.scheduleAge(r)
 	return true

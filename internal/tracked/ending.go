@@ -16,16 +16,16 @@ type Ending struct {
 	Response *Response
 
 	// Guarded by Response.mu.
-	asked        Asked
-	ownFarewell  func(retry time.Duration) policy.Farewell // what OnFarewell set
-	draining     chan struct{}                             // made when the handler first asks for it
-	told         bool                                      // draining is closed, or will be made closed
-	farewellDue  bool                                      // the farewell's moment has come
-	farewellSent bool                                      // it goes out, or has gone out
-	refused      bool                                      // Refuse was called
-	why          string                                    // what SetWhy recorded last
-	moments      Moments
-	published    bool // see Publish
+	asked          Asked
+	ownFarewell    func(retry time.Duration) policy.Farewell // what OnFarewell set
+	draining       chan struct{}                             // made when the handler first asks for it
+	drainingClosed bool                                      // draining is closed, or will be made closed
+	farewellDue    bool                                      // the farewell's moment has come
+	farewellSent   bool                                      // it goes out, or has gone out
+	refused        bool                                      // Refuse was called
+	why            string                                    // what SetWhy recorded last
+	moments        Moments
+	published      bool // see Publish
 
 	Schedule // owned by the scheduler's goroutine
 }
@@ -118,7 +118,7 @@ func (r *Response) Draining() (draining <-chan struct{}) {
 	r.withEnding(func(e *Ending) {
 		if e.draining == nil {
 			e.draining = make(chan struct{})
-			if e.told {
+			if e.drainingClosed {
 				close(e.draining)
 			}
 		}
@@ -127,20 +127,20 @@ func (r *Response) Draining() (draining <-chan struct{}) {
 	return draining
 }
 
-// Tell closes the channel that Draining returns.
-func (r *Response) Tell() {
+// CloseDraining closes the channel that Draining returns.
+func (r *Response) CloseDraining() {
 	r.withEnding(func(e *Ending) {
-		if !e.told && e.draining != nil {
+		if !e.drainingClosed && e.draining != nil {
 			close(e.draining)
 		}
-		e.told = true
+		e.drainingClosed = true
 	})
 }
 
-// Untell takes Tell back where nobody has asked for the channel yet: a response that was told as a
-// finite one, before its header showed a stream, is told again at its slot.
-func (r *Response) Untell() {
-	r.ifEnding(func(e *Ending) { e.told = e.told && e.draining != nil })
+// ReopenDraining takes CloseDraining back if nobody has asked for the channel yet: a response that
+// was finite then, before its header showed a stream, is told at its slot.
+func (r *Response) ReopenDraining() {
+	r.ifEnding(func(e *Ending) { e.drainingClosed = e.drainingClosed && e.draining != nil })
 }
 
 // Asked is what a response's end depends on of the header of its request. It is read on the

@@ -13,7 +13,7 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-func TestDrainingIsClosedByTell(t *testing.T) {
+func TestDrainingIsClosed(t *testing.T) {
 	for name, before := range map[string]bool{"asked before": true, "asked after": false} {
 		t.Run(name, func(t *testing.T) {
 			r, _ := track(t, context.Background())
@@ -26,8 +26,8 @@ func TestDrainingIsClosedByTell(t *testing.T) {
 				default:
 				}
 			}
-			r.Tell()
-			r.Tell()
+			r.CloseDraining()
+			r.CloseDraining()
 			if !before {
 				told = r.Draining()
 			}
