@@ -20,7 +20,7 @@ func (x *exchange) isCallLocked() bool {
 // isUnansweredCallLocked reports whether the response is that of a call, and nothing of it has been
 // sent, so that a farewell can be the whole answer.
 func (x *exchange) isUnansweredCallLocked() bool {
-	return x.body == nil && !x.committed && x.Asked().EndsWithStatus
+	return x.body == nil && !x.committed && x.RequestInfo().EndsWithStatus
 }
 
 // lacksStatusLocked reports whether the response is that of a call that is whole but for its

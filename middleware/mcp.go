@@ -17,12 +17,12 @@ import (
 // can't change it: of a POST, whose answer may be long in coming, and of a stream. kind is what is
 // known of that.
 func (x *exchange) noteRequest(r *http.Request, kind policy.Kind) {
-	a := tracked.Asked{IsMCP: format.IsMCP(r), EndsWithStatus: kind == policy.Infinite && format.EndsWithStatus(r)}
-	if a.IsMCP {
-		a.MCPSession = format.MCPSession(r)
+	i := tracked.RequestInfo{IsMCP: format.IsMCP(r), EndsWithStatus: kind == policy.Infinite && format.EndsWithStatus(r)}
+	if i.IsMCP {
+		i.MCPSession = format.MCPSession(r)
 	}
-	if a != (tracked.Asked{}) {
-		x.SetAsked(a)
+	if i != (tracked.RequestInfo{}) {
+		x.SetRequestInfo(i)
 	}
 }
 
@@ -36,7 +36,7 @@ type mcpSession struct {
 func mcpSessions(open []*tracked.Response) map[string]*mcpSession {
 	sessions := make(map[string]*mcpSession)
 	for _, r := range open {
-		id := r.Asked().MCPSession
+		id := r.RequestInfo().MCPSession
 		isCall := id != "" && r.Request().Method == http.MethodPost && r.Kind() != policy.Infinite
 		if !isCall || !r.WatchEnd() {
 			continue
@@ -60,7 +60,7 @@ func (dr *drain) ruleOf(e *tracked.Ending, kind policy.Kind) policy.Rule {
 		return rule
 	}
 	req := e.Response.Request()
-	if session := dr.sessions[e.Response.Asked().MCPSession]; session != nil && req.Method == http.MethodGet {
+	if session := dr.sessions[e.Response.RequestInfo().MCPSession]; session != nil && req.Method == http.MethodGet {
 		session.waiting = append(session.waiting, e)
 		rule.Grace = policy.ToTheEnd
 	}
@@ -73,7 +73,7 @@ func (s *scheduler) callEnded(r *tracked.Response) {
 	if !s.hasPlan() || len(s.drain.sessions) == 0 {
 		return
 	}
-	id := r.Asked().MCPSession
+	id := r.RequestInfo().MCPSession
 	session := s.drain.sessions[id]
 	if session == nil || !session.calls[r] {
 		return

@@ -33,5 +33,5 @@ func (d *Drainer) findPattern(r *tracked.Response) {
 		return
 	}
 	_, pattern := mux.Handler(&http.Request{Method: in.Method, Host: in.Host, URL: target})
-	r.GuessPattern(pattern)
+	r.SetPatternIfUnknown(pattern)
 }

@@ -16,7 +16,7 @@ type Ending struct {
 	Response *Response
 
 	// Guarded by Response.mu.
-	asked          Asked
+	requestInfo    RequestInfo
 	ownFarewell    func(retry time.Duration) policy.Farewell // what OnFarewell set
 	draining       chan struct{}                             // made when the handler first asks for it
 	drainingClosed bool                                      // draining is closed, or will be made closed
@@ -143,23 +143,24 @@ func (r *Response) ReopenDraining() {
 	r.ifEnding(func(e *Ending) { e.drainingClosed = e.drainingClosed && e.draining != nil })
 }
 
-// Asked is what a response's end depends on of the header of its request. It is read on the
-// handler's goroutine only: a handler may change that header at any time.
-type Asked struct {
+// A RequestInfo is what a response's end depends on of the header of its request. It is copied from
+// there on the handler's goroutine, since a handler may change that header at any time.
+type RequestInfo struct {
 	IsMCP          bool   // see [format.IsMCP]
 	MCPSession     string // see [format.MCPSession]
-	EndsWithStatus bool   // see [format.EndsWithStatus]; left out where the response may be no stream
+	EndsWithStatus bool   // see [format.EndsWithStatus]; false as long as the response may be no stream
 }
 
-// SetAsked records what the header of the request asks for. It may be called before Begin.
-func (r *Response) SetAsked(a Asked) {
-	r.withEnding(func(e *Ending) { e.asked = a })
+// SetRequestInfo records what the drain has to know of the request's header. It may be called
+// before Begin.
+func (r *Response) SetRequestInfo(i RequestInfo) {
+	r.withEnding(func(e *Ending) { e.requestInfo = i })
 }
 
-// Asked returns what SetAsked has recorded, the zero Asked where it wasn't called.
-func (r *Response) Asked() (a Asked) {
-	r.ifEnding(func(e *Ending) { a = e.asked })
-	return a
+// RequestInfo returns what SetRequestInfo recorded last, or the zero RequestInfo.
+func (r *Response) RequestInfo() (i RequestInfo) {
+	r.ifEnding(func(e *Ending) { i = e.requestInfo })
+	return i
 }
 
 // OnFarewell sets the function that returns the handler's own farewell, or nil for none.
@@ -194,7 +195,7 @@ func (r *Response) FarewellFor(retry time.Duration) (policy.Farewell, error) {
 // forClient returns f without the default event if the client would take that for a message of its
 // protocol, as those of MCP do.
 func (r *Response) forClient(f policy.Farewell) policy.Farewell {
-	if f.Send == policy.SendAll && f.Event == "" && f.Data == "" && r.Asked().IsMCP {
+	if f.Send == policy.SendAll && f.Event == "" && f.Data == "" && r.RequestInfo().IsMCP {
 		f.Send = policy.SendRetry
 	}
 	return f

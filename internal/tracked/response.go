@@ -260,8 +260,8 @@ func (r *Response) SetPattern(pattern string) {
 	r.setPatternLocked(pattern)
 }
 
-// GuessPattern is SetPattern for a response whose pattern is not known yet.
-func (r *Response) GuessPattern(pattern string) {
+// SetPatternIfUnknown is SetPattern for a response whose pattern is not known yet.
+func (r *Response) SetPatternIfUnknown(pattern string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.matched {
