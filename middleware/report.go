@@ -161,7 +161,7 @@ func (d *Drainer) Report() Report {
 	}
 	d.mu.Unlock()
 
-	report.Late, report.Outcomes = since.Late, outcomesOf(since.Counts)
+	report.Late, report.Outcomes = since.Arrived, outcomesOf(since.Counts)
 	report.ToldPerSecond, report.EndedPerSecond = since.ToldPerSecond, since.EndedPerSecond
 	report.Groups = d.groupsOf(open, since.Groups)
 	for _, g := range report.Groups {

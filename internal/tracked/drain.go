@@ -23,7 +23,7 @@ type Group struct {
 // DrainCounts are what is counted since a drain began. The zero DrainCounts have counted nothing.
 type DrainCounts struct {
 	Counts                               // of the responses that have ended, and of those refused
-	Late                          uint64 // requests that came since the drain began, refused ones too
+	Arrived                       uint64 // requests that came since the drain began, refused ones too
 	Groups                        map[Group]Counts
 	ToldPerSecond, EndedPerSecond []int // farewells that went out in each second, and responses that ended or were refused
 

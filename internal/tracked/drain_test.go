@@ -45,7 +45,7 @@ func TestDrainCountsBySecond(t *testing.T) {
 		assert.Len(t, since.EndedPerSecond, 3600)
 		assert.Equal(t, 2, since.EndedPerSecond[1])
 		assert.Equal(t, 2, since.EndedPerSecond[3599])
-		assert.EqualValues(t, 2, since.Late)
+		assert.EqualValues(t, 2, since.Arrived)
 		stream := tracked.Group{Pattern: "/stream", Rule: policy.Rule{Kind: policy.Infinite}, Kind: policy.Infinite, Format: format.SSE}
 		assert.Equal(t, map[tracked.Group]tracked.Counts{stream: {tracked.Told: 2, tracked.Completed: 2}}, since.Groups)
 

@@ -18,7 +18,7 @@ const (
 	Unanswered                // its farewell was written, but the WebSocket's peer didn't answer
 	Canceled                  // by its context, without a farewell
 	Cut                       // its connection was closed, or its body broken off, by force
-	Refused                   // it came too late and was never begun, or its handler said so
+	Refused                   // the drain or the handler refused the request
 	numOutcomes
 )
 
@@ -39,21 +39,21 @@ type Registry struct {
 	mu     sync.Mutex
 	first  *Response
 	open   int
-	closed bool                   // no more are admitted, but for late ones
-	admit  func(policy.Rule) bool // whether one is late and admitted; nil: none is
+	closed bool                   // only late responses are admitted, see Close
+	admit  func(policy.Rule) bool // whether a late response with this rule is; nil: none is
 	empty  chan struct{}          // what the last Close returned
 	before Counts                 // responses that ended before the drain began
 	drain  *DrainCounts           // since the drain began; nil: none has
 }
 
-// add admits the response, or counts it as refused. Once the registry is closed it admits only one
-// that may be late.
+// add admits the response, or counts it as refused. mayBeLate is whether it may be admitted after
+// Close.
 func (g *Registry) add(r *Response, mayBeLate bool) (admitted bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	r.sinceDrain, r.sinceClose = g.drain != nil, g.closed
 	if r.sinceDrain {
-		g.drain.Late++
+		g.drain.Arrived++
 	}
 	if g.closed && !(mayBeLate && g.open > 0 && g.admit != nil && g.admit(*r.rule)) {
 		g.drain.end(r.Group(), Refused)
@@ -73,7 +73,7 @@ func (g *Registry) Refuse(req *http.Request, rule *policy.Rule) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.drain != nil {
-		g.drain.Late++
+		g.drain.Arrived++
 		g.drain.end(RefusedGroup(req, rule), Refused)
 	} else {
 		g.before[Refused]++

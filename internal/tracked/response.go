@@ -123,8 +123,8 @@ func From(ctx context.Context) *Response {
 // In reports whether the response, which may be nil, was entered into g.
 func (r *Response) In(g *Registry) bool { return r != nil && r.registry == g }
 
-// Late reports whether the response was admitted after [Registry.Close].
-func (r *Response) Late() bool { return r.sinceClose }
+// SinceClose reports whether the response was admitted after [Registry.Close].
+func (r *Response) SinceClose() bool { return r.sinceClose }
 
 // SinceDrain reports whether the response, or a refused one, came since its drain began.
 func (r *Response) SinceDrain() bool { return r.sinceDrain }

@@ -95,7 +95,7 @@ func (c *Calls) Handler(next http.Handler) http.Handler {
 
 // serveGet serves a GET, which may turn out to be an HTTP+SSE stream.
 func (c *Calls) serveGet(next http.Handler, w http.ResponseWriter, r *http.Request, response *tracked.Response) {
-	late := response.Late() && c.isStream(response.Request())
+	late := response.SinceClose() && c.isStream(response.Request())
 	switch {
 	case late && sse.FromEventSource(r):
 		response.Refuse()
@@ -114,12 +114,12 @@ func (c *Calls) serveGet(next http.Handler, w http.ResponseWriter, r *http.Reque
 func (c *Calls) servePost(next http.Handler, w http.ResponseWriter, r *http.Request, response *tracked.Response) {
 	session := c.sessionOf(response.Request())
 	subscribes := format.IsMCPSubscription(r)
-	if session == nil && !response.Late() && !subscribes {
+	if session == nil && !response.SinceClose() && !subscribes {
 		next.ServeHTTP(w, r)
 		return
 	}
-	body := readAhead(w, r, response.Late())
-	if response.Late() && !body.mayPass() {
+	body := readAhead(w, r, response.SinceClose())
+	if response.SinceClose() && !body.mayPass() {
 		if session != nil && session.refuseCalls(body, c.slot(response)) {
 			response.Refuse()
 			w.WriteHeader(http.StatusAccepted)
