@@ -278,22 +278,24 @@ func (c *Conn) write(p []byte) (int, error) {
 	if n, discarded, err := c.discard(p); discarded {
 		return n, err
 	}
-	if f := c.dueFarewell(); f != nil {
-		if n := c.out.Boundary(p, f.Message != ""); n >= 0 {
-			if n > 0 {
-				if wrote, err := c.writeThrough(p[:n]); err != nil || wrote < n {
-					return wrote, err
-				}
-			}
-			if c.writeFarewell(f) || n == len(p) {
-				c.swallowed.Add(int64(len(p) - n))
-				return len(p), nil
-			}
-			rest, err := c.writeThrough(p[n:])
-			return n + rest, err
+	f, end := c.dueFarewell(), -1
+	if f != nil {
+		end = c.out.Boundary(p, f.Message != "")
+	}
+	if end < 0 {
+		return c.writeThrough(p)
+	}
+	if end > 0 {
+		if n, err := c.writeThrough(p[:end]); err != nil || n < end {
+			return n, err
 		}
 	}
-	return c.writeThrough(p)
+	if c.writeFarewell(f) || end == len(p) {
+		c.swallowed.Add(int64(len(p) - end))
+		return len(p), nil
+	}
+	n, err := c.writeThrough(p[end:])
+	return end + n, err
 }
 
 // discard reports whether p, from the handler, is to be discarded. If so, it also returns the
