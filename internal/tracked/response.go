@@ -126,7 +126,8 @@ func (r *Response) In(g *Registry) bool { return r != nil && r.registry == g }
 // SinceClose reports whether the response was admitted after [Registry.Close].
 func (r *Response) SinceClose() bool { return r.sinceClose }
 
-// SinceDrain reports whether the response, or a refused one, came since its drain began.
+// SinceDrain reports whether the response came after a drain had begun, also of one that was
+// refused.
 func (r *Response) SinceDrain() bool { return r.sinceDrain }
 
 // Request returns the request as it came.
@@ -237,7 +238,7 @@ func (r *Response) SetShape(kind policy.Kind, format, pattern string) (takenFor 
 	return takenFor, specified
 }
 
-// SetFormat records what the response speaks.
+// SetFormat records the format of the response, a constant of package format.
 func (r *Response) SetFormat(format string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
