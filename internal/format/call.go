@@ -31,11 +31,11 @@ func newCall(h http.Header, p protocol) Call {
 	ended := len(h["Grpc-Status"]) > 0
 	switch p {
 	case grpcProtocol:
-		return &grpc{messageBody{flags: compressed, ended: ended}}
+		return &grpc{messageBody{ended: ended}}
 	case grpcWebProtocol:
-		return &grpcWeb{messageBody{flags: compressed | webTrailers, endFlag: webTrailers, ended: ended}}
+		return &grpcWeb{messageBody{endFlag: webTrailers, ended: ended}}
 	case connectProtocol:
-		return &connectStream{messageBody{flags: compressed | endOfStream, endFlag: endOfStream}}
+		return &connectStream{messageBody{endFlag: endOfStream}}
 	}
 	return nil
 }

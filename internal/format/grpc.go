@@ -15,7 +15,6 @@ import (
 // Connect enveloped messages. The boundaries are between them. After a flag that the protocol
 // doesn't know there is no boundary any more.
 type messageBody struct {
-	flags   byte // all flags that the protocol has
 	endFlag byte // of the message that ends the body; zero: trailers end it
 
 	prefix    [5]byte // of the current message
@@ -46,7 +45,7 @@ func (m *messageBody) writeSome(p []byte) (n int) {
 		if m.prefixLen += uint8(n); m.prefixLen < uint8(len(m.prefix)) {
 			return n
 		}
-		m.invalid = m.prefix[0]&^m.flags != 0
+		m.invalid = m.prefix[0]&^(compressed|m.endFlag) != 0 // a protocol has no other flags
 		m.left = binary.BigEndian.Uint32(m.prefix[1:])
 	}
 	taken := min(uint64(len(p)-n), uint64(m.left))
