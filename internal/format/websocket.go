@@ -63,7 +63,7 @@ type Frames struct {
 	inMessage bool     // within a fragmented message, where only control frames may come (RFC 6455, 5.4)
 	header    [14]byte // the first headerLen bytes of the current frame's; the rest is zero
 	headerLen int
-	left      uint64 // bytes of the payload to come, if the rest of the header is zero
+	left      uint64 // bytes of the payload to come, as far as the header is known
 }
 
 // Write follows p, which was sent. It takes all of p and never fails.
@@ -177,7 +177,8 @@ func (s *Frames) writeSome(p []byte) (n int) {
 
 func (s *Frames) opcode() byte { return s.header[0] & 0x0F }
 
-// sizes returns the sizes of the frame's header and payload, if the rest of the header is zero.
+// sizes returns the sizes of the frame's header and payload. Bytes of the header that are still to
+// come count as zero.
 func (s *Frames) sizes() (header int, payload uint64) {
 	header, payload = 2, uint64(s.header[1]&^maskBit)
 	switch payload {
