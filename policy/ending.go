@@ -20,23 +20,17 @@ const (
 	BrokenEnding
 )
 
-var endings = vocabulary{
+var endings = vocabulary[Ending]{
 	"ending", []string{"auto", "clean", "broken"}, []string{"AutoEnding", "CleanEnding", "BrokenEnding"},
 }
 
 // String returns "auto", "clean" or "broken", and "Ending(n)" for any other value.
-func (e Ending) String() string { return endings.text(uint8(e)) }
+func (e Ending) String() string { return endings.text(e) }
 
 // MarshalText implements [encoding.TextMarshaler] with the words of String. It fails on an unknown
 // value.
-func (e Ending) MarshalText() ([]byte, error) { return endings.marshal(uint8(e)) }
+func (e Ending) MarshalText() ([]byte, error) { return endings.marshal(e) }
 
 // UnmarshalText implements [encoding.TextUnmarshaler] for the words of String. On an error e is
 // unchanged.
-func (e *Ending) UnmarshalText(text []byte) error {
-	value, err := endings.find(text)
-	if err == nil {
-		*e = Ending(value)
-	}
-	return err
-}
+func (e *Ending) UnmarshalText(text []byte) error { return endings.unmarshal(text, e) }

@@ -101,7 +101,7 @@ func (f Farewell) faults(w Window) (faults []string) {
 	if strings.ContainsAny(f.Event, "\r\n\x00") {
 		fault("event name %q has a line break or a NUL, which ends or spoils its field; take it out", f.Event)
 	}
-	faults = append(faults, sends.faults(uint8(f.Send))...)
+	faults = append(faults, sends.faults(f.Send)...)
 	for _, text := range []struct{ name, value string }{
 		{"close reason", f.Reason}, {"message", f.Message}, {"event name", f.Event}, {"data", f.Data},
 	} {

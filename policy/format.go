@@ -21,24 +21,18 @@ const (
 	NoFormat
 )
 
-var formats = vocabulary{
+var formats = vocabulary[Format]{
 	"format", []string{"auto", "events", "lines", "parts", "none"},
 	[]string{"AutoFormat", "EventsFormat", "LinesFormat", "PartsFormat", "NoFormat"},
 }
 
 // String returns "auto", "events", "lines", "parts" or "none", and "Format(n)" for any other value.
-func (f Format) String() string { return formats.text(uint8(f)) }
+func (f Format) String() string { return formats.text(f) }
 
 // MarshalText implements [encoding.TextMarshaler] with the words of String. It fails on an unknown
 // value.
-func (f Format) MarshalText() ([]byte, error) { return formats.marshal(uint8(f)) }
+func (f Format) MarshalText() ([]byte, error) { return formats.marshal(f) }
 
 // UnmarshalText implements [encoding.TextUnmarshaler] for the words of String. On an error f is
 // unchanged.
-func (f *Format) UnmarshalText(text []byte) error {
-	value, err := formats.find(text)
-	if err == nil {
-		*f = Format(value)
-	}
-	return err
-}
+func (f *Format) UnmarshalText(text []byte) error { return formats.unmarshal(text, f) }

@@ -146,18 +146,18 @@ func (r *reader) rule(t json.Token, name string, to *Rule) {
 				r.namedRule(use, &base)
 			}
 		}},
-		{"kind", r.wordField(&to.Kind, kinds.quoted())},
+		{"kind", wordField(r, &to.Kind, &kinds)},
 		{"grace", r.ruleTimeField(&to.Grace)},
 		{"spread", r.ruleTimeField(&to.Spread)},
-		{"order", r.wordField(&to.Order, orders.quoted())},
+		{"order", wordField(r, &to.Order, &orders)},
 		{"priority", r.intField(&to.Priority)},
 		{"timeout", r.ruleTimeField(&to.Timeout)},
 		{"mercy", r.ruleTimeField(&to.Mercy)},
 		{"maxage", r.ruleTimeField(&to.MaxAge)},
 		{"reconnect", func(name string) { r.window(r.next(), name, &to.Reconnect) }},
 		{"farewell", func(name string) { r.farewell(r.next(), name, &to.Farewell) }},
-		{"format", r.wordField(&to.Format, formats.quoted())},
-		{"ending", r.wordField(&to.Ending, endings.quoted())},
+		{"format", wordField(r, &to.Format, &formats)},
+		{"ending", wordField(r, &to.Ending, &endings)},
 		{"admit", r.boolField(&to.Admit)},
 	})
 	*to = to.Over(base)
@@ -185,6 +185,6 @@ func (r *reader) farewell(t json.Token, name string, to *Farewell) {
 		{"binary", r.boolField(&to.Binary)},
 		{"event", r.stringField(&to.Event)},
 		{"data", r.stringField(&to.Data)},
-		{"send", r.wordField(&to.Send, sends.quoted())},
+		{"send", wordField(r, &to.Send, &sends)},
 	})
 }

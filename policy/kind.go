@@ -14,21 +14,15 @@ const (
 	Infinite
 )
 
-var kinds = vocabulary{"kind", []string{"auto", "finite", "infinite"}, []string{"Auto", "Finite", "Infinite"}}
+var kinds = vocabulary[Kind]{"kind", []string{"auto", "finite", "infinite"}, []string{"Auto", "Finite", "Infinite"}}
 
 // String returns "auto", "finite" or "infinite", and "Kind(n)" for any other value.
-func (k Kind) String() string { return kinds.text(uint8(k)) }
+func (k Kind) String() string { return kinds.text(k) }
 
 // MarshalText implements [encoding.TextMarshaler] with the words of String. It fails on an unknown
 // value.
-func (k Kind) MarshalText() ([]byte, error) { return kinds.marshal(uint8(k)) }
+func (k Kind) MarshalText() ([]byte, error) { return kinds.marshal(k) }
 
 // UnmarshalText implements [encoding.TextUnmarshaler] for the words of String, in lower case. On an
 // error k is unchanged.
-func (k *Kind) UnmarshalText(text []byte) error {
-	value, err := kinds.find(text)
-	if err == nil {
-		*k = Kind(value)
-	}
-	return err
-}
+func (k *Kind) UnmarshalText(text []byte) error { return kinds.unmarshal(text, k) }

@@ -18,28 +18,22 @@ const (
 	IdleFirst
 )
 
-var orders = vocabulary{
+var orders = vocabulary[Order]{
 	"order", []string{"random", "oldest-first", "youngest-first", "idle-first"},
 	[]string{"Random", "OldestFirst", "YoungestFirst", "IdleFirst"},
 }
 
 // String returns "random", "oldest-first", "youngest-first" or "idle-first", and "Order(n)" for any
 // other value.
-func (o Order) String() string { return orders.text(uint8(o)) }
+func (o Order) String() string { return orders.text(o) }
 
 // MarshalText implements [encoding.TextMarshaler] with the words of String. It fails on an unknown
 // value.
-func (o Order) MarshalText() ([]byte, error) { return orders.marshal(uint8(o)) }
+func (o Order) MarshalText() ([]byte, error) { return orders.marshal(o) }
 
 // UnmarshalText implements [encoding.TextUnmarshaler] for the words of String. On an error o is
 // unchanged.
-func (o *Order) UnmarshalText(text []byte) error {
-	value, err := orders.find(text)
-	if err == nil {
-		*o = Order(value)
-	}
-	return err
-}
+func (o *Order) UnmarshalText(text []byte) error { return orders.unmarshal(text, o) }
 
 // compare returns a negative number where a's farewell comes before b's, zero where the order
 // doesn't say.

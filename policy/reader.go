@@ -2,7 +2,6 @@ package policy
 
 import (
 	"bytes"
-	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -168,13 +167,18 @@ func (r *reader) intField(to *int) func(name string) {
 }
 
 // wordField returns a function that reads one of the words of a type.
-func (r *reader) wordField(to encoding.TextUnmarshaler, words string) func(name string) {
+func wordField[T ~uint8](r *reader, to *T, words *vocabulary[T]) func(name string) {
 	return func(name string) {
-		if word, ok := read[string](r, name, words); ok {
-			if err := to.UnmarshalText([]byte(word)); err != nil {
-				r.fault("%s", strings.TrimPrefix(err.Error(), "policy: "))
-			}
+		word, ok := read[string](r, name, words.choices())
+		if !ok {
+			return
 		}
+		value, problem := words.find(word)
+		if problem != "" {
+			r.fault("%s", problem)
+			return
+		}
+		*to = value
 	}
 }
 

@@ -124,10 +124,10 @@ func (r Rule) Over(base Rule) Rule {
 func (r Rule) Validate() error { return joinFaults("policy: ", r.faults()) }
 
 func (r Rule) faults() (faults []string) {
-	faults = append(faults, kinds.faults(uint8(r.Kind))...)
-	faults = append(faults, orders.faults(uint8(r.Order))...)
-	faults = append(faults, formats.faults(uint8(r.Format))...)
-	faults = append(faults, endings.faults(uint8(r.Ending))...)
+	faults = append(faults, kinds.faults(r.Kind)...)
+	faults = append(faults, orders.faults(r.Order)...)
+	faults = append(faults, formats.faults(r.Format)...)
+	faults = append(faults, endings.faults(r.Ending)...)
 	for _, part := range []struct {
 		name          string
 		value         time.Duration

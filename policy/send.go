@@ -15,21 +15,15 @@ const (
 	SendNothing
 )
 
-var sends = vocabulary{"send", []string{"all", "retry", "nothing"}, []string{"SendAll", "SendRetry", "SendNothing"}}
+var sends = vocabulary[Send]{"send", []string{"all", "retry", "nothing"}, []string{"SendAll", "SendRetry", "SendNothing"}}
 
 // String returns "all", "retry" or "nothing", and "Send(n)" for any other value.
-func (s Send) String() string { return sends.text(uint8(s)) }
+func (s Send) String() string { return sends.text(s) }
 
 // MarshalText implements [encoding.TextMarshaler] with the words of String. It fails on an unknown
 // value.
-func (s Send) MarshalText() ([]byte, error) { return sends.marshal(uint8(s)) }
+func (s Send) MarshalText() ([]byte, error) { return sends.marshal(s) }
 
 // UnmarshalText implements [encoding.TextUnmarshaler] for the words of String. On an error s is
 // unchanged.
-func (s *Send) UnmarshalText(text []byte) error {
-	value, err := sends.find(text)
-	if err == nil {
-		*s = Send(value)
-	}
-	return err
-}
+func (s *Send) UnmarshalText(text []byte) error { return sends.unmarshal(text, s) }
