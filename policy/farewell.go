@@ -18,26 +18,26 @@ import (
 // milliseconds.
 type Farewell struct {
 	// Code is the WebSocket close code. Zero: 1012, service restart.
-	Code int
+	Code int `json:"code,omitzero"`
 	// Reason is the WebSocket close reason, at most 123 bytes of UTF-8 after expansion: a control
 	// frame carries 125 bytes (RFC 6455 section 5.5), two of which are the code. It is also the
 	// message of the status that ends a call of gRPC or Connect. Zero: "service restart;
 	// retry={retry}".
-	Reason string
+	Reason string `json:"reason,omitzero"`
 	// Message is sent before the end where the format has a place for it: on a WebSocket as a last
 	// message before the close frame, in a stream of JSON lines as the last line, without its line
 	// break, in a multipart body as the last part with its header, an empty line and its body. Zero:
 	// none.
-	Message string
+	Message string `json:"message,omitzero"`
 	// Binary sends Message as a binary WebSocket message. Zero: as a text message, which must be
 	// UTF-8.
-	Binary bool
+	Binary bool `json:"binary,omitzero"`
 	// Event is the name of the last SSE event, without line breaks. Zero: "shutdown".
-	Event string
+	Event string `json:"event,omitzero"`
 	// Data is the data of the last SSE event; it may have several lines. Zero: {"retry":{retry}}.
-	Data string
+	Data string `json:"data,omitzero"`
 	// Send is what of this goes into an event stream. Zero: SendAll. Other formats ignore it.
-	Send Send
+	Send Send `json:"send,omitzero"`
 }
 
 // ComeBack returns the farewell that asks clients to come back at their slots: close code 1012,

@@ -81,15 +81,8 @@ func (f Farewell) MarshalJSON() ([]byte, error) {
 			return nil, fmt.Errorf("policy: %.40q is not UTF-8 and can't be written as JSON; set it in the program", s)
 		}
 	}
-	return json.Marshal(struct {
-		Code    int    `json:"code,omitzero"`
-		Reason  string `json:"reason,omitzero"`
-		Message string `json:"message,omitzero"`
-		Binary  bool   `json:"binary,omitzero"`
-		Event   string `json:"event,omitzero"`
-		Data    string `json:"data,omitzero"`
-		Send    Send   `json:"send,omitzero"`
-	}(f))
+	type fields Farewell // without this method
+	return json.Marshal(fields(f))
 }
 
 // UnmarshalJSON implements [json.Unmarshaler]. Fields that the text doesn't mention keep their
