@@ -23,8 +23,8 @@ const (
 
 // Explain reports which rule each route of p has and where each field comes from. Like [Check] it
 // can look into a nil Policy, a [Rule], a [*Mux], a [*Swap], and whatever has a method Explain()
-// Explanation; any other Policy is named by its type. Of a Mux it reports the routes in the order of
-// HandleIf and Handle, and last what no pattern matches.
+// Explanation; any other Policy is named by its type. Of a Mux it reports the routes in the order
+// of HandleIf and Handle, and last what no pattern matches.
 //
 // Rules that are closer to the response, those given to middleware.Graceful and the handler's own,
 // come on top of that and are not known here.

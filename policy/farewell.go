@@ -102,12 +102,12 @@ func (f Farewell) faults(w Window) (faults []string) {
 		fault("event name %q has a line break or a NUL, which ends or spoils its field; take it out", f.Event)
 	}
 	faults = append(faults, sends.faults(f.Send)...)
+	if f.Binary {
+		f.Message = "" // it may be anything
+	}
 	for _, text := range []struct{ name, value string }{
 		{"close reason", f.Reason}, {"message", f.Message}, {"event name", f.Event}, {"data", f.Data},
 	} {
-		if text.name == "message" && f.Binary {
-			continue
-		}
 		if !utf8.ValidString(text.value) {
 			fault("%s %.40q is not valid UTF-8; encode it", text.name, text.value)
 		}

@@ -144,9 +144,9 @@ func (m *Mux) computeRules() {
 	for _, r := range m.all() {
 		r.whole = r.rule.Over(m.Default)
 	}
-	// Without a catch-all, ServeMux would look at all other methods for each request that matches
-	// nothing. It conflicts where the application has a catch-all of its own, and isn't needed
-	// then.
+	// A catch-all saves time: without one, ServeMux looks for each request that matches nothing
+	// whether another method would. It conflicts where the application has a catch-all of its own,
+	// and isn't needed then.
 	catchAll := &route{pattern: "/", whole: m.Default}
 	_ = panicOf(func() { m.mux.Handle(catchAll.pattern, catchAll) })
 }

@@ -62,7 +62,7 @@ func (v *vocabulary[T]) choices() string {
 	return either(quoted)
 }
 
-// faults returns what is wrong with the value of a field that has the type's name.
+// faults returns what is wrong with a value: it is that of a field which has the type's name.
 func (v *vocabulary[T]) faults(value T) []string {
 	if v.knows(value) {
 		return nil

@@ -52,7 +52,8 @@ func Deadline(ctx context.Context) (time.Time, bool) {
 
 // Tag says what kind of response the handler is giving. It stands above every rule and above what
 // the response's header looks like: a language model's answer that goes out as an event stream over
-// GET is [policy.Finite]. [policy.Auto] takes an earlier Tag back. A value that is no kind is ignored.
+// GET is [policy.Finite]. [policy.Auto] takes an earlier Tag back. A value that is no kind is
+// ignored.
 func Tag(ctx context.Context, k policy.Kind) {
 	if r := tracked.From(ctx); r != nil {
 		r.Tag(k)

@@ -15,8 +15,8 @@ import (
 type Response tracked.Response
 
 // From returns the response that a request's context belongs to, or the task of a context that
-// middleware.Drainer.Go gave, which is drained as a finite response is. It returns nil where nothing
-// is tracked.
+// middleware.Drainer.Go gave, which is drained as a finite response is. It returns nil where
+// nothing is tracked.
 func From(ctx context.Context) *Response { return (*Response)(tracked.From(ctx)) }
 
 // ask returns what question returns for r, and the zero value if r is nil.
@@ -63,10 +63,12 @@ func (r *Response) Rule() policy.Rule { return ask(r, (*tracked.Response).Rule) 
 
 // Refine lays rule over the one that the response has: what the new one sets stands, field by
 // field. A handler that knows its client can give it a longer Grace, another Farewell, or a MaxAge
-// up to which its token is good. Once the drain has planned the response, Grace, Spread, Order and
-// Priority come too late. Once it has been told, all but Kind do. Of a rule that
-// [policy.Rule.Validate] finds fault with, invalid durations are ignored, and a Farewell that can't
-// be sent counts as the zero Farewell.
+// up to which its token is good.
+//
+// Once the drain has planned the response it is too late for Grace, Spread, Order and Priority, and
+// once the response has been told, for all but Kind. Of a rule that [policy.Rule.Validate] finds
+// fault with, invalid durations are ignored, and a Farewell that can't be sent counts as the zero
+// Farewell.
 func (r *Response) Refine(rule policy.Rule) {
 	if r != nil {
 		(*tracked.Response)(r).Refine(rule)
@@ -79,11 +81,11 @@ type Format string
 const (
 	HTTP      Format = format.HTTP      // a plain body
 	SSE       Format = format.SSE       // an event stream that a last event can be written into
-	WebSocket Format = format.WebSocket // a connection hijacked for Upgrade: websocket, or over HTTP/2 a CONNECT's bodies
-	Hijacked  Format = format.Hijacked  // any other hijacked connection: never written into
 	Lines     Format = format.Lines     // lines, of JSON say, that another can be written after
-	Task      Format = format.Task      // no response, but a task that was handed to middleware.Drainer.Go
 	Parts     Format = format.Parts     // a multipart/x-mixed-replace that another part can be written after
 	GRPC      Format = format.GRPC      // a call of gRPC or gRPC-Web, which a status can end between two messages
 	Connect   Format = format.Connect   // a streaming call of the Connect protocol, the same
+	WebSocket Format = format.WebSocket // a connection hijacked for Upgrade: websocket, or over HTTP/2 a CONNECT's bodies
+	Hijacked  Format = format.Hijacked  // any other hijacked connection: never written into
+	Task      Format = format.Task      // no response, but a task that was handed to middleware.Drainer.Go
 )

@@ -58,10 +58,10 @@ func (c *Calls) Rule(r *http.Request) policy.Rule {
 	return rule
 }
 
-// Check returns what is wrong with c.Policy, as [policy.Check] does.
+// Check returns what is wrong with the rules of c.Policy, for [policy.Check].
 func (c *Calls) Check(b policy.Budget) error {
 	if b.Validate() != nil {
-		return nil // whoever checks c says so
+		return nil // policy.Check has said so, and would say it again below
 	}
 	return policy.Check(c.Policy, b)
 }
