@@ -222,7 +222,7 @@ func (j *judge) half(p *process) func() {
 			continue
 		}
 		_ = conn.SetDeadline(time.Now().Add(sendWithin))
-		text := r.Wire(j.host())
+		text := r.Wire(j.host(), false)
 		_, _ = io.WriteString(conn, text[:len(text)/2])
 		halves = append(halves, &halfSent{route: r, conn: conn, rest: text[len(text)/2:]})
 	}
@@ -266,10 +266,6 @@ func (j *judge) stuck(p *process) func() {
 			if r.http2 {
 				continue
 			}
-			var fields []string
-			if r.socket {
-				fields = upgrade
-			}
 			c, err := j.dialHTTP1(j.ctx)
 			if err != nil {
 				continue
@@ -278,7 +274,7 @@ func (j *judge) stuck(p *process) func() {
 				_ = b.SetReadBuffer(4 << 10) // the kernel takes it as advice
 			}
 			_ = c.SetWriteDeadline(time.Now().Add(sendWithin))
-			_, _ = io.WriteString(c, r.Wire(j.host(), fields...))
+			_, _ = io.WriteString(c, r.Wire(j.host(), r.socket))
 			peers = append(peers, c)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/format"
@@ -29,9 +28,6 @@ type route struct {
 	end    request.End // as of a client
 	body   body
 }
-
-// upgrade are the header fields that ask for a WebSocket.
-var upgrade = []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: ZHJhaW50ZXN0IGRyYWludA=="}
 
 // kind is a word for what the route answers.
 func (r *route) kind() string {
@@ -139,9 +135,9 @@ func (j *judge) isSocket(r request.Request) bool {
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
 	r.Body = ""
-	if _, err := io.WriteString(c, r.Wire(j.host(), upgrade...)); err != nil {
+	if _, err := io.WriteString(c, r.Wire(j.host(), true)); err != nil {
 		return false
 	}
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
-	return err == nil && res.StatusCode == http.StatusSwitchingProtocols && strings.EqualFold(res.Header.Get("Upgrade"), "websocket")
+	return err == nil && request.IsWebSocket(res)
 }

@@ -55,16 +55,21 @@ func (r Request) HTTP(base string) *http.Request {
 	return req
 }
 
-// Wire returns the request as it is sent, with more header fields.
-func (r Request) Wire(host string, more ...string) string {
+// Wire returns the request as it is sent. For a WebSocket it asks for one.
+func (r Request) Wire(host string, webSocket bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, r.Path, host)
 	_ = r.Header.Write(&b) // a Builder takes all
-	for _, field := range more {
-		b.WriteString(field + "\r\n")
+	if webSocket {
+		b.WriteString("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ZHJhaW50ZXN0IGRyYWludA==\r\n")
 	}
 	if r.Body != "" || r.Method != http.MethodGet {
 		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(r.Body))
 	}
 	return b.String() + "\r\n" + r.Body
+}
+
+// IsWebSocket reports whether a response agrees to a WebSocket.
+func IsWebSocket(res *http.Response) bool {
+	return res.StatusCode == http.StatusSwitchingProtocols && strings.EqualFold(res.Header.Get("Upgrade"), "websocket")
 }

@@ -236,7 +236,7 @@ func (d *drill) scenes(r request.Request) {
 		})
 	}
 	d.scene("drained while its peer read nothing", r, func(sc *scene) {
-		sc.raw(sc.wire(r, s.socket))
+		sc.raw(r.Wire("draintest.test", s.socket))
 		sc.awaitMoment(5 * time.Second)
 	})
 	d.scene("drained while its peer read slowly", r, func(sc *scene) {
@@ -247,7 +247,7 @@ func (d *drill) scenes(r request.Request) {
 		d.judgeVisitor(sc, v)
 	})
 	d.scene("drained with its request half sent", r, func(sc *scene) {
-		text := sc.wire(r, s.socket)
+		text := r.Wire("draintest.test", s.socket)
 		half := len(text) / 2
 		if len(r.Body) > 1 && !s.socket {
 			half = len(text) - len(r.Body)/2
@@ -257,7 +257,7 @@ func (d *drill) scenes(r request.Request) {
 	})
 	d.scene("drained as its peer vanished", r, func(sc *scene) {
 		sc.rec.moment = moment{at: at}
-		c := sc.raw(sc.wire(r, s.socket))
+		c := sc.raw(r.Wire("draintest.test", s.socket))
 		sc.awaitMoment(min(begun, 5*time.Second))
 		_ = Vanish(c)
 	})

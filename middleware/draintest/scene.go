@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -170,9 +169,6 @@ func (sc *scene) allReturned() bool {
 	return !slices.ContainsFunc(sc.calls.all(), func(c *call) bool { return !sc.calls.hasReturned(c) })
 }
 
-// upgrade are the header fields that ask for a WebSocket.
-var upgrade = []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: ZHJhaW50ZXN0IGRyYWludA=="}
-
 // raw opens a connection and sends text. Nobody reads it.
 func (sc *scene) raw(text string) net.Conn {
 	c, err := sc.Dial(context.Background(), "", "")
@@ -184,14 +180,6 @@ func (sc *scene) raw(text string) net.Conn {
 	return c
 }
 
-// wire returns the route's request as it is sent.
-func (sc *scene) wire(r request.Request, socket bool) string {
-	if socket {
-		return r.Wire("draintest.test", upgrade...)
-	}
-	return r.Wire("draintest.test")
-}
-
 // isSocket reports whether the route answers a request for a WebSocket with one, at once.
 func (sc *scene) isSocket(r request.Request) bool {
 	if r.Method != http.MethodGet {
@@ -199,11 +187,11 @@ func (sc *scene) isSocket(r request.Request) bool {
 	}
 	bare := r
 	bare.Body = ""
-	c := sc.raw(sc.wire(bare, true))
+	c := sc.raw(bare.Wire("draintest.test", true))
 	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
 	_ = Vanish(c)
-	return err == nil && res.StatusCode == http.StatusSwitchingProtocols && strings.EqualFold(res.Header.Get("Upgrade"), "websocket")
+	return err == nil && request.IsWebSocket(res)
 }
 
 // A sceneTB is the test that a scene's Start gets: its context and its cleanups end with the scene.
