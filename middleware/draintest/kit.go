@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/request"
@@ -39,29 +38,25 @@ func Stuck(dial func(ctx context.Context, network, address string) (net.Conn, er
 // Slow returns c with reads of at most n bytes, each of which waits for the time that every says
 // first, or until c is closed. One goroutine may read it at a time.
 func Slow(c net.Conn, n int, every time.Duration) net.Conn {
-	return &slow{Conn: c, n: n, every: every, closed: make(chan struct{})}
+	closed, cancel := context.WithCancel(context.Background())
+	return &slow{Conn: c, n: n, every: every, closed: closed, cancel: cancel}
 }
 
 type slow struct {
 	net.Conn
 	n      int
 	every  time.Duration
-	closed chan struct{}
-	once   sync.Once
+	closed context.Context // ends when Close is called
+	cancel context.CancelFunc
 }
 
 func (s *slow) Read(p []byte) (int, error) {
-	timer := time.NewTimer(s.every)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-s.closed:
-	}
+	await(s.closed.Done(), s.every)
 	return s.Conn.Read(p[:min(s.n, len(p))])
 }
 
 func (s *slow) Close() error {
-	s.once.Do(func() { close(s.closed) })
+	s.cancel()
 	return s.Conn.Close()
 }
 
@@ -81,14 +76,15 @@ func Vanish(c net.Conn) error {
 // busy to do so: requests come that late, and a drain may begin between the two. Close ends the
 // wait.
 func Delay(l net.Listener, d time.Duration) net.Listener {
-	return &delayed{Listener: l, d: d, closed: make(chan struct{})}
+	closed, cancel := context.WithCancel(context.Background())
+	return &delayed{Listener: l, d: d, closed: closed, cancel: cancel}
 }
 
 type delayed struct {
 	net.Listener
 	d      time.Duration
-	closed chan struct{}
-	once   sync.Once
+	closed context.Context // ends when Close is called
+	cancel context.CancelFunc
 }
 
 func (l *delayed) Accept() (net.Conn, error) {
@@ -96,18 +92,26 @@ func (l *delayed) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	timer := time.NewTimer(l.d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return c, nil
-	case <-l.closed:
+	if await(l.closed.Done(), l.d) {
 		c.Close()
 		return nil, net.ErrClosed
 	}
+	return c, nil
 }
 
 func (l *delayed) Close() error {
-	l.once.Do(func() { close(l.closed) })
+	l.cancel()
 	return l.Listener.Close()
+}
+
+// await waits until done is closed, and reports false if that takes longer.
+func await(done <-chan struct{}, atMost time.Duration) bool {
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
 }

@@ -128,18 +128,6 @@ func (sc *scene) awaitCalls(n int) {
 // awaitMoment waits until the drain is to begin, but for no longer than this.
 func (sc *scene) awaitMoment(atMost time.Duration) { await(sc.now, atMost) }
 
-// await waits until done is closed, and reports false if that takes longer.
-func await(done <-chan struct{}, atMost time.Duration) bool {
-	timer := time.NewTimer(atMost)
-	defer timer.Stop()
-	select {
-	case <-done:
-		return true
-	case <-timer.C:
-		return false
-	}
-}
-
 // drain drains the server and ends the scene: what started it, its clients and its handlers.
 func (sc *scene) drain() {
 	if sc.began.IsZero() {
