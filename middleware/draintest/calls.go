@@ -20,15 +20,14 @@ import (
 // their context was canceled: less often later, since each look visits all goroutines.
 const lookEvery = 50 * time.Millisecond
 
-// calls are those of a server's handler that have not ended, or that its drain has met; all, where
-// keep says so.
+// calls are those of a server's handler that have not ended, or that its drain has met.
 type calls struct {
-	label label
-	keep  bool // all of them
+	label   label
+	keepAll bool // also those that have ended otherwise
 
 	mu   sync.Mutex // guards following, and the calls' fields
 	last int        // the number of the last one
-	open []*call
+	kept []*call
 }
 
 // A call is one of the handler.
@@ -36,8 +35,8 @@ type call struct {
 	number   int
 	response *tracked.Response
 	returned time.Time     // zero: it has not
-	where    goroutine     // that it was seen at last since its context was canceled; the zero one: it wasn't
-	age      time.Duration // then
+	seen     goroutine     // where it was when it was last looked at, since its context was canceled; the zero one: it wasn't
+	seenAge  time.Duration // the response's age then
 }
 
 // follow returns h with its calls entered into c.
@@ -57,17 +56,17 @@ func (c *calls) begin(r *tracked.Response) *call {
 	defer c.mu.Unlock()
 	c.last++
 	added := &call{number: c.last, response: r}
-	c.open = append(c.open, added)
+	c.kept = append(c.kept, added)
 	return added
 }
 
 func (c *calls) end(ended *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if ended.returned = time.Now(); c.keep {
+	if ended.returned = time.Now(); c.keepAll {
 		return
 	}
-	c.open = slices.DeleteFunc(c.open, func(other *call) bool {
+	c.kept = slices.DeleteFunc(c.kept, func(other *call) bool {
 		_, over := other.response.Outcome()
 		hijacked := isHijacked(other.response) && !over
 		return !other.returned.IsZero() && !other.response.Canceled() && !hijacked
@@ -82,16 +81,17 @@ func isHijacked(r *tracked.Response) bool {
 func (c *calls) all() []*call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.open)
+	return slices.Clone(c.kept)
 }
 
 // look notes where the handlers are that have not returned since their context was canceled.
 func (c *calls) look() {
 	var all []goroutine
+	running := c.running()
 	for _, call := range c.all() {
 		m, planned := call.response.Moments()
-		seen := planned && call.response.Age()-call.age < time.Since(m.Cancel)/4 // a moment ago
-		if c.hasReturned(call) || !call.response.Canceled() || seen {
+		justSeen := planned && call.response.Age()-call.seenAge < time.Since(m.Cancel)/4
+		if !running[call.number] || !call.response.Canceled() || justSeen {
 			continue
 		}
 		if all == nil {
@@ -99,16 +99,10 @@ func (c *calls) look() {
 		}
 		if i := slices.IndexFunc(all, func(g goroutine) bool { return g.call == call.number }); i >= 0 {
 			c.mu.Lock()
-			call.where, call.age = all[i], call.response.Age()
+			call.seen, call.seenAge = all[i], call.response.Age()
 			c.mu.Unlock()
 		}
 	}
-}
-
-func (c *calls) hasReturned(call *call) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return !call.returned.IsZero()
 }
 
 // running returns the numbers of the calls that have not returned.
@@ -116,7 +110,7 @@ func (c *calls) running() map[int]bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	numbers := map[int]bool{}
-	for _, call := range c.open {
+	for _, call := range c.kept {
 		if call.returned.IsZero() {
 			numbers[call.number] = true
 		}
@@ -124,12 +118,12 @@ func (c *calls) running() map[int]bool {
 	return numbers
 }
 
-// faults returns what went wrong with the calls in a drain that is over. Those that the drain cut
-// are faults if judge is true.
-func (c *calls) faults(judge bool) (faults []string) {
+// faults returns what went wrong with the calls in a drain that is over. With cuts, those that the
+// drain cut are faults too.
+func (c *calls) faults(cuts bool) (faults []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, call := range c.open {
+	for _, call := range c.kept {
 		r := (*stream.Response)(call.response)
 		outcome, ended := call.response.Outcome()
 		rule := r.Rule()
@@ -139,14 +133,14 @@ func (c *calls) faults(judge bool) (faults []string) {
 			what = "has not returned"
 		case !ended:
 			what = "has left its hijacked connection open"
-		case judge && outcome == tracked.Cut && rule.Mercy != policy.AtOnce:
+		case cuts && outcome == tracked.Cut && rule.Mercy != policy.AtOnce:
 			what = "had to be cut"
 		default:
 			continue
 		}
-		text := fmt.Sprintf("%s %s, %s after it began", r.Route(), what, cmp.Or(call.age, r.Age()).Round(time.Millisecond))
-		if call.where.n > 0 {
-			text += ": " + call.where.String()
+		text := fmt.Sprintf("%s %s, %s after it began", r.Route(), what, cmp.Or(call.seenAge, r.Age()).Round(time.Millisecond))
+		if call.seen.n > 0 {
+			text += ": " + call.seen.String()
 		}
 		faults = append(faults, text)
 	}

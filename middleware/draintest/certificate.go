@@ -18,7 +18,7 @@ var certificate = sync.OnceValue(func() tls.Certificate {
 		panic(err) // as crypto/rand itself would
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"draintest.test"},
+		SerialNumber: big.NewInt(1), DNSNames: []string{host},
 		NotBefore: time.Unix(0, 0), NotAfter: time.Unix(0, 0).AddDate(200, 0, 0),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

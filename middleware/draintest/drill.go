@@ -1,19 +1,16 @@
 package draintest
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/request"
 	"github.com/lastcall-go/lastcall/middleware"
-	"github.com/lastcall-go/lastcall/sse"
 )
 
 // Drill checks that the handlers of a server end well, and fails the test with a line for each
@@ -110,20 +107,20 @@ type drill struct {
 	route    request.Request
 	call     request.Protocol
 	second   request.Request // without a path: none
-	shape    shape
+	normal   behavior
 	findings []Finding
-	dead     bool // a bubble has ended with goroutines that never end
+	stuck    bool // goroutines that never end are left of an earlier trial
 }
 
-// A shape is what a route answers without a drain.
-type shape struct {
-	socket   bool
-	infinite bool // taken for a stream
-	ended    bool // by itself
-	same     bool // it is the same each time
-	writes   int
-	work     time.Duration // what the budget leaves an answer of this rule
-	visitor  *visitor
+// A behavior is what a route does without a drain.
+type behavior struct {
+	webSocket bool
+	infinite  bool // it is taken for a stream
+	ended     bool // by itself
+	same      bool // its body is the same each time
+	writes    int
+	allowed   time.Duration // how long the budget and its rule let it go on as an answer
+	client    *client       // what that has seen
 }
 
 // shortLook is how long a stream is looked at, and longLook anything else.
@@ -133,29 +130,32 @@ const (
 )
 
 func (d *drill) run() {
-	d.scene("drained behind its client", d.route, func(sc *scene) { d.shape.socket = sc.isSocket(d.route) })
-	first := d.look()
-	second := d.look()
-	d.shape = second
-	d.shape.same = first.visitor.body == second.visitor.body
-	if !d.shape.socket && d.shape.visitor.status == 0 {
-		d.report("0.1", "", "answers nothing: "+d.shape.visitor.err.Error()+". The drill can't tell what it is")
+	webSocket := false
+	d.trial(afterItsClient, d.route, func(tr *trial) { webSocket = tr.isWebSocket(d.route) })
+	first := d.look(webSocket)
+	d.normal = d.look(webSocket)
+	n, c := &d.normal, d.normal.client
+	n.same = first.client.body == c.body
+	switch {
+	case !n.webSocket && c.status == 0:
+		d.report("0.1", "", "answers nothing: "+c.err.Error()+". The drill can't tell what it is")
 		return
-	}
-	if end := d.shape.visitor.callEnd(); d.call != request.NoCall && d.shape.ended && end.Status != request.OK {
-		d.report("0.1", "", fmt.Sprintf("is a call of %s that fails without a drain, too (%s). Is it the right path, and are these its messages?", d.call, d.shape.visitor.ending()))
+	case d.call != request.NoCall && n.ended && c.callEnd().Status != request.OK:
+		d.report("0.1", "", fmt.Sprintf("is a call of %s that fails without a drain, too (%s). Is it the right path, and are these its messages?", d.call, c.ending()))
 		return
+	case n.infinite && !n.webSocket && n.ended && c.err == nil && c.body != "" && c.took < n.allowed:
+		d.report("3.5", "", fmt.Sprintf("ends by itself, %s after it began, but is taken for a stream, and would be told goodbye in the middle. "+
+			"Call stream.Tag(r.Context(), policy.Finite) before the first byte, or give the route policy.LetFinish()", seconds(c.took)))
 	}
-	d.judgeShape()
-	for _, r := range d.guises() {
-		d.scenes(r)
+	for _, r := range d.requests() {
+		d.trials(r)
 	}
 }
 
-// guises returns the route with the header fields of the clients that it has.
-func (d *drill) guises() []request.Request {
-	h := d.shape.visitor.header
-	if d.shape.socket || !d.shape.infinite || d.route.Header.Get("Accept") != "" || !strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") {
+// requests returns the route's request as each of its clients sends it.
+func (d *drill) requests() []request.Request {
+	h := d.normal.client.header
+	if d.normal.webSocket || !d.normal.infinite || d.route.Header.Get("Accept") != "" || !strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") {
 		return []request.Request{d.route}
 	}
 	eventSource, other := d.route, d.route
@@ -169,185 +169,31 @@ func (d *drill) guises() []request.Request {
 
 // look opens the route with no drain, until it has ended or has been looked at for long enough, and
 // drains the server when nothing is open any more.
-func (d *drill) look() (s shape) {
-	s.socket = d.shape.socket
-	d.scene("drained behind its client", d.route, func(sc *scene) {
-		v := sc.visit(d.route, s.socket)
-		s.visitor = v
-		for looked := time.Duration(0); looked < longLook && !v.over(); looked += time.Second {
+func (d *drill) look(webSocket bool) (b behavior) {
+	b.webSocket = webSocket
+	d.trial(afterItsClient, d.route, func(tr *trial) {
+		c := tr.open(d.route, webSocket)
+		b.client = c
+		for looked := time.Duration(0); looked < longLook && !c.over(); looked += time.Second {
 			time.Sleep(time.Second)
-			if all := sc.calls.all(); len(all) > 0 {
-				s.infinite = isInfinite(all[0].response)
-			}
-			if s.infinite && looked >= shortLook {
+			if r := tr.response(); r != nil && isInfinite(r) && looked >= shortLook {
 				break
 			}
 		}
-		s.ended = v.over()
-		v.end(0)
-		if all := sc.calls.all(); len(all) > 0 {
-			s.infinite = isInfinite(all[0].response)
-			b := sc.d.Budget.WithDefaults()
-			s.work = b.Total - b.Announce - b.Reserve
-			if grace := all[0].response.Rule().Grace; grace > 0 {
-				s.work = min(s.work, grace)
+		b.ended = c.over()
+		c.end(0)
+		if r := tr.response(); r != nil {
+			b.infinite = isInfinite(r)
+			budget := tr.d.Budget.WithDefaults()
+			b.allowed = budget.Total - budget.Announce - budget.Reserve
+			if grace := r.Rule().Grace; grace > 0 {
+				b.allowed = min(b.allowed, grace)
 			}
 		}
-		s.writes, _, _ = sc.rec.get()
+		b.writes, _, _ = tr.rec.get()
 		time.Sleep(time.Second) // the handler returns
 	})
-	return s
-}
-
-// scenes drains the route at each moment.
-func (d *drill) scenes(r request.Request) {
-	s := d.shape
-	at := 1 // the write at which the drain begins
-	if s.socket {
-		at++ // behind the handshake
-	}
-	if s.writes > at {
-		at++
-	}
-	begun := longLook // the handler begins the drain
-	if s.writes < at {
-		begun, at = 5*time.Second, 0
-	}
-	watched := func(name string, m moment) {
-		d.scene(name, r, func(sc *scene) {
-			sc.rec.moment = m
-			v := sc.visit(r, s.socket)
-			sc.awaitMoment(begun)
-			sc.drain()
-			d.judgeVisitor(sc, v)
-		})
-	}
-	watched("drained before its first byte", moment{before: true})
-	watched("drained between two writes", moment{at: at})
-	if at > 0 {
-		watched("drained in the middle of a write", moment{at: at, middle: true})
-	}
-	if s.infinite || s.visitor.took > time.Second {
-		d.scene("drained while it waited", r, func(sc *scene) {
-			v := sc.visit(r, s.socket)
-			sc.awaitMoment(min(s.visitor.took/2, 5*time.Second+pause))
-			sc.drain()
-			d.judgeVisitor(sc, v)
-		})
-	}
-	d.scene("drained while its peer read nothing", r, func(sc *scene) {
-		sc.raw(r.Wire("draintest.test", s.socket))
-		sc.awaitMoment(5 * time.Second)
-	})
-	d.scene("drained while its peer read slowly", r, func(sc *scene) {
-		sc.rec.moment = moment{at: at}
-		v := sc.visitSlowly(r, s)
-		sc.awaitMoment(begun)
-		sc.drain()
-		d.judgeVisitor(sc, v)
-	})
-	d.scene("drained with its request half sent", r, func(sc *scene) {
-		text := r.Wire("draintest.test", s.socket)
-		half := len(text) / 2
-		if len(r.Body) > 1 && !s.socket {
-			half = len(text) - len(r.Body)/2
-		}
-		sc.raw(text[:half])
-		sc.awaitMoment(5 * time.Second)
-	})
-	d.scene("drained as its peer vanished", r, func(sc *scene) {
-		sc.rec.moment = moment{at: at}
-		c := sc.raw(r.Wire("draintest.test", s.socket))
-		sc.awaitMoment(min(begun, 5*time.Second))
-		_ = Vanish(c)
-	})
-	d.late("drained as a new client came", r, 0)
-	d.late("drained as its connection waited to be accepted", r, time.Second/2)
-	d.scene("drained twice at once, with two clients", r, func(sc *scene) {
-		sc.rec.moment = moment{at: at}
-		sc.rec.begin = func() {
-			sc.awaitCalls(2)
-			sc.begin()
-		}
-		v, w := sc.visit(r, s.socket), sc.visit(r, s.socket)
-		sc.awaitMoment(begun)
-		for range 2 {
-			go func() { _ = sc.d.Shutdown(context.Background()) }() // Run returns the same
-		}
-		sc.drain()
-		d.judgeVisitor(sc, v)
-		d.judgeVisitor(sc, w)
-	})
-	if d.second.Path != "" {
-		d.scene("drained before its second request", r, func(sc *scene) {
-			v := sc.visit(r, s.socket)
-			time.Sleep(time.Second)
-			sc.stop()
-			sc.began = time.Now()
-			sc.awaitDrain()
-			w := sc.visit(d.second, false)
-			w.end(10 * time.Second)
-			d.judgeSecond(sc, w)
-			sc.drain()
-			d.judgeVisitor(sc, v)
-		})
-	}
-}
-
-// late drains the route's server, held open by another request, and has a client come meanwhile:
-// one that connects by this much before the drain, and is accepted in it.
-func (d *drill) late(name string, r request.Request, before time.Duration) {
-	d.scene(name, r, func(sc *scene) {
-		hold := sc.visit(request.Request{Method: http.MethodGet, Path: holdPath}, false)
-		synctest.Wait()
-		var v *visitor
-		if before > 0 {
-			sc.listener.d = sc.d.Budget.Announce + 2*before
-			v = sc.visit(r, d.shape.socket)
-			time.Sleep(before)
-		}
-		sc.stop()
-		sc.began = time.Now()
-		sc.awaitDrain()
-		if v == nil {
-			v = sc.visit(r, d.shape.socket)
-		}
-		v.end(10 * time.Second)
-		d.judgeLate(sc, v, r)
-		close(sc.holding)
-		hold.end(time.Second)
-	})
-}
-
-// scene runs f with a new server in a bubble, drains the server if f hasn't, and judges how its
-// handlers ended.
-func (d *drill) scene(moment string, r request.Request, f func(sc *scene)) {
-	if probe := r.HTTP("http://draintest.test"); sse.FromEventSource(probe) {
-		moment += ", with an EventSource"
-	} else if sse.Accepts(probe) {
-		moment += ", with a client that is no EventSource"
-	}
-	before := len(d.findings)
-	dead := inOwnBubble(d.t, func(t *testing.T) {
-		sc := newScene(t, d.start)
-		sc.name = moment
-		f(sc)
-		if !sc.drained {
-			sc.drain()
-		}
-		d.judgeScene(sc)
-	})
-	if dead != nil && len(d.findings) == before && !d.dead {
-		d.report("0.2", moment, fmt.Sprintf("doesn't come to an end: %v", dead))
-	}
-	d.dead = d.dead || dead != nil
-}
-
-// inOwnBubble calls f in a bubble, and returns what the bubble died of: goroutines that never end.
-func inOwnBubble(t *testing.T, f func(t *testing.T)) (dead any) {
-	defer func() { dead = recover() }()
-	synctest.Test(t, f)
-	return nil
+	return b
 }
 
 // figure matches what may differ between two texts of one finding.

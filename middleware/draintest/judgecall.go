@@ -8,49 +8,49 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// callEnd returns what the visitor's answer is to the client of a call.
-func (v *visitor) callEnd() request.End {
-	p := request.ProtocolOf(v.route.HTTP("http://draintest.test"))
-	return p.End(request.Answer{Status: v.status, Header: v.header, Trailer: v.trailer, Body: v.body, Err: v.err})
+// callEnd returns what the client's answer is to the client of a call.
+func (c *client) callEnd() request.End {
+	p := request.ProtocolOf(c.route.HTTP("http://" + host))
+	return p.End(request.Answer{Status: c.status, Header: c.header, Trailer: c.trailer, Body: c.body, Err: c.err})
 }
 
 // judgeStreamedCall judges a call that doesn't end by itself.
-func (d *drill) judgeStreamedCall(sc *scene, v *visitor, rule policy.Rule) {
-	e := v.callEnd()
+func (d *drill) judgeStreamedCall(tr *trial, c *client, rule policy.Rule) {
+	e := c.callEnd()
 	switch {
-	case v.before > 0: // it is too long to be read
-	case e.Torn && v.err == nil:
-		d.report("4.2", sc.name, "ends within a message, with an end in order. Write each message whole, and then look at the context")
+	case c.before > 0: // it is too long to be read
+	case e.Torn && c.err == nil:
+		d.report("4.2", tr.name, "ends within a message, with an end in order. Write each message whole, and then look at the context")
 	case e.Status == "":
-		d.report("4.5", sc.name, fmt.Sprintf("ends without a status, as if the network had failed (%s). "+
-			"Return when r.Context() is done, behind a whole message, and don't panic or close the connection", v.ending()))
+		d.report("4.5", tr.name, fmt.Sprintf("ends without a status, as if the network had failed (%s). "+
+			"Return when r.Context() is done, behind a whole message, and don't panic or close the connection", c.ending()))
 	case (e.Status != request.Unavailable || e.Retry == "") && rule.Farewell.Send != policy.SendNothing:
-		d.report("4.1", sc.name, fmt.Sprintf("ends with the status %q before it is told when to come back, so that its client doesn't, or does so together with all others. "+
+		d.report("4.1", tr.name, fmt.Sprintf("ends with the status %q before it is told when to come back, so that its client doesn't, or does so together with all others. "+
 			"Wait for r.Context().Done(), not for the drain's beginning: the status is then %q, with the time to come back", e.Status, request.Unavailable))
 	}
 }
 
 // ending says how the answer has ended, for people.
-func (v *visitor) ending() string {
-	if v.err != nil {
-		return v.err.Error()
+func (c *client) ending() string {
+	if c.err != nil {
+		return c.err.Error()
 	}
-	return cmp.Or(v.callEnd().Status, fmt.Sprintf("status %d", v.status))
+	return cmp.Or(c.callEnd().Status, fmt.Sprintf("status %d", c.status))
 }
 
 // judgeLateCall judges how a call was refused that came while the server drained.
-func (d *drill) judgeLateCall(sc *scene, v *visitor, reached bool) {
-	e, whole := v.callEnd(), d.shape.visitor.callEnd()
+func (d *drill) judgeLateCall(tr *trial, c *client, reached bool) {
+	e, whole := c.callEnd(), d.normal.client.callEnd()
 	switch {
-	case reached && d.shape.infinite, reached && e.Status == whole.Status && !e.IsPartOf(whole, d.shape.same): // its rule admits it
-	case v.closed:
-		d.report("3.3", sc.name, "has no answer 10 s later. Refuse it at once")
-	case v.status == 0:
-		d.report("3.3", sc.name, fmt.Sprintf("gives a new call no answer: %v. Refuse it with the status %q of %s", v.err, request.Unavailable, d.call))
+	case reached && d.normal.infinite, reached && e.Status == whole.Status && !e.IsPartOf(whole, d.normal.same): // its rule admits it
+	case c.closed:
+		d.report("3.3", tr.name, "has no answer 10 s later. Refuse it at once")
+	case c.status == 0:
+		d.report("3.3", tr.name, fmt.Sprintf("gives a new call no answer: %c. Refuse it with the status %q of %s", c.err, request.Unavailable, d.call))
 	case e.Status != request.Unavailable:
-		d.report("3.3", sc.name, fmt.Sprintf("refuses a new call (%s), on which its client doesn't try again, and not with the status %q of %s. "+
-			"Leave Drainer.Refusal nil, or answer calls in it in their protocol", v.ending(), request.Unavailable, d.call))
+		d.report("3.3", tr.name, fmt.Sprintf("refuses a new call (%s), on which its client doesn't try again, and not with the status %q of %s. "+
+			"Leave Drainer.Refusal nil, or answer calls in it in their protocol", c.ending(), request.Unavailable, d.call))
 	case e.Retry == "":
-		d.report("3.3", sc.name, "refuses a new call without the time to come back. Add grpc-retry-pushback-ms to its status, or Retry-After to unary Connect's")
+		d.report("3.3", tr.name, "refuses a new call without the time to come back. Add grpc-retry-pushback-ms to its status, or Retry-After to unary Connect's")
 	}
 }

@@ -28,7 +28,7 @@ func Stuck(dial func(ctx context.Context, network, address string) (net.Conn, er
 	if b, ok := c.(interface{ SetReadBuffer(bytes int) error }); ok {
 		_ = b.SetReadBuffer(4 << 10) // the kernel takes it as advice
 	}
-	if _, err := io.WriteString(c, r.Wire("draintest.test", false)); err != nil {
+	if _, err := io.WriteString(c, r.Wire(host, false)); err != nil {
 		c.Close()
 		return nil, err
 	}

@@ -16,25 +16,24 @@ import (
 	"github.com/lastcall-go/lastcall/internal/request"
 )
 
-// A recorder stands between Graceful and the handler, notes what the handler does, and begins the
-// drain at a moment of the handler's first call: before it, behind its write number at, or in the
-// middle of that.
+// A recorder stands between Graceful and the handler, and notes what the handler does. It calls
+// onMoment at a moment of the handler's first call.
 type recorder struct {
-	begin func() // begins the drain, and returns once it ends responses
-	moment
+	onMoment func() // has the drain begun, and returns once that ends responses
+	moment   moment
 
-	mu       sync.Mutex // guards following
-	started  bool       // the first call has come
-	writes   int        // of the first call
-	late     string     // who wrote when the handler had returned
-	panicked string     // with what, and where
+	mu         sync.Mutex // guards following
+	started    bool       // the first call has come
+	writes     int        // of the first call
+	wroteAfter string     // who wrote after the handler had returned; empty: nobody
+	panicked   string     // with what, and where
 }
 
-// A moment of the first call is one at which the drain begins.
+// A moment is when the drain begins, in the first call of the handler. The zero one never comes.
 type moment struct {
-	before bool
-	at     int  // zero: never
-	middle bool // half of that write comes before the drain
+	first  bool // before the handler is called
+	write  int  // after the write of that number
+	middle bool // after half of it
 }
 
 // wrap returns h with its calls recorded.
@@ -54,8 +53,8 @@ func (rec *recorder) wrap(h http.Handler) http.Handler {
 				panic(v)
 			}
 		}()
-		if first && rec.before {
-			rec.begin()
+		if first && rec.moment.first {
+			rec.onMoment()
 		}
 		if request.ProtocolOf(r) == request.GRPC {
 			defer request.AsHTTP2(w, r)()
@@ -72,34 +71,34 @@ func (rec *recorder) set(text *string, to string) {
 	}
 }
 
-func (rec *recorder) get() (writes int, late, panicked string) {
+func (rec *recorder) get() (writes int, wroteAfter, panicked string) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	return rec.writes, rec.late, rec.panicked
+	return rec.writes, rec.wroteAfter, rec.panicked
 }
 
-// write writes p to w, and begins the drain if its moment is in this write or behind it.
+// write writes p to w, and calls onMoment if the moment is in this write or after it.
 func (rec *recorder) write(first bool, w io.Writer, p []byte) (n int, err error) {
 	now := false
 	if first && len(p) > 0 {
 		rec.mu.Lock()
 		rec.writes++
-		now = rec.writes == rec.at
+		now = rec.writes == rec.moment.write
 		rec.mu.Unlock()
 	}
-	if now && rec.middle && len(p) > 1 {
+	if now && rec.moment.middle && len(p) > 1 {
 		if n, err = w.Write(p[:len(p)/2]); err != nil {
 			return n, err
 		}
 		if f, ok := w.(http.Flusher); ok {
 			f.Flush()
 		}
-		rec.begin()
+		rec.onMoment()
 		p, now = p[n:], false
 	}
 	m, err := w.Write(p)
 	if now {
-		rec.begin()
+		rec.onMoment()
 	}
 	return n + m, err
 }
@@ -132,10 +131,10 @@ type writer struct {
 
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// check notes a use behind the handler's return.
+// check notes a use after the handler has returned.
 func (w *writer) check() {
 	if w.returned.Load() {
-		w.rec.set(&w.rec.late, callers())
+		w.rec.set(&w.rec.wroteAfter, callers())
 	}
 }
 

@@ -2,6 +2,7 @@ package draintest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -34,8 +34,8 @@ type Server struct {
 	stop    context.CancelFunc
 	log     testLog
 
-	mu      sync.Mutex // guards clients
-	clients []*http.Transport
+	mu         sync.Mutex        // guards transports
+	transports []*http.Transport // of the clients
 }
 
 // NewServer serves h, wrapped by [middleware.Graceful] with d, by [middleware.Drainer.Run] on a
@@ -78,12 +78,11 @@ func newServer(t testing.TB, d *middleware.Drainer, h http.Handler, secure bool)
 	return s
 }
 
-// listen makes the network and sets the URL's host.
+// listen makes the network.
 func (s *Server) listen() net.Listener {
 	s.t.Helper()
 	if inBubble() {
 		s.network = memnet.NewBuffered(4 << 10)
-		s.URL = "draintest.test"
 		return s.network
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -94,7 +93,6 @@ func (s *Server) listen() net.Listener {
 		s.t.Fatalf("draintest: can't listen on the loopback: %v", err)
 	}
 	s.address = l.Addr().String()
-	s.URL = s.address
 	return l
 }
 
@@ -107,8 +105,9 @@ func (s *Server) serve(l net.Listener, h http.Handler, secure bool) {
 	}
 	srv.Protocols.SetHTTP1(true)
 	serve := func() error { return srv.Serve(l) }
-	if s.URL = "http://" + s.URL; secure {
-		s.URL = "https" + strings.TrimPrefix(s.URL, "http")
+	s.URL = "http://" + cmp.Or(s.address, host)
+	if secure {
+		s.URL = "https://" + cmp.Or(s.address, host)
 		srv.Protocols.SetHTTP2(true)
 		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate()}}
 		serve = func() error { return srv.ServeTLS(l, "", "") }
@@ -142,7 +141,7 @@ func (s *Server) client(t *http.Transport) *http.Client {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.clients = append(s.clients, t)
+	s.transports = append(s.transports, t)
 	return &http.Client{Transport: t}
 }
 
@@ -159,13 +158,13 @@ func (s *Server) Dial(ctx context.Context, network, address string) (net.Conn, e
 // end drains the server, and fails the test where that didn't go well.
 func (s *Server) end() {
 	s.t.Helper()
-	judge := s.d.Report().Phase != middleware.Done // else the test has had its say
+	ours := s.d.Report().Phase != middleware.Done // else the test has drained it, and judged that
 	err := s.shutdown()
 	var incomplete *middleware.IncompleteError
 	if err != nil && !errors.As(err, &incomplete) {
 		s.t.Errorf("draintest: %v", err)
 	}
-	for _, text := range s.calls.faults(judge) {
+	for _, text := range s.calls.faults(ours) {
 		s.t.Errorf("draintest: %s", text)
 	}
 	running := s.calls.running()
@@ -198,7 +197,7 @@ func (s *Server) shutdown() error {
 func (s *Server) closeIdle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, c := range s.clients {
+	for _, c := range s.transports {
 		c.CloseIdleConnections()
 	}
 }

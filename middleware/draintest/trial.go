@@ -6,60 +6,66 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/request"
+	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/middleware"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// A scene is one server in one bubble, that is drained once.
-type scene struct {
-	*Server
-	name     string // the moment of its drain
-	rec      recorder
-	tb       *sceneTB
-	listener *delayed      // its d may be set before a connection is dialed
-	slow     time.Duration // that a whole answer takes longer, since its client reads slowly
-	holding  chan struct{} // closed when the request that holds the drain open may end
+// host is the server's name in requests of the drill, and in a bubble its address.
+const host = "draintest.test"
 
-	once    sync.Once
-	now     chan struct{} // closed when the drain is to begin
-	visits  []*visitor
+// A startFunc returns a server's handler, whose Drainer is d.
+type startFunc = func(t testing.TB, d *middleware.Drainer) http.Handler
+
+// A trial is one server in one bubble, which is drained once.
+type trial struct {
+	*Server
+	name     string // says at which moment it is drained
+	rec      recorder
+	tb       *trialTB
+	listener *delayed      // its d may be set before a connection is dialed
+	release  chan struct{} // closed when the request to holdPath may end
+
+	slow      time.Duration // how much longer an answer may take, since clients read slowly; zero: they don't
+	readSize  int           // of a slow client, as Slow has it
+	readEvery time.Duration
+
+	once       sync.Once
+	momentCame chan struct{} // closed when the drain is to begin
+
+	opened  []*client
 	conns   []net.Conn
-	began   time.Time
+	began   time.Time // when the drain began
 	drained bool
-	took    time.Duration // until Run had returned
-	err     error         // of Run
+	took    time.Duration // from then until Run had returned
 	left    []goroutine
 	blocked bool // a function given to t.Cleanup does not return
 }
 
-// A Start returns a server's handler, whose Drainer is d.
-type startFunc = func(t testing.TB, d *middleware.Drainer) http.Handler
-
-// newScene starts the server. It must be called in a bubble.
-func newScene(t *testing.T, start startFunc) *scene {
+// newTrial starts the server. It must be called in a bubble.
+func newTrial(t *testing.T, start startFunc) *trial {
 	ctx, cancel := context.WithCancel(context.Background())
-	sc := &scene{tb: &sceneTB{TB: t, ctx: ctx, cancel: cancel}, holding: make(chan struct{}), now: make(chan struct{})}
-	sc.Server = &Server{t: sc.tb, d: &middleware.Drainer{}, label: newLabel(), ran: make(chan error, 1), log: testLog{t: t, ended: true}}
-	sc.calls.label, sc.calls.keep = sc.label, true
-	sc.rec.begin = sc.begin
+	tr := &trial{tb: &trialTB{TB: t, ctx: ctx, cancel: cancel}, release: make(chan struct{}), momentCame: make(chan struct{})}
+	tr.Server = &Server{t: tr.tb, d: &middleware.Drainer{}, label: newLabel(), ran: make(chan error, 1), log: testLog{t: t, ended: true}}
+	tr.calls.label, tr.calls.keepAll = tr.label, true
+	tr.rec.onMoment = tr.onMoment
 	var h http.Handler
-	sc.label.do(func() { h = start(sc.tb, sc.d) })
-	sc.listener = Delay(sc.listen(), 0).(*delayed)
-	sc.serve(sc.listener, sc.hold(sc.calls.follow(sc.rec.wrap(h))), false)
-	return sc
+	tr.label.do(func() { h = start(tr.tb, tr.d) })
+	tr.listener = Delay(tr.listen(), 0).(*delayed)
+	tr.serve(tr.listener, tr.hold(tr.calls.follow(tr.rec.wrap(h))), false)
+	return tr
 }
 
-// holdPath is that of a request which holds the drain open.
+// holdPath is the path of a request that keeps the drain going until tr.release is closed.
 const holdPath = "/draintest/hold"
 
-func (sc *scene) hold(h http.Handler) http.Handler {
+func (tr *trial) hold(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != holdPath {
 			h.ServeHTTP(w, r)
@@ -67,23 +73,27 @@ func (sc *scene) hold(h http.Handler) http.Handler {
 		}
 		stream.Tag(r.Context(), policy.Finite)
 		stream.From(r.Context()).Refine(policy.Rule{Grace: policy.ToTheEnd})
-		<-sc.holding
+		<-tr.release
 	})
 }
 
 // pause lets things go on for a moment.
 const pause = 20 * time.Millisecond
 
-// begin has the drain begun, and returns when it is about to end responses.
-func (sc *scene) begin() {
-	sc.once.Do(func() { close(sc.now) })
-	sc.awaitDrain()
+// onMoment is called in the handler, when the moment of the drain has come. It tells awaitMoment,
+// whose caller begins the drain, and returns when the drain is about to end responses.
+func (tr *trial) onMoment() {
+	tr.once.Do(func() { close(tr.momentCame) })
+	tr.awaitDrain()
 }
 
-// awaitDrain waits until the announcement is over, and a moment longer.
-func (sc *scene) awaitDrain() {
-	for range int(sc.d.Budget.WithDefaults().Total / pause) {
-		if p := sc.d.Report().Phase; p != middleware.Serving && p != middleware.Announcing {
+// awaitMoment waits until the moment of the drain has come, but for no longer than this.
+func (tr *trial) awaitMoment(atMost time.Duration) { await(tr.momentCame, atMost) }
+
+// awaitDrain waits until the drain's announcement is over, and a moment longer.
+func (tr *trial) awaitDrain() {
+	for range int(tr.d.Budget.WithDefaults().Total / pause) {
+		if p := tr.d.Report().Phase; p != middleware.Serving && p != middleware.Announcing {
 			break
 		}
 		time.Sleep(pause)
@@ -91,99 +101,100 @@ func (sc *scene) awaitDrain() {
 	time.Sleep(pause)
 }
 
-func (sc *scene) visit(r request.Request, socket bool) *visitor {
-	v := visit(sc.Server, sc.Dial, r, socket)
-	sc.visits = append(sc.visits, v)
-	return v
-}
-
-// visitSlowly opens a client that needs 2.5 s to read the whole answer, or what a stream sends in
-// the first shortLook, and is allowed twice that.
-func (sc *scene) visitSlowly(r request.Request, s shape) *visitor {
-	sc.slow = 5 * time.Second
-	whole := s.visitor.before + len(s.visitor.body) + 16*s.writes // with chunks around it
-	n := min(max(256, whole/128), 4<<10)                          // the network holds no more
-	every := min(20*time.Millisecond, sc.slow/2*time.Duration(n)/time.Duration(whole+1))
-	v := visit(sc.Server, func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := sc.Dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return Slow(c, n, every), nil
-	}, r, s.socket)
-	sc.visits = append(sc.visits, v)
-	return v
+// beginDrain begins the drain and returns when it is about to end responses.
+func (tr *trial) beginDrain() {
+	tr.stop()
+	tr.began = time.Now()
+	tr.awaitDrain()
 }
 
 // awaitCalls waits a minute for n calls of the handler.
-func (sc *scene) awaitCalls(n int) {
+func (tr *trial) awaitCalls(n int) {
 	for range int(time.Minute / pause) {
-		if len(sc.calls.all()) >= n {
+		if len(tr.calls.all()) >= n {
 			return
 		}
 		time.Sleep(pause)
 	}
 }
 
-// awaitMoment waits until the drain is to begin, but for no longer than this.
-func (sc *scene) awaitMoment(atMost time.Duration) { await(sc.now, atMost) }
-
-// drain drains the server and ends the scene: what started it, its clients and its handlers.
-func (sc *scene) drain() {
-	if sc.began.IsZero() {
-		sc.began = time.Now()
+// response returns that of the handler's first call, nil if it wasn't called.
+func (tr *trial) response() *tracked.Response {
+	if all := tr.calls.all(); len(all) > 0 {
+		return all[0].response
 	}
-	sc.drained = true
-	sc.err = sc.shutdown()
-	sc.took = time.Since(sc.began)
-	for _, v := range sc.visits {
-		v.end(5 * time.Second)
-	}
-	for _, c := range sc.conns {
-		c.Close()
-	}
-	sc.closeIdle()
-	sc.blocked = !sc.tb.end(30 * time.Second)
-	for range int(time.Minute / time.Second) {
-		if sc.allReturned() {
-			break
-		}
-		time.Sleep(time.Second)
-	}
-	sc.left = sc.label.left(time.Second)
+	return nil
 }
 
-func (sc *scene) allReturned() bool {
-	return !slices.ContainsFunc(sc.calls.all(), func(c *call) bool { return !sc.calls.hasReturned(c) })
+// readSlowly has clients that are opened from now on need 2.5 s to read the whole answer, or what a
+// stream sends in the first shortLook. Twice that is allowed.
+func (tr *trial) readSlowly(whole *client, writes int) {
+	tr.slow = 5 * time.Second
+	size := whole.before + len(whole.body) + 16*writes // with chunks around it
+	tr.readSize = min(max(256, size/128), 4<<10)       // the network holds no more
+	tr.readEvery = min(20*time.Millisecond, tr.slow/2*time.Duration(tr.readSize)/time.Duration(size+1))
+}
+
+// dial opens a connection for a client.
+func (tr *trial) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := tr.Dial(ctx, network, address)
+	if err != nil || tr.slow == 0 {
+		return c, err
+	}
+	return Slow(c, tr.readSize, tr.readEvery), nil
 }
 
 // raw opens a connection and sends text. Nobody reads it.
-func (sc *scene) raw(text string) net.Conn {
-	c, err := sc.Dial(context.Background(), "", "")
+func (tr *trial) raw(text string) net.Conn {
+	c, err := tr.Dial(context.Background(), "", "")
 	if err != nil {
-		sc.t.Fatalf("draintest: %v", err) // the network is ours
+		tr.t.Fatalf("draintest: %v", err) // the network is ours
 	}
-	sc.conns = append(sc.conns, c)
-	go io.WriteString(c, text) // until the scene closes it
+	tr.conns = append(tr.conns, c)
+	go io.WriteString(c, text) // until the trial closes it
 	return c
 }
 
-// isSocket reports whether the route answers a request for a WebSocket with one, at once.
-func (sc *scene) isSocket(r request.Request) bool {
+// isWebSocket reports whether the route answers a request for a WebSocket with one, at once.
+func (tr *trial) isWebSocket(r request.Request) bool {
 	if r.Method != http.MethodGet {
 		return false
 	}
-	bare := r
-	bare.Body = ""
-	c := sc.raw(bare.Wire("draintest.test", true))
+	r.Body = ""
+	c := tr.raw(r.Wire(host, true))
 	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
 	_ = Vanish(c)
 	return err == nil && request.IsWebSocket(res)
 }
 
-// A sceneTB is the test that a scene's Start gets: its context and its cleanups end with the scene.
-type sceneTB struct {
+// drain drains the server and ends the trial: what start began, its clients and its handlers.
+func (tr *trial) drain() {
+	if tr.began.IsZero() {
+		tr.began = time.Now()
+	}
+	tr.drained = true
+	_ = tr.shutdown() // it names what the calls are asked for
+	tr.took = time.Since(tr.began)
+	for _, c := range tr.opened {
+		c.end(5 * time.Second)
+	}
+	for _, c := range tr.conns {
+		c.Close()
+	}
+	tr.closeIdle()
+	tr.blocked = !tr.tb.end(30 * time.Second)
+	for range int(time.Minute / time.Second) {
+		if len(tr.calls.running()) == 0 {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+	tr.left = tr.label.left(time.Second)
+}
+
+// A trialTB is the test that start gets: its context and its cleanups end with the trial.
+type trialTB struct {
 	testing.TB
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -192,16 +203,16 @@ type sceneTB struct {
 	cleanups []func()
 }
 
-func (t *sceneTB) Context() context.Context { return t.ctx }
+func (t *trialTB) Context() context.Context { return t.ctx }
 
-func (t *sceneTB) Cleanup(f func()) {
+func (t *trialTB) Cleanup(f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.cleanups = append(t.cleanups, f)
 }
 
 // end ends the context and calls what was given to Cleanup. It reports false if that takes longer.
-func (t *sceneTB) end(atMost time.Duration) bool {
+func (t *trialTB) end(atMost time.Duration) bool {
 	t.cancel()
 	done := make(chan struct{})
 	go func() {
@@ -213,7 +224,7 @@ func (t *sceneTB) end(atMost time.Duration) bool {
 	return await(done, atMost)
 }
 
-func (t *sceneTB) pop() (f func()) {
+func (t *trialTB) pop() (f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n := len(t.cleanups); n > 0 {
