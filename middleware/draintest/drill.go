@@ -103,7 +103,7 @@ func (d *drill) parse(text string) (request.Request, request.Protocol) {
 // A drill is that of one route.
 type drill struct {
 	t        *testing.T
-	start    startFunc
+	start    func(t testing.TB, d *middleware.Drainer) http.Handler
 	route    request.Request
 	call     request.Protocol
 	second   request.Request // without a path: none
@@ -138,14 +138,14 @@ func (d *drill) run() {
 	n.same = first.client.body == c.body
 	switch {
 	case !n.webSocket && c.status == 0:
-		d.report("0.1", "", "answers nothing: "+c.err.Error()+". The drill can't tell what it is")
+		d.report("0.1", "", "answers nothing: %v. The drill can't tell what it is", c.err)
 		return
 	case d.call != request.NoCall && n.ended && c.callEnd().Status != request.OK:
-		d.report("0.1", "", fmt.Sprintf("is a call of %s that fails without a drain, too (%s). Is it the right path, and are these its messages?", d.call, c.ending()))
+		d.report("0.1", "", "is a call of %s that fails without a drain, too (%s). Is it the right path, and are these its messages?", d.call, c.ending())
 		return
 	case n.infinite && !n.webSocket && n.ended && c.err == nil && c.body != "" && c.took < n.allowed:
-		d.report("3.5", "", fmt.Sprintf("ends by itself, %s after it began, but is taken for a stream, and would be told goodbye in the middle. "+
-			"Call stream.Tag(r.Context(), policy.Finite) before the first byte, or give the route policy.LetFinish()", seconds(c.took)))
+		d.report("3.5", "", "ends by itself, %s after it began, but is taken for a stream, and would be told goodbye in the middle. "+
+			"Call stream.Tag(r.Context(), policy.Finite) before the first byte, or give the route policy.LetFinish()", seconds(c.took))
 	}
 	for _, r := range d.requests() {
 		d.trials(r)
@@ -199,9 +199,9 @@ func (d *drill) look(webSocket bool) (b behavior) {
 // figure matches what may differ between two texts of one finding.
 var figure = regexp.MustCompile(`\b\d+(\.\d+)?( of \d+ (bytes|messages)|ms| s|s)\b`)
 
-// report adds a finding, or a moment to the same one.
-func (d *drill) report(rule, moment, text string) {
-	f := Finding{Rule: rule, Route: d.route.Name(), Text: text}
+// report adds a finding, or a moment to the same one. Without a moment it is of all.
+func (d *drill) report(rule, moment, format string, args ...any) {
+	f := Finding{Rule: rule, Route: d.route.Name(), Text: fmt.Sprintf(format, args...)}
 	i := slices.IndexFunc(d.findings, func(other Finding) bool {
 		return other.Rule == f.Rule && figure.ReplaceAllString(other.Text, "") == figure.ReplaceAllString(f.Text, "")
 	})

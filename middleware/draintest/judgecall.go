@@ -15,18 +15,18 @@ func (c *client) callEnd() request.End {
 }
 
 // judgeStreamedCall judges a call that doesn't end by itself.
-func (d *drill) judgeStreamedCall(tr *trial, c *client, rule policy.Rule) {
+func (tr *trial) judgeStreamedCall(c *client, rule policy.Rule) {
 	e := c.callEnd()
 	switch {
 	case c.before > 0: // it is too long to be read
 	case e.Torn && c.err == nil:
-		d.report("4.2", tr.name, "ends within a message, with an end in order. Write each message whole, and then look at the context")
+		tr.report("4.2", "ends within a message, with an end in order. Write each message whole, and then look at the context")
 	case e.Status == "":
-		d.report("4.5", tr.name, fmt.Sprintf("ends without a status, as if the network had failed (%s). "+
-			"Return when r.Context() is done, behind a whole message, and don't panic or close the connection", c.ending()))
+		tr.report("4.5", "ends without a status, as if the network had failed (%s). "+
+			"Return when r.Context() is done, behind a whole message, and don't panic or close the connection", c.ending())
 	case (e.Status != request.Unavailable || e.Retry == "") && rule.Farewell.Send != policy.SendNothing:
-		d.report("4.1", tr.name, fmt.Sprintf("ends with the status %q before it is told when to come back, so that its client doesn't, or does so together with all others. "+
-			"Wait for r.Context().Done(), not for the drain's beginning: the status is then %q, with the time to come back", e.Status, request.Unavailable))
+		tr.report("4.1", "ends with the status %q before it is told when to come back, so that its client doesn't, or does so together with all others. "+
+			"Wait for r.Context().Done(), not for the drain's beginning: the status is then %q, with the time to come back", e.Status, request.Unavailable)
 	}
 }
 
@@ -39,18 +39,18 @@ func (c *client) ending() string {
 }
 
 // judgeLateCall judges how a call was refused that came while the server drained.
-func (d *drill) judgeLateCall(tr *trial, c *client, reached bool) {
-	e, whole := c.callEnd(), d.normal.client.callEnd()
+func (tr *trial) judgeLateCall(c *client, reached bool) {
+	e, whole := c.callEnd(), tr.drill.normal.client.callEnd()
 	switch {
-	case reached && d.normal.infinite, reached && e.Status == whole.Status && !e.IsPartOf(whole, d.normal.same): // its rule admits it
+	case reached && tr.drill.normal.infinite, reached && e.Status == whole.Status && !e.IsPartOf(whole, tr.drill.normal.same): // its rule admits it
 	case c.closed:
-		d.report("3.3", tr.name, "has no answer 10 s later. Refuse it at once")
+		tr.report("3.3", "has no answer 10 s later. Refuse it at once")
 	case c.status == 0:
-		d.report("3.3", tr.name, fmt.Sprintf("gives a new call no answer: %c. Refuse it with the status %q of %s", c.err, request.Unavailable, d.call))
+		tr.report("3.3", "gives a new call no answer: %v. Refuse it with the status %q of %s", c.err, request.Unavailable, tr.drill.call)
 	case e.Status != request.Unavailable:
-		d.report("3.3", tr.name, fmt.Sprintf("refuses a new call (%s), on which its client doesn't try again, and not with the status %q of %s. "+
-			"Leave Drainer.Refusal nil, or answer calls in it in their protocol", c.ending(), request.Unavailable, d.call))
+		tr.report("3.3", "refuses a new call (%s), on which its client doesn't try again, and not with the status %q of %s. "+
+			"Leave Drainer.Refusal nil, or answer calls in it in their protocol", c.ending(), request.Unavailable, tr.drill.call)
 	case e.Retry == "":
-		d.report("3.3", tr.name, "refuses a new call without the time to come back. Add grpc-retry-pushback-ms to its status, or Retry-After to unary Connect's")
+		tr.report("3.3", "refuses a new call without the time to come back. Add grpc-retry-pushback-ms to its status, or Retry-After to unary Connect's")
 	}
 }

@@ -2,7 +2,6 @@ package draintest
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -84,8 +83,8 @@ func (d *drill) trials(r request.Request) {
 			go func() { _ = tr.d.Shutdown(context.Background()) }() // Run returns the same
 		}
 		tr.drain()
-		d.judgeClient(tr, one)
-		d.judgeClient(tr, other)
+		tr.judgeClient(one)
+		tr.judgeClient(other)
 	})
 	if d.second.Path != "" {
 		d.trial("drained before its second request", r, func(tr *trial) {
@@ -94,9 +93,9 @@ func (d *drill) trials(r request.Request) {
 			tr.beginDrain()
 			second := tr.open(d.second, false)
 			second.end(10 * time.Second)
-			d.judgeSecond(tr, second)
+			tr.judgeSecond(second)
 			tr.drain()
-			d.judgeClient(tr, c)
+			tr.judgeClient(c)
 		})
 	}
 }
@@ -107,7 +106,7 @@ func (d *drill) drainUnder(tr *trial, r request.Request, atMost time.Duration) {
 	c := tr.open(r, d.normal.webSocket)
 	tr.awaitMoment(atMost)
 	tr.drain()
-	d.judgeClient(tr, c)
+	tr.judgeClient(c)
 }
 
 // late has a client come while the server drains, which another request keeps going. With before,
@@ -127,7 +126,7 @@ func (d *drill) late(name string, r request.Request, before time.Duration) {
 			c = tr.open(r, d.normal.webSocket)
 		}
 		c.end(10 * time.Second)
-		d.judgeLate(tr, c)
+		tr.judgeLate(c)
 		close(tr.release)
 		hold.end(time.Second)
 	})
@@ -143,16 +142,15 @@ func (d *drill) trial(moment string, r request.Request, f func(tr *trial)) {
 	}
 	before := len(d.findings)
 	stuck := inBubbleOfItsOwn(d.t, func(t *testing.T) {
-		tr := newTrial(t, d.start)
-		tr.name = moment
+		tr := newTrial(t, d, moment)
 		f(tr)
 		if !tr.drained {
 			tr.drain()
 		}
-		d.judgeTrial(tr)
+		tr.judgeTrial()
 	})
 	if stuck != nil && len(d.findings) == before && !d.stuck {
-		d.report("0.2", moment, fmt.Sprintf("doesn't come to an end: %v", stuck))
+		d.report("0.2", moment, "doesn't come to an end: %v", stuck)
 	}
 	d.stuck = d.stuck || stuck != nil
 }

@@ -23,6 +23,9 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
+// A startFunc is what Drill takes.
+type startFunc = func(t testing.TB, d *middleware.Drainer) http.Handler
+
 // A book of the shelf is a handler with a known fault, and its repaired twin. They sleep in the
 // drill's bubbles.
 type book struct {

@@ -20,12 +20,10 @@ import (
 // host is the server's name in requests of the drill, and in a bubble its address.
 const host = "draintest.test"
 
-// A startFunc returns a server's handler, whose Drainer is d.
-type startFunc = func(t testing.TB, d *middleware.Drainer) http.Handler
-
 // A trial is one server in one bubble, which is drained once.
 type trial struct {
 	*Server
+	drill    *drill
 	name     string // says at which moment it is drained
 	rec      recorder
 	tb       *trialTB
@@ -49,17 +47,22 @@ type trial struct {
 }
 
 // newTrial starts the server. It must be called in a bubble.
-func newTrial(t *testing.T, start startFunc) *trial {
+func newTrial(t *testing.T, d *drill, name string) *trial {
 	ctx, cancel := context.WithCancel(context.Background())
-	tr := &trial{tb: &trialTB{TB: t, ctx: ctx, cancel: cancel}, release: make(chan struct{}), momentCame: make(chan struct{})}
+	tr := &trial{drill: d, name: name, tb: &trialTB{TB: t, ctx: ctx, cancel: cancel}, release: make(chan struct{}), momentCame: make(chan struct{})}
 	tr.Server = &Server{t: tr.tb, d: &middleware.Drainer{}, label: newLabel(), ran: make(chan error, 1), log: testLog{t: t, ended: true}}
 	tr.calls.label, tr.calls.keepAll = tr.label, true
 	tr.rec.onMoment = tr.onMoment
 	var h http.Handler
-	tr.label.do(func() { h = start(tr.tb, tr.d) })
+	tr.label.do(func() { h = d.start(tr.tb, tr.d) })
 	tr.listener = Delay(tr.listen(), 0).(*delayed)
 	tr.serve(tr.listener, tr.hold(tr.calls.follow(tr.rec.wrap(h))), false)
 	return tr
+}
+
+// report adds a finding of this trial.
+func (tr *trial) report(rule, format string, args ...any) {
+	tr.drill.report(rule, tr.name, format, args...)
 }
 
 // holdPath is the path of a request that keeps the drain going until tr.release is closed.
