@@ -2,8 +2,10 @@ package draintest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"path"
 	"reflect"
 	"runtime"
 	"runtime/pprof"
@@ -22,14 +24,14 @@ const (
 	callLabel   = "draintest_call"
 )
 
-// A label is a server's.
+// A label is the value of serverLabel for one server.
 type label string
 
 var lastLabel atomic.Int64
 
 func newLabel() label { return label(strconv.FormatInt(lastLabel.Add(1), 10)) }
 
-// context returns one with the label, for who gives his goroutines labels by their request's.
+// context returns a context with the label. Handlers that set labels do so by their request's context.
 func (l label) context() context.Context {
 	return pprof.WithLabels(context.Background(), pprof.Labels(serverLabel, string(l)))
 }
@@ -39,12 +41,12 @@ func (l label) do(f func()) {
 	pprof.Do(context.Background(), pprof.Labels(serverLabel, string(l)), func(context.Context) { f() })
 }
 
-// A goroutine is one, or several that are in the same place.
+// A goroutine is one, or several with the same stack and labels.
 type goroutine struct {
-	n     int
-	call  int    // whose handler has started it; zero: none
-	state string // what it waits for, with %s for where
-	at    string // where
+	n     int    // how many
+	call  int    // the number of the call that started it; zero: none did
+	state string // what it waits for, with %s in place of at
+	at    string // the lines where it is
 }
 
 // String says what it does: "it waits in chat.(*hub).run (hub.go:21) for a lock".
@@ -56,7 +58,7 @@ func (g goroutine) String() string {
 	return "it " + what
 }
 
-// goroutines returns those that have the label.
+// goroutines returns all that have the label.
 func (l label) goroutines() (all []goroutine) {
 	mark := []byte(`"` + serverLabel + `":"` + string(l) + `"`)
 	for record := range bytes.SplitSeq(goroutineProfile(), []byte("\n\n")) {
@@ -67,13 +69,13 @@ func (l label) goroutines() (all []goroutine) {
 	return all
 }
 
-// left returns those that have the label still when the time is up. Those that don't wait for anything
-// have ten times as long: on a busy machine they are about to end.
+// left returns the goroutines that still have the label when the time is up. While one of them waits
+// for nothing, there is ten times as much: on a busy machine it is about to end.
 func (l label) left(wait time.Duration) (all []goroutine) {
 	began, pause := time.Now(), time.Millisecond
 	for all = l.goroutines(); len(all) > 0; all = l.goroutines() {
 		since := time.Since(began)
-		busy := slices.ContainsFunc(all, func(g goroutine) bool { return g.state == running })
+		busy := slices.ContainsFunc(all, func(g goroutine) bool { return g.state == runs })
 		if since >= wait && !busy || since >= 10*wait {
 			break
 		}
@@ -83,8 +85,8 @@ func (l label) left(wait time.Duration) (all []goroutine) {
 	return all
 }
 
-// parseGoroutine reads a record of the profile's text form, as runtime/pprof writes it: the number
-// of goroutines and the program counters of their stack, and the labels.
+// parseGoroutine reads a record of a goroutine profile, as runtime/pprof writes it as text: head has
+// the number of goroutines and the program counters of their stack.
 func parseGoroutine(head, labels string) (g goroutine) {
 	n, counters, _ := strings.Cut(head[strings.LastIndexByte(head, '\n')+1:], " @ ")
 	g.n, _ = strconv.Atoi(n)
@@ -98,39 +100,54 @@ func parseGoroutine(head, labels string) (g goroutine) {
 		pc, _ := strconv.ParseUint(strings.TrimPrefix(field, "0x"), 16, 64)
 		stack = append(stack, uintptr(pc))
 	}
-	frames := runtime.CallersFrames(stack)
-	var lines []string
-	innermost := ""
-	for more := len(stack) > 0; more && len(lines) < mostLines; {
-		var f runtime.Frame
-		f, more = frames.Next()
+	all := frames(stack)
+	innermost := "" // the line that called into the runtime
+	for _, f := range all {
 		if g.state == "" {
 			g.state = waits[f.Function]
 		}
 		if strings.HasPrefix(f.Function, library+"/internal/memnet.") {
 			g.state = waits[pollWait]
 		}
-		line := lineOf(f)
-		switch {
-		case ofProgram(f):
-			lines = append(lines, line)
-		case innermost == "" && !strings.HasPrefix(f.Function, "runtime."):
-			innermost = line
+		if innermost == "" && !strings.HasPrefix(f.Function, "runtime.") {
+			innermost = lineOf(f)
 		}
 	}
-	if g.at = strings.Join(lines, " < "); g.at == "" {
-		g.at = innermost
-	}
-	if g.state == "" {
-		g.state = running
-	}
+	g.at = cmp.Or(programLines(all), innermost)
+	g.state = cmp.Or(g.state, runs)
 	return g
 }
 
-// mostLines is how many lines of a stack are named, the innermost first.
+// frames returns the frames of a stack, the innermost first.
+func frames(stack []uintptr) (all []runtime.Frame) {
+	rest := runtime.CallersFrames(stack)
+	for more := len(stack) > 0; more; {
+		var f runtime.Frame
+		f, more = rest.Next()
+		all = append(all, f)
+	}
+	return all
+}
+
+// mostLines is how many of the program's lines are named.
 const mostLines = 4
 
-// waits says what a goroutine waits for, and where, by the function that it is in.
+// programLines returns the innermost lines of the program among frames.
+func programLines(frames []runtime.Frame) string {
+	var lines []string
+	for _, f := range frames {
+		if ofProgram(f) && len(lines) < mostLines {
+			lines = append(lines, lineOf(f))
+		}
+	}
+	return strings.Join(lines, " < ")
+}
+
+func lineOf(f runtime.Frame) string {
+	return fmt.Sprintf("%s (%s:%d)", path.Base(f.Function), path.Base(f.File), f.Line)
+}
+
+// waits says what a goroutine waits for, by the runtime's function that it is in.
 var waits = map[string]string{
 	"runtime.chanrecv":                      "waits in %s to receive from a channel that nobody sends on or closes",
 	"runtime.chansend":                      "waits in %s to send on a channel that nobody receives from",
@@ -148,7 +165,7 @@ var waits = map[string]string{
 
 const (
 	pollWait = "internal/poll.runtime_pollWait"
-	running  = "runs in %s"
+	runs     = "runs in %s"
 )
 
 // ofProgram reports whether a function is the program's, and not the standard library's or ours.
@@ -158,10 +175,14 @@ func ofProgram(f runtime.Frame) bool {
 			return false
 		}
 	}
-	return !strings.HasPrefix(f.File, standardRoot) || strings.Contains(f.Function[:strings.IndexByte(f.Function+"/", '/')], ".") && standardRoot == ""
+	if standardRoot != "" {
+		return !strings.HasPrefix(f.File, standardRoot)
+	}
+	first, _, _ := strings.Cut(f.Function, "/")
+	return strings.Contains(first, ".")
 }
 
-// library is the path of our own module, and standardRoot the directory of the standard library's
+// library is the path of lastcall's module, and standardRoot the directory of the standard library's
 // sources as the program's symbols name it: empty with -trimpath.
 var library, standardRoot = func() (string, string) {
 	own := runtime.FuncForPC(reflect.ValueOf(newLabel).Pointer())
@@ -169,22 +190,22 @@ var library, standardRoot = func() (string, string) {
 	return strings.TrimSuffix(own.Name(), "/middleware/draintest.newLabel"), strings.TrimSuffix(standard, "runtime/pprof/runtime.go")
 }()
 
-// profiles counts the calls of goroutineProfile, of which those share a profile that wait for one
-// at the same time: hundreds of tests may end at once, and each profile visits all goroutines.
+// profiles has the newest profile of all goroutines. Callers that wait for one at the same time share
+// it: hundreds of tests may end at once, and each profile visits all goroutines.
 var profiles struct {
-	asked atomic.Int64
-	mu    sync.Mutex // guards following; held while a profile is taken
+	calls atomic.Int64 // of goroutineProfile
+	mu    sync.Mutex   // guards following; held while a profile is taken
 	text  []byte
-	upTo  int64 // the calls up to this one came before it was taken
+	upTo  int64 // the last call that came before it was taken
 }
 
-// goroutineProfile returns a profile of all goroutines that was taken since the call.
+// goroutineProfile returns a profile that was taken since the call.
 func goroutineProfile() []byte {
-	call := profiles.asked.Add(1)
+	call := profiles.calls.Add(1)
 	profiles.mu.Lock()
 	defer profiles.mu.Unlock()
 	if profiles.upTo < call {
-		profiles.upTo = profiles.asked.Load()
+		profiles.upTo = profiles.calls.Load()
 		var b bytes.Buffer
 		_ = pprof.Lookup("goroutine").WriteTo(&b, 1) // a buffer takes all
 		profiles.text = b.Bytes()

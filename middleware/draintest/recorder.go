@@ -7,9 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"path"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -105,20 +103,8 @@ func (rec *recorder) write(first bool, w io.Writer, p []byte) (n int, err error)
 
 // callers returns the program's lines in the caller's stack.
 func callers() string {
-	var pc [64]uintptr
-	frames := runtime.CallersFrames(pc[:runtime.Callers(3, pc[:])])
-	var lines []string
-	for more := true; more && len(lines) < mostLines; {
-		var f runtime.Frame
-		if f, more = frames.Next(); ofProgram(f) {
-			lines = append(lines, lineOf(f))
-		}
-	}
-	return strings.Join(lines, " < ")
-}
-
-func lineOf(f runtime.Frame) string {
-	return fmt.Sprintf("%s (%s:%d)", path.Base(f.Function), path.Base(f.File), f.Line)
+	var stack [64]uintptr
+	return programLines(frames(stack[:runtime.Callers(3, stack[:])]))
 }
 
 // A writer has what net/http's for HTTP/1 has, with which the drill serves.
