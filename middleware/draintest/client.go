@@ -110,16 +110,6 @@ func (c *client) end(wait time.Duration) {
 	<-c.done
 }
 
-// over reports whether the client has ended.
-func (c *client) over() bool {
-	select {
-	case <-c.done:
-		return true
-	default:
-		return false
-	}
-}
-
 // code returns the code of the Close frame that ended a WebSocket, zero if none did.
 func (c *client) code() int {
 	var ended *websocket.CloseError

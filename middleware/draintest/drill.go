@@ -174,14 +174,13 @@ func (d *drill) look(webSocket bool) (b behavior) {
 	d.trial(afterItsClient, d.route, func(tr *trial) {
 		c := tr.open(d.route, webSocket)
 		b.client = c
-		for looked := time.Duration(0); looked < longLook && !c.over(); looked += time.Second {
-			time.Sleep(time.Second)
+		for looked := time.Duration(0); looked < longLook && !await(c.done, time.Second); looked += time.Second {
 			if r := tr.response(); r != nil && isInfinite(r) && looked >= shortLook {
 				break
 			}
 		}
-		b.ended = c.over()
 		c.end(0)
+		b.ended = !c.closed
 		if r := tr.response(); r != nil {
 			b.infinite = isInfinite(r)
 			budget := tr.d.Budget.WithDefaults()

@@ -74,7 +74,7 @@ func (d *drill) trials(r request.Request) {
 	d.trial("drained twice at once, with two clients", r, func(tr *trial) {
 		tr.rec.moment = moment{write: write}
 		tr.rec.onMoment = func() {
-			tr.awaitCalls(2)
+			until(time.Minute, func() bool { return len(tr.calls.all()) >= 2 })
 			tr.onMoment()
 		}
 		one, other := tr.open(r, n.webSocket), tr.open(r, n.webSocket)

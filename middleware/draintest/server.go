@@ -58,23 +58,27 @@ type Server struct {
 // It fails the test at once where it can't listen.
 func NewServer(t testing.TB, d *middleware.Drainer, h http.Handler) *Server {
 	t.Helper()
-	return newServer(t, d, h, false)
+	return startServer(t, d, h, false)
 }
 
 // NewTLSServer is NewServer with TLS: HTTP/1.1 and HTTP/2. The clients of the server trust its
 // certificate, for any name that they ask for.
 func NewTLSServer(t testing.TB, d *middleware.Drainer, h http.Handler) *Server {
 	t.Helper()
-	return newServer(t, d, h, true)
+	return startServer(t, d, h, true)
 }
 
-func newServer(t testing.TB, d *middleware.Drainer, h http.Handler, secure bool) *Server {
+func startServer(t testing.TB, d *middleware.Drainer, h http.Handler, secure bool) *Server {
 	t.Helper()
+	s := newServer(t, d)
+	s.serve(s.listen(), s.calls.follow(h), secure)
+	t.Cleanup(s.end)
+	return s
+}
+
+func newServer(t testing.TB, d *middleware.Drainer) *Server {
 	s := &Server{t: t, d: d, label: newLabel(), ran: make(chan error, 1), log: testLog{t: t}}
 	s.calls.label = s.label
-	l := s.listen()
-	s.serve(l, s.calls.follow(h), secure)
-	t.Cleanup(s.end)
 	return s
 }
 
@@ -105,15 +109,16 @@ func (s *Server) serve(l net.Listener, h http.Handler, secure bool) {
 	}
 	srv.Protocols.SetHTTP1(true)
 	serve := func() error { return srv.Serve(l) }
-	s.URL = "http://" + cmp.Or(s.address, host)
+	scheme := "http"
 	if secure {
-		s.URL = "https://" + cmp.Or(s.address, host)
+		scheme = "https"
 		srv.Protocols.SetHTTP2(true)
 		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate()}}
 		serve = func() error { return srv.ServeTLS(l, "", "") }
 	} else {
 		srv.Protocols.SetUnencryptedHTTP2(true)
 	}
+	s.URL = scheme + "://" + cmp.Or(s.address, host)
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	go s.label.do(func() { s.ran <- s.d.Run(ctx, srv, serve) })

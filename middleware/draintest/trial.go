@@ -34,8 +34,8 @@ type trial struct {
 	readSize  int           // of a slow client, as Slow has it
 	readEvery time.Duration
 
-	once       sync.Once
-	momentCame chan struct{} // closed when the drain is to begin
+	moment     context.Context // ends when the drain is to begin
+	momentCame context.CancelFunc
 
 	opened  []*client
 	conns   []net.Conn
@@ -48,11 +48,13 @@ type trial struct {
 
 // newTrial starts the server. It must be called in a bubble.
 func newTrial(t *testing.T, d *drill, name string) *trial {
-	ctx, cancel := context.WithCancel(context.Background())
-	tr := &trial{drill: d, name: name, tb: &trialTB{TB: t, ctx: ctx, cancel: cancel}, release: make(chan struct{}), momentCame: make(chan struct{})}
-	tr.Server = &Server{t: tr.tb, d: &middleware.Drainer{}, label: newLabel(), ran: make(chan error, 1), log: testLog{t: t, ended: true}}
-	tr.calls.label, tr.calls.keepAll = tr.label, true
+	tr := &trial{drill: d, name: name, tb: &trialTB{TB: t}, release: make(chan struct{})}
+	tr.tb.ctx, tr.tb.cancel = context.WithCancel(context.Background())
+	tr.moment, tr.momentCame = context.WithCancel(context.Background())
 	tr.rec.onMoment = tr.onMoment
+	tr.Server = newServer(tr.tb, &middleware.Drainer{})
+	tr.log.end() // it logs what is expected here
+	tr.calls.keepAll = true
 	var h http.Handler
 	tr.label.do(func() { h = d.start(tr.tb, tr.d) })
 	tr.listener = Delay(tr.listen(), 0).(*delayed)
@@ -86,23 +88,12 @@ const pause = 20 * time.Millisecond
 // onMoment is called in the handler, when the moment of the drain has come. It tells awaitMoment,
 // whose caller begins the drain, and returns when the drain is about to end responses.
 func (tr *trial) onMoment() {
-	tr.once.Do(func() { close(tr.momentCame) })
+	tr.momentCame()
 	tr.awaitDrain()
 }
 
 // awaitMoment waits until the moment of the drain has come, but for no longer than this.
-func (tr *trial) awaitMoment(atMost time.Duration) { await(tr.momentCame, atMost) }
-
-// awaitDrain waits until the drain's announcement is over, and a moment longer.
-func (tr *trial) awaitDrain() {
-	for range int(tr.d.Budget.WithDefaults().Total / pause) {
-		if p := tr.d.Report().Phase; p != middleware.Serving && p != middleware.Announcing {
-			break
-		}
-		time.Sleep(pause)
-	}
-	time.Sleep(pause)
-}
+func (tr *trial) awaitMoment(atMost time.Duration) { await(tr.moment.Done(), atMost) }
 
 // beginDrain begins the drain and returns when it is about to end responses.
 func (tr *trial) beginDrain() {
@@ -111,12 +102,18 @@ func (tr *trial) beginDrain() {
 	tr.awaitDrain()
 }
 
-// awaitCalls waits a minute for n calls of the handler.
-func (tr *trial) awaitCalls(n int) {
-	for range int(time.Minute / pause) {
-		if len(tr.calls.all()) >= n {
-			return
-		}
+// awaitDrain waits until the drain's announcement is over, and a moment longer.
+func (tr *trial) awaitDrain() {
+	until(tr.d.Budget.WithDefaults().Total, func() bool {
+		p := tr.d.Report().Phase
+		return p != middleware.Serving && p != middleware.Announcing
+	})
+	time.Sleep(pause)
+}
+
+// until waits until f returns true, but for no longer than this.
+func until(atMost time.Duration, f func() bool) {
+	for began := time.Now(); time.Since(began) < atMost && !f(); {
 		time.Sleep(pause)
 	}
 }
@@ -187,12 +184,7 @@ func (tr *trial) drain() {
 	}
 	tr.closeIdle()
 	tr.blocked = !tr.tb.end(30 * time.Second)
-	for range int(time.Minute / time.Second) {
-		if len(tr.calls.running()) == 0 {
-			break
-		}
-		time.Sleep(time.Second)
-	}
+	until(time.Minute, func() bool { return len(tr.calls.running()) == 0 })
 	tr.left = tr.label.left(time.Second)
 }
 
