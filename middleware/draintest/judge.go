@@ -32,7 +32,7 @@ func (tr *trial) judgeTrial() {
 			if g.call != 0 {
 				by = "of its handler"
 			}
-			tr.report("1.2", "leaves a goroutine %s behind the drain: %s. End it by the request's context, by stream.Draining, "+
+			tr.report("1.2", "leaves a goroutine %s after the drain: %s. End it by the request's context, by stream.Draining, "+
 				"or in what start gives to t.Cleanup, and wait for it there", by, g)
 		}
 	}
@@ -41,7 +41,7 @@ func (tr *trial) judgeTrial() {
 	}
 	_, wroteAfter, panicked := tr.rec.get()
 	if wroteAfter != "" {
-		tr.report("1.3", "writes when its handler has returned, in %s: net/http may be using the buffer for the next request. Wait for the goroutine before the handler returns", wroteAfter)
+		tr.report("1.3", "writes after its handler has returned, in %s: net/http may be using the buffer for the next request. Wait for the goroutine before the handler returns", wroteAfter)
 	}
 	for _, a := range tr.d.Report().Aborted {
 		if a.Hijacker != "" {
@@ -65,9 +65,9 @@ func (c *calls) overtime(call *call) string {
 	if !planned || !call.response.Canceled() || !call.returned.IsZero() && !call.returned.After(m.Cut) {
 		return ""
 	}
-	text := "never gave its goroutine back after its context was canceled"
+	text := "did not return after its context was canceled"
 	if !call.returned.IsZero() {
-		text = fmt.Sprintf("kept its goroutine %s after its context was canceled", seconds(call.returned.Sub(m.Cancel)))
+		text = fmt.Sprintf("returned only %s after its context was canceled", seconds(call.returned.Sub(m.Cancel)))
 	}
 	if call.seen.n > 0 {
 		text += ": " + call.seen.String()
@@ -75,10 +75,10 @@ func (c *calls) overtime(call *call) string {
 	return text + ". Let it select on r.Context().Done() there too, or hand the context to what it calls"
 }
 
-// judgeClient judges what a client has seen of the drain that met its response.
+// judgeClient judges what a client has seen whose response was open when the drain began.
 func (tr *trial) judgeClient(c *client) {
 	if c.closed {
-		tr.report("2.1", "let its client wait on: 5 s behind the drain it had not ended")
+		tr.report("2.1", "had not ended its client's response 5 s after the drain")
 		return
 	}
 	r := tr.response()
@@ -87,10 +87,10 @@ func (tr *trial) judgeClient(c *client) {
 	}
 	rule := r.Rule()
 	switch {
-	case tr.slow > 0 && isInfinite(r) && c.err != nil && c.code() == 0: // nobody waits for who is late to be told
+	case tr.slow > 0 && isInfinite(r) && c.err != nil && c.code() == 0: // too slow to be told in time
 	case tr.drill.normal.webSocket:
 		tr.judgeSocket(c)
-	case isInfinite(r) && rule.Timeout == policy.AtOnce && rule.Mercy == policy.AtOnce: // it is told nothing
+	case isInfinite(r) && rule.Timeout == policy.AtOnce && rule.Mercy == policy.AtOnce: // it is to be told nothing
 	case !isInfinite(r):
 		tr.judgeAnswer(c, r)
 	case tr.drill.call != request.NoCall:
@@ -155,7 +155,7 @@ func (tr *trial) judgeEvents(c *client, rule policy.Rule) {
 			"Wait for r.Context().Done(), not for the drain's beginning, and write whole events")
 	}
 	if c.err == nil && farewell.Code != policy.StayAway().Code && !sse.FromEventSource(req) {
-		tr.report("4.3", "ends cleanly for a client that is no EventSource: to most of these that is the end of the story, and they don't come back. "+
+		tr.report("4.3", "ends cleanly for a client that is no EventSource: most of these take it for the last word, and don't come back. "+
 			"Leave policy.Rule.Ending at its zero value, and let the handler wait for r.Context().Done()")
 	}
 }
@@ -173,7 +173,7 @@ func (tr *trial) judgeSocket(c *client) {
 	}
 }
 
-// judgeLate judges what a client got that came while the server drained.
+// judgeLate judges what a client got that came while the server was draining.
 func (tr *trial) judgeLate(c *client) {
 	req := c.route.HTTP(tr.URL)
 	reached := len(tr.calls.all()) > 0
@@ -213,7 +213,7 @@ func (tr *trial) judgeRefusal(c *client) {
 // judgeSecond judges the answer to the request that a client needs for the one that is open.
 func (tr *trial) judgeSecond(c *client) {
 	if e := c.callEnd(); c.status < 200 || c.status > 299 || c.err != nil || e.Status != "" && e.Status != request.OK {
-		tr.report("5.1", "needs %s, which is refused meanwhile (%s). Give the route of that policy.Rule{Admit: true}", tr.drill.second.Name(), c.ending())
+		tr.report("5.1", "needs %s, which is refused while the server drains (%s). Give the route of that policy.Rule{Admit: true}", tr.drill.second.Name(), c.ending())
 	}
 }
 

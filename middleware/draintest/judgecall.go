@@ -23,7 +23,7 @@ func (tr *trial) judgeStreamedCall(c *client, rule policy.Rule) {
 		tr.report("4.2", "ends within a message, with an end in order. Write each message whole, and then look at the context")
 	case e.Status == "":
 		tr.report("4.5", "ends without a status, as if the network had failed (%s). "+
-			"Return when r.Context() is done, behind a whole message, and don't panic or close the connection", c.ending())
+			"Return when r.Context() is done, after a whole message, and don't panic or close the connection", c.ending())
 	case (e.Status != request.Unavailable || e.Retry == "") && rule.Farewell.Send != policy.SendNothing:
 		tr.report("4.1", "ends with the status %q before it is told when to come back, so that its client doesn't, or does so together with all others. "+
 			"Wait for r.Context().Done(), not for the drain's beginning: the status is then %q, with the time to come back", e.Status, request.Unavailable)

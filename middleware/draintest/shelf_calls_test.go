@@ -66,7 +66,7 @@ var callShelf = map[string]book{
 	"gRPC: ignores its context": {
 		route: watchGRPC, rule: "1.1",
 		faulty: endless(service{stop: func(*http.Request, *middleware.Drainer) <-chan struct{} { return make(chan struct{}) }, messages: 2}), repaired: endless(service{stop: canceled, messages: 2}),
-		text: `never gave its goroutine back after its context was canceled: it waits in draintest\.service\.call`,
+		text: `did not return after its context was canceled: it waits in draintest\.service\.call`,
 	},
 	"gRPC: endless, and taken for finite": {
 		route: watchGRPC, rule: "2.2",
@@ -133,7 +133,7 @@ var callShelf = map[string]book{
 			mux.Handle("/news.v1.News/List", list)
 			return mux
 		},
-		text: `needs POST /news\.v1\.News/List, which is refused meanwhile \(unavailable\)`,
+		text: `needs POST /news\.v1\.News/List, which is refused while the server drains \(unavailable\)`,
 	},
 }
 

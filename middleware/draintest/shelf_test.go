@@ -44,19 +44,19 @@ var shelf = map[string]book{
 	"ignores its context": {
 		route: "GET /events", rule: "1.1",
 		faulty: handler(waitsForNews), repaired: handler(news),
-		text: `never gave its goroutine back after its context was canceled: it waits in draintest\.waitsForNews \(shelf_test\.go:\d+\).* to receive from a channel that nobody sends on or closes`,
+		text: `did not return after its context was canceled: it waits in draintest\.waitsForNews \(shelf_test\.go:\d+\).* to receive from a channel that nobody sends on or closes`,
 	},
 	"is late": {
 		route: "GET /events", rule: "1.1",
 		faulty:   handler(func(w http.ResponseWriter, r *http.Request) { news(w, r); time.Sleep(3 * time.Second) }),
 		repaired: handler(func(w http.ResponseWriter, r *http.Request) { news(w, r); time.Sleep(time.Second / 2) }),
-		text:     `kept its goroutine \d\.\d s after its context was canceled: it sleeps in draintest\.init\.func\d+ \(shelf_test\.go:\d+\)`,
+		text:     `returned only \d\.\d s after its context was canceled: it sleeps in draintest\.init\.func\d+ \(shelf_test\.go:\d+\)`,
 	},
 	"a hub that never stops": {
 		route: "GET /ws", rule: "1.2",
 		faulty:   func(t testing.TB, _ *middleware.Drainer) http.Handler { return newHub(nil, nil) },
 		repaired: func(t testing.TB, _ *middleware.Drainer) http.Handler { return newHub(t.Context().Done(), t.Cleanup) },
-		text:     `leaves a goroutine of the server behind the drain: it waits in draintest\.\(\*hub\)\.run \(shelf_test\.go:\d+\), in a select`,
+		text:     `leaves a goroutine of the server after the drain: it waits in draintest\.\(\*hub\)\.run \(shelf_test\.go:\d+\), in a select`,
 	},
 	"a step that waits for the next message": { // gin's c.Stream
 		route: "GET /events", rule: "1.1",
@@ -68,7 +68,7 @@ var shelf = map[string]book{
 		route: "GET /report", rule: "1.3",
 		faulty:   handler(func(w http.ResponseWriter, r *http.Request) { audit(w) }),
 		repaired: handler(func(w http.ResponseWriter, r *http.Request) { audit(w).Wait() }),
-		text:     `writes when its handler has returned, in draintest\.audit\.\w+ \(shelf_test\.go:\d+\)`,
+		text:     `writes after its handler has returned, in draintest\.audit\.\w+ \(shelf_test\.go:\d+\)`,
 	},
 	"leaves its WebSocket open": {
 		route: "/ws", rule: "1.4",
@@ -238,7 +238,7 @@ var shelf = map[string]book{
 			d.Policy = &rules
 			return calling()
 		},
-		text: `needs POST /calls/answer, which is refused meanwhile \(status 503\)`,
+		text: `needs POST /calls/answer, which is refused while the server drains \(status 503\)`,
 	},
 	"r3labs, closed first": {
 		route: "GET /events?stream=s", rule: "1.",
