@@ -16,13 +16,11 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// lookEvery is how often those handlers are looked at, in a drain, that have not returned since
-// their context was canceled: less often later, since each look visits all goroutines.
+// lookEvery is how often a drain looks for handlers that have not returned.
 const lookEvery = 50 * time.Millisecond
 
 // calls are those of a server's handler that have not ended, or that its drain has met.
 type calls struct {
-	label   label
 	keepAll bool // also those that have ended otherwise
 
 	mu   sync.Mutex // guards following, and the calls' fields
@@ -39,14 +37,14 @@ type call struct {
 	seenAge  time.Duration // the response's age then
 }
 
-// follow returns h with its calls entered into c.
-func (c *calls) follow(h http.Handler) http.Handler {
+// follow returns h with its calls entered into c. The goroutines of a call have its number and l.
+func (c *calls) follow(l label, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		call := c.begin(tracked.From(r.Context()))
 		defer c.end(call)
-		ctx := pprof.WithLabels(context.Background(), pprof.Labels(serverLabel, string(c.label), callLabel, strconv.Itoa(call.number)))
+		ctx := pprof.WithLabels(context.Background(), pprof.Labels(serverLabel, string(l), callLabel, strconv.Itoa(call.number)))
 		pprof.SetGoroutineLabels(ctx)
-		defer pprof.SetGoroutineLabels(c.label.context())
+		defer pprof.SetGoroutineLabels(l.context())
 		h.ServeHTTP(w, r)
 	})
 }
@@ -84,8 +82,9 @@ func (c *calls) all() []*call {
 	return slices.Clone(c.kept)
 }
 
-// look notes where the handlers are that have not returned since their context was canceled.
-func (c *calls) look() {
+// look notes where those handlers are that have not returned since their context was canceled. It
+// looks for one less and less often, since each profile of the goroutines visits all of them.
+func (c *calls) look(l label) {
 	var all []goroutine
 	running := c.running()
 	for _, call := range c.all() {
@@ -95,7 +94,7 @@ func (c *calls) look() {
 			continue
 		}
 		if all == nil {
-			all = c.label.goroutines()
+			all = l.goroutines()
 		}
 		if i := slices.IndexFunc(all, func(g goroutine) bool { return g.call == call.number }); i >= 0 {
 			c.mu.Lock()
@@ -124,16 +123,15 @@ func (c *calls) faults(cuts bool) (faults []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, call := range c.kept {
-		r := (*stream.Response)(call.response)
-		outcome, ended := call.response.Outcome()
-		rule := r.Rule()
+		r := call.response
+		outcome, ended := r.Outcome()
 		var what string
 		switch {
 		case call.returned.IsZero():
 			what = "has not returned"
 		case !ended:
 			what = "has left its hijacked connection open"
-		case cuts && outcome == tracked.Cut && rule.Mercy != policy.AtOnce:
+		case cuts && outcome == tracked.Cut && r.Rule().Mercy != policy.AtOnce:
 			what = "had to be cut"
 		default:
 			continue

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// certificate is the one of all servers, made for this process. A bubble's clock begins in 2000.
+// certificate is that of all servers of this process. A bubble's clock begins in the year 2000.
 var certificate = sync.OnceValue(func() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -23,20 +23,20 @@ import (
 //		}, "GET /events", "/ws", "POST /chat\nContent-Type: application/json\n\n{\"prompt\":\"hi\"}")
 //	}
 //
-// start returns the server's handler. It is called for each server, a dozen or two for each route,
-// each in a testing/synctest bubble of its own, in which time passes at once when nothing else is
-// left to do: no clock has to be replaced, and a drain of 25 s takes milliseconds. What start makes
-// belongs to the bubble. It must end what it has started by t.Cleanup or with t.Context, which are
-// those of the one server, and end behind its drain. start fills d's fields; Graceful with d is put
-// around the handler, which may have it already, but no other Drainer.
+// start fills d's fields and returns the server's handler. Drill puts [middleware.Graceful] with d
+// around it. The handler may have that already, but no other Drainer's.
+//
+// start is called for each server, a dozen or two for each route. Each has a testing/synctest bubble
+// of its own, in which time passes at once when all goroutines wait: no clock has to be replaced,
+// and a drain of 25 s takes milliseconds. What start begins has to end by t.Cleanup or with
+// t.Context: these come after the drain of that one server.
 //
 // A route is a request in HTTP's own form: a method (GET, if it is left out) and a path, header
-// fields on lines of their own, and behind an empty line the body. What it answers tells which
-// client is opened: a WebSocket's, an event stream's, or any other's. To a WebSocket the lines of
-// the body are sent as messages. An event stream that never ends has two clients, an EventSource
-// and one that isn't, unless the route's header fields say which it is by their Accept. A second
-// request behind a line "---" is one that the client sends while the first is open, since it needs
-// it.
+// fields on lines of their own, and after an empty line the body. What it answers tells which
+// client is opened: a WebSocket's, an event stream's, or any other's; a 404 is an answer, too. To a
+// WebSocket the lines of the body are sent as messages. An event stream that never ends has two
+// clients, an EventSource and one that isn't, unless the route has an Accept. A second request,
+// after a line "---", is one that the client has to send before the first can be answered.
 //
 // A call of gRPC, gRPC-Web or Connect is told by its content type, and Connect's unary one by its
 // Connect-Protocol-Version. The lines of its body are its messages, without a prefix: JSON where
@@ -52,11 +52,10 @@ import (
 // under the numbers that findings have.
 //
 // In a bubble a handler must not wait for anything outside, such as a real network, a process or a
-// goroutine of another test: its time would never pass. A handler that needs these is for
-// [NewServer].
+// goroutine of another test: time would not pass. A handler that needs these is for [NewServer].
 //
-// It must not be called in a bubble, nor together with others in tests that run in parallel where
-// they share state. Goroutines that a faulty handler never ends stay.
+// Drill must not be called in a bubble, nor in parallel with a test that shares state with the
+// handlers. Goroutines that a faulty handler never ends are still there when it returns.
 func Drill(t *testing.T, start func(t testing.TB, d *middleware.Drainer) http.Handler, routes ...string) {
 	t.Helper()
 	for _, f := range Check(t, start, routes...) {
@@ -64,9 +63,9 @@ func Drill(t *testing.T, start func(t testing.TB, d *middleware.Drainer) http.Ha
 	}
 }
 
-// Check is [Drill] that returns what it finds, in the order of the routes: none where all is well.
-// Each route has one finding for what went wrong in the same way at several moments. It fails the
-// test only where a route can't be read.
+// Check is [Drill] that returns what it finds, in the order of the routes: nothing where all is
+// well. What went wrong with a route in the same way at several moments is one finding. It fails the
+// test only where a route can't be parsed.
 func Check(t *testing.T, start func(t testing.TB, d *middleware.Drainer) http.Handler, routes ...string) []Finding {
 	t.Helper()
 	if len(routes) == 0 {
@@ -195,7 +194,7 @@ func (d *drill) look(webSocket bool) (b behavior) {
 	return b
 }
 
-// figure matches what may differ between two texts of one finding.
+// figure matches what may differ between the texts of one finding at two moments.
 var figure = regexp.MustCompile(`\b\d+(\.\d+)?( of \d+ (bytes|messages)|ms| s|s)\b`)
 
 // report adds a finding, or a moment to the same one. Without a moment it is of all.

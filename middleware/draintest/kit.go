@@ -9,13 +9,13 @@ import (
 	"github.com/lastcall-go/lastcall/internal/request"
 )
 
-// Stuck opens a connection with dial, sends a request and reads nothing of the answer: it is the
-// peer behind a screen that is off, or a page that has stopped. route is one of [Drill]'s routes.
-// dial is [Server.Dial], or that of a net.Dialer for another server, at address. Read the
-// connection to let the peer go on, close it to let it leave.
+// Stuck opens a connection with dial, sends a request and reads nothing of the answer, as a phone
+// does whose screen is off. route is a request as [Drill] takes it. dial is [Server.Dial], or for
+// another server the DialContext of a net.Dialer, with its address. Read the connection to let the
+// peer go on, close it to let it leave.
 //
-// On a TCP connection the kernels take some 100 KiB before the server notices; in a bubble it is
-// 4 KiB.
+// On a TCP connection the kernels take some 100 KiB before the server's writes wait; in a bubble it
+// is 4 KiB.
 func Stuck(dial func(ctx context.Context, network, address string) (net.Conn, error), address, route string) (net.Conn, error) {
 	r, err := request.Parse(route)
 	if err != nil {
@@ -35,8 +35,8 @@ func Stuck(dial func(ctx context.Context, network, address string) (net.Conn, er
 	return c, nil
 }
 
-// Slow returns c with reads of at most n bytes, each of which waits for the time that every says
-// first, or until c is closed. One goroutine may read it at a time.
+// Slow returns c with reads of at most n bytes, before each of which it waits for the time every,
+// or until it is closed. One goroutine may read it at a time.
 func Slow(c net.Conn, n int, every time.Duration) net.Conn {
 	closed, cancel := context.WithCancel(context.Background())
 	return &slow{Conn: c, n: n, every: every, closed: closed, cancel: cancel}
@@ -60,8 +60,8 @@ func (s *slow) Close() error {
 	return s.Conn.Close()
 }
 
-// Vanish closes c as a peer does that is gone: without the end of TLS, and with a reset where c is
-// a *net.TCPConn or in a bubble.
+// Vanish closes c without the end of TLS, as a peer does whose process was killed: with a reset
+// where c is a *net.TCPConn or in a bubble.
 func Vanish(c net.Conn) error {
 	if inner, ok := c.(interface{ NetConn() net.Conn }); ok {
 		return Vanish(inner.NetConn())
@@ -72,9 +72,8 @@ func Vanish(c net.Conn) error {
 	return c.Close()
 }
 
-// Delay returns l with each connection accepted only after the time d, as on a machine that is too
-// busy to do so: requests come that late, and a drain may begin between the two. Close ends the
-// wait.
+// Delay returns l with each connection accepted the time d late, as on a busy machine: a drain may
+// begin after a client has connected, and before its request is read. Close ends the wait.
 func Delay(l net.Listener, d time.Duration) net.Listener {
 	closed, cancel := context.WithCancel(context.Background())
 	return &delayed{Listener: l, d: d, closed: closed, cancel: cancel}

@@ -49,11 +49,11 @@ type Server struct {
 //     and the line where its handler waits;
 //   - a handler has not returned, or a connection that it hijacked is not closed;
 //   - a goroutine of the server is left a second later: one that it, a handler or one of theirs has
-//     started. It is told by its pprof labels, so that one that removes these isn't found.
+//     started. It is found by its pprof labels, unless it has removed them.
 //
-// In a testing/synctest bubble the network is in memory, holds 4 KiB that its reader has not read,
-// and belongs to the bubble. HTTP/2 in bubbles needs Go 1.26, and crashes in its runtime under the
-// race detector.
+// In a testing/synctest bubble the network is in memory, and a connection holds 4 KiB that its
+// reader has not read. HTTP/2 in bubbles needs Go 1.26, and crashes in Go's runtime under the race
+// detector.
 //
 // It fails the test at once where it can't listen.
 func NewServer(t testing.TB, d *middleware.Drainer, h http.Handler) *Server {
@@ -71,15 +71,13 @@ func NewTLSServer(t testing.TB, d *middleware.Drainer, h http.Handler) *Server {
 func startServer(t testing.TB, d *middleware.Drainer, h http.Handler, secure bool) *Server {
 	t.Helper()
 	s := newServer(t, d)
-	s.serve(s.listen(), s.calls.follow(h), secure)
+	s.serve(s.listen(), s.calls.follow(s.label, h), secure)
 	t.Cleanup(s.end)
 	return s
 }
 
 func newServer(t testing.TB, d *middleware.Drainer) *Server {
-	s := &Server{t: t, d: d, label: newLabel(), ran: make(chan error, 1), log: testLog{t: t}}
-	s.calls.label = s.label
-	return s
+	return &Server{t: t, d: d, label: newLabel(), ran: make(chan error, 1), log: testLog{t: t}}
 }
 
 // listen makes the network.
@@ -137,7 +135,7 @@ func (s *Server) HTTP2Client() *http.Client {
 	return s.client(t)
 }
 
-// client returns a client with t, over HTTP/1.1 unless t says otherwise. t may be in use from then on.
+// client returns a client with t, over HTTP/1.1 unless t names protocols. t must not be changed after.
 func (s *Server) client(t *http.Transport) *http.Client {
 	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // it is the one that we have made
 	if t.Protocols == nil {
@@ -194,7 +192,7 @@ func (s *Server) shutdown() error {
 		case err := <-s.ran:
 			return err
 		case <-tick.C:
-			s.calls.look()
+			s.calls.look(s.label)
 		}
 	}
 }

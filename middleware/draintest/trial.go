@@ -58,7 +58,7 @@ func newTrial(t *testing.T, d *drill, name string) *trial {
 	var h http.Handler
 	tr.label.do(func() { h = d.start(tr.tb, tr.d) })
 	tr.listener = Delay(tr.listen(), 0).(*delayed)
-	tr.serve(tr.listener, tr.hold(tr.calls.follow(tr.rec.wrap(h))), false)
+	tr.serve(tr.listener, tr.hold(tr.calls.follow(tr.label, tr.rec.wrap(h))), false)
 	return tr
 }
 
