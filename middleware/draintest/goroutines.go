@@ -178,7 +178,12 @@ func ofProgram(f runtime.Frame) bool {
 	if standardRoot != "" {
 		return !strings.HasPrefix(f.File, standardRoot)
 	}
-	first, _, _ := strings.Cut(f.Function, "/")
+	// The first element of an import path has a dot, but in the standard library. In the last one, the
+	// name of the function follows.
+	first, _, ok := strings.Cut(f.Function, "/")
+	if !ok {
+		first, _, _ = strings.Cut(f.Function, ".")
+	}
 	return strings.Contains(first, ".")
 }
 
