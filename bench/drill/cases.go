@@ -222,7 +222,7 @@ func (j *judge) half(p *process) func() {
 			continue
 		}
 		_ = conn.SetDeadline(time.Now().Add(sendWithin))
-		text := r.Wire(j.host(), false)
+		text := r.Wire(j.url.Host, false)
 		_, _ = io.WriteString(conn, text[:len(text)/2])
 		halves = append(halves, &halfSent{route: r, conn: conn, rest: text[len(text)/2:]})
 	}
@@ -274,7 +274,7 @@ func (j *judge) stuck(p *process) func() {
 				_ = b.SetReadBuffer(4 << 10) // the kernel takes it as advice
 			}
 			_ = c.SetWriteDeadline(time.Now().Add(sendWithin))
-			_, _ = io.WriteString(c, r.Wire(j.host(), r.socket))
+			_, _ = io.WriteString(c, r.Wire(j.url.Host, r.socket))
 			peers = append(peers, c)
 		}
 	}

@@ -62,7 +62,7 @@ func (c *client) begun() { c.once.Do(func() { close(c.first) }) }
 func (c *client) read(ctx context.Context) {
 	t := c.j.transport(c.route)
 	defer t.CloseIdleConnections()
-	req := c.req.HTTP(c.j.base)
+	req := c.req.HTTP(c.j.url.String())
 	req.GetBody = nil                 // it is not for the transport to send it again
 	wrote := make(chan time.Time, 10) // for each time that it is
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) {
@@ -106,7 +106,7 @@ func (c *client) talk(ctx context.Context) {
 		return limited, err
 	}
 	d := websocket.Dialer{NetDialContext: dial, NetDialTLSContext: dial, HandshakeTimeout: sendWithin}
-	conn, res, err := d.DialContext(ctx, "ws"+strings.TrimPrefix(c.j.base, "http")+c.req.Path, c.req.Header.Clone())
+	conn, res, err := d.DialContext(ctx, "ws"+strings.TrimPrefix(c.j.url.String(), "http")+c.req.Path, c.req.Header.Clone())
 	if res != nil {
 		c.status, c.header = res.StatusCode, res.Header
 	}
@@ -199,7 +199,7 @@ func (c *client) code() int {
 	return 0
 }
 
-func (c *client) isEventSource() bool { return sse.FromEventSource(c.req.HTTP(c.j.base)) }
+func (c *client) isEventSource() bool { return sse.FromEventSource(c.req.HTTP(c.j.url.String())) }
 
 func (c *client) speaksSSE() bool {
 	return strings.HasPrefix(c.header.Get("Content-Type"), "text/event-stream")

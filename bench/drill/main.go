@@ -45,7 +45,7 @@ func main() {
 
 // A config is what the flags say.
 type config struct {
-	base        string
+	url         url.URL // has a scheme and a host alone
 	urlGiven    bool
 	insecure    bool
 	http2       bool
@@ -56,7 +56,7 @@ type config struct {
 	clients     int
 	startWithin time.Duration
 	limit       time.Duration
-	watch       time.Duration
+	lookFor     time.Duration
 	format      string
 	verbose     bool
 	command     []string
@@ -65,7 +65,7 @@ type config struct {
 func parse(args []string, out io.Writer) (cfg config, err error) {
 	flags := flag.NewFlagSet("drill", flag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.StringVar(&cfg.base, "url", "http://127.0.0.1:8080", "the server's `URL`")
+	base := flags.String("url", "http://127.0.0.1:8080", "the server's `URL`")
 	flags.BoolVar(&cfg.insecure, "insecure", false, "take any certificate for the server's, such as one that it has signed itself")
 	flags.BoolVar(&cfg.http2, "http2", false, "speak HTTP/2 (over http:// without TLS, from the first byte), except for WebSockets")
 	flags.IntVar(&cfg.pid, "pid", 0, "the process `id` of a server that runs, in place of a command")
@@ -78,7 +78,7 @@ func parse(args []string, out io.Writer) (cfg config, err error) {
 	flags.IntVar(&cfg.clients, "clients", 4, "how `many` clients each route has")
 	flags.DurationVar(&cfg.startWithin, "start", 20*time.Second, "how long the server has until it listens")
 	flags.DurationVar(&cfg.limit, "limit", 30*time.Second, "how long the process has from the signal to its end, before SIGKILL")
-	flags.DurationVar(&cfg.watch, "look", 8*time.Second, "how long a route is looked at to tell whether it ends by itself")
+	flags.DurationVar(&cfg.lookFor, "look", 8*time.Second, "how long a route is looked at to tell whether it ends by itself")
 	flags.StringVar(&cfg.format, "format", "text", "of the report: text, json, markdown or junit")
 	flags.BoolVar(&cfg.verbose, "v", false, "pass on what the server writes, to stderr")
 	if err := flags.Parse(args); err != nil {
@@ -86,10 +86,10 @@ func parse(args []string, out io.Writer) (cfg config, err error) {
 	}
 	cfg.command = flags.Args()
 	flags.Visit(func(f *flag.Flag) { cfg.urlGiven = cfg.urlGiven || f.Name == "url" })
-	base, err := url.Parse(cfg.base)
+	u, err := url.Parse(*base)
 	switch {
-	case err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Hostname() == "" || strings.Trim(base.Path, "/")+base.RawQuery+base.Fragment != "" || base.User != nil:
-		return cfg, fmt.Errorf("-url is %q: use one such as http://127.0.0.1:8080, without a path", cfg.base)
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/")+u.RawQuery+u.Fragment != "" || u.User != nil:
+		return cfg, fmt.Errorf("-url is %q: use one such as http://127.0.0.1:8080, without a path", *base)
 	case cfg.pid < 0:
 		return cfg, fmt.Errorf("-pid is %d: use the id of one process", cfg.pid)
 	case (cfg.pid == 0) == (len(cfg.command) == 0):
@@ -101,7 +101,7 @@ func parse(args []string, out io.Writer) (cfg config, err error) {
 	case reports[cfg.format] == nil:
 		return cfg, fmt.Errorf("-format is %q: use text, json, markdown or junit", cfg.format)
 	}
-	cfg.base = base.Scheme + "://" + base.Host
+	cfg.url = url.URL{Scheme: u.Scheme, Host: u.Host}
 	return cfg, nil
 }
 

@@ -7,8 +7,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -22,34 +20,23 @@ const (
 	mostHeader = 1 << 20
 )
 
-// address returns the host and the port of the server.
-func (j *judge) address() (address, port string) {
-	u, err := url.Parse(j.base)
-	if err != nil {
-		return "", "" // the flags have been read
+// port returns the server's TCP port.
+func (j *judge) port() string {
+	switch {
+	case j.url.Port() != "":
+		return j.url.Port()
+	case j.isTLS():
+		return "443"
 	}
-	if port = u.Port(); port == "" {
-		port = "80"
-		if u.Scheme == "https" {
-			port = "443"
-		}
-	}
-	return net.JoinHostPort(u.Hostname(), port), port
+	return "80"
 }
 
-func (j *judge) isTLS() bool { return len(j.base) > 5 && j.base[:5] == "https" }
+func (j *judge) isTLS() bool { return j.url.Scheme == "https" }
 
 // dial opens a connection to the server, without TLS.
-// host is the server's name in requests.
-func (j *judge) host() string {
-	_, host, _ := strings.Cut(j.base, "://")
-	return host
-}
-
 func (j *judge) dial(ctx context.Context) (net.Conn, error) {
 	d := net.Dialer{Timeout: dialWithin}
-	address, _ := j.address()
-	return d.DialContext(ctx, "tcp", address)
+	return d.DialContext(ctx, "tcp", net.JoinHostPort(j.url.Hostname(), j.port()))
 }
 
 // dialHTTP1 opens a connection for HTTP/1.1, with TLS if the URL says so.
@@ -74,9 +61,7 @@ func (j *judge) dialHTTP1(ctx context.Context) (*conn, error) {
 }
 
 func (j *judge) tls() *tls.Config {
-	address, _ := j.address()
-	host, _, _ := net.SplitHostPort(address)
-	return &tls.Config{ServerName: host, InsecureSkipVerify: j.insecure}
+	return &tls.Config{ServerName: j.url.Hostname(), InsecureSkipVerify: j.insecure}
 }
 
 // A conn is read up to mostHeader bytes, until its answer's header has come.

@@ -90,7 +90,7 @@ func (j *judge) awaitFreeAddress() error {
 		}
 		c.Close()
 	}
-	return fmt.Errorf("something listens at %s before the server was started", j.base)
+	return fmt.Errorf("something listens at %s before the server was started", &j.url)
 }
 
 func (j *judge) awaitListener(p *process) error {
@@ -103,12 +103,12 @@ func (j *judge) awaitListener(p *process) error {
 		select {
 		case <-tick.C:
 		case <-p.gone:
-			return fmt.Errorf("the server ended before it listened at %s: %s", j.base, p.how)
+			return fmt.Errorf("the server ended before it listened at %s: %s", &j.url, p.how)
 		case <-j.ctx.Done():
 			return errInterrupted
 		}
 	}
-	return fmt.Errorf("nothing listens at %s after %v; give the server's -url", j.base, j.startWithin)
+	return fmt.Errorf("nothing listens at %s after %v; give the server's -url", &j.url, j.startWithin)
 }
 
 var errInterrupted = errors.New("interrupted")

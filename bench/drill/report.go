@@ -161,7 +161,7 @@ type jsonRule struct {
 
 func writeJSON(s *score, w io.Writer) error {
 	out := document{
-		Server: s.server(), URL: s.base, Date: s.began.UTC().Truncate(time.Second), Took: s.took.Seconds(), Broken: s.broken(),
+		Server: s.server(), URL: s.url.String(), Date: s.began.UTC().Truncate(time.Second), Took: s.took.Seconds(), Broken: s.broken(),
 		Routes: []jsonRoute{}, Rules: []jsonRule{}, Cases: append([]caseScore{}, s.cases...), Findings: append([]finding{}, s.findings...),
 	}
 	for _, r := range s.routes {

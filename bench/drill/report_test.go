@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"html"
 	"io"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ var hostile = "\x1b[2J\r\n3.4  kept | a `b` ``` ]]></failure> <script> &amp; \" 
 
 // scored returns a score of a server that is hostile.
 func scored(t *testing.T) *score {
-	s := newScore(config{command: []string{"./server", "a\nb"}, base: "http://127.0.0.1:1"})
+	s := newScore(config{command: []string{"./server", "a\nb"}, url: url.URL{Scheme: "http", Host: "127.0.0.1:1"}})
 	r, err := request.Parse("/a|`b`<i>")
 	require.NoError(t, err)
 	s.routes = []*route{{Request: r, ended: true}}

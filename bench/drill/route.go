@@ -81,7 +81,7 @@ func (j *judge) look(p *process, requests []request.Request) error {
 	for i, r := range all {
 		first[i], second[i] = j.open(r, false), j.open(r, false)
 	}
-	until := time.Now().Add(j.watch)
+	until := time.Now().Add(j.lookFor)
 	for i, r := range all {
 		c, d := first[i], second[i]
 		c.endBy(until)
@@ -103,7 +103,7 @@ func (j *judge) look(p *process, requests []request.Request) error {
 		for _, c := range []*client{first[i], second[i]} {
 			switch {
 			case c.status == 0 && c.closed:
-				return fmt.Errorf("%s answers nothing in %v", r.Name(), j.watch)
+				return fmt.Errorf("%s answers nothing in %v", r.Name(), j.lookFor)
 			case c.status == 0:
 				return fmt.Errorf("%s answers nothing: %v", r.Name(), c.err)
 			case r.call != request.NoCall && r.ended && c.end.Status != request.OK && c.body.size <= mostCall:
@@ -135,7 +135,7 @@ func (j *judge) isSocket(r request.Request) bool {
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
 	r.Body = ""
-	if _, err := io.WriteString(c, r.Wire(j.host(), true)); err != nil {
+	if _, err := io.WriteString(c, r.Wire(j.url.Host, true)); err != nil {
 		return false
 	}
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)

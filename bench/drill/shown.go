@@ -92,13 +92,12 @@ func isZombie(pid int) bool {
 func (j *judge) awaitServer(p *process) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	_, port := j.address()
 	for began := time.Now(); ; {
 		ports, known := listening(p.proc.Pid)
 		switch {
 		case p.hasEnded(): // which the next step tells
 			return nil
-		case !known || len(ports) > 0 && (j.urlGiven || slices.Contains(ports, port)):
+		case !known || len(ports) > 0 && (j.urlGiven || slices.Contains(ports, j.port())):
 			return nil
 		case len(ports) > 0:
 			return fmt.Errorf("process %d listens on port %s; give its -url", p.proc.Pid, strings.Join(ports, " and "))

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 
 	"github.com/gorilla/websocket"
@@ -49,7 +50,7 @@ func TestCloseFrameWithinAnother(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	j := &judge{ctx: t.Context(), config: config{base: server.URL}, score: newScore(config{})}
+	j := &judge{ctx: t.Context(), config: config{url: urlOf(server)}, score: newScore(config{})}
 	j.score.begin("under load")
 	c := j.open(&route{Request: request.Request{Method: http.MethodGet, Path: "/"}, socket: true}, false)
 	<-c.done
@@ -60,7 +61,7 @@ func TestCloseFrameWithinAnother(t *testing.T) {
 func TestRoutesAreAskedOfTheURLsHost(t *testing.T) {
 	server := httptest.NewServer(nil)
 	defer server.Close()
-	j := &judge{ctx: t.Context(), config: config{base: server.URL}}
+	j := &judge{ctx: t.Context(), config: config{url: urlOf(server)}}
 	var upgrader websocket.Upgrader
 	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if "http://"+r.Host == server.URL {
@@ -70,4 +71,8 @@ func TestRoutesAreAskedOfTheURLsHost(t *testing.T) {
 		}
 	})
 	assert.True(t, j.isSocket(request.Request{Method: http.MethodGet, Path: "/"}))
+}
+
+func urlOf(s *httptest.Server) url.URL {
+	return url.URL{Scheme: "http", Host: s.Listener.Addr().String()}
 }
