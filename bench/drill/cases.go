@@ -24,11 +24,11 @@ type judge struct {
 	score  *score
 }
 
-// A judged case is one life of the server, which SIGTERM ends at one moment. It sets things up,
-// sends SIGTERM, and returns what is to be done when the process has ended.
+// A judgedCase is a server from its start to its end, which SIGTERM brings at one moment. play opens
+// clients, sends SIGTERM, and returns what judges them when the process has ended.
 type judgedCase struct {
 	name string
-	play func(j *judge, p *process) (judge func())
+	play func(j *judge, p *process) (judgeClients func())
 }
 
 var cases = []judgedCase{
@@ -42,24 +42,23 @@ var cases = []judgedCase{
 
 func (j *judge) run(requests []request.Request) error {
 	if j.pid != 0 {
-		return j.life(judgedCase{"under load, as new clients come", (*judge).late}, requests)
+		return j.runCase(judgedCase{"under load, as new clients come", (*judge).late}, requests)
 	}
 	for _, c := range cases {
-		if err := j.life(c, requests); err != nil {
+		if err := j.runCase(c, requests); err != nil {
 			return err
 		}
 	}
-	return j.roll()
+	return j.restart()
 }
 
-// life plays one case from the server's start to its end. In the first one the routes are looked
-// at.
-func (j *judge) life(c judgedCase, requests []request.Request) error {
+// runCase starts the server, plays the case, and judges. In the first one the routes are looked at.
+func (j *judge) runCase(c judgedCase, requests []request.Request) error {
 	p, err := j.start()
 	if err != nil {
 		return err
 	}
-	defer p.leave()
+	defer p.close()
 	if j.routes == nil {
 		if err := j.look(p, requests); err != nil {
 			return err
@@ -67,11 +66,11 @@ func (j *judge) life(c judgedCase, requests []request.Request) error {
 		j.score.routes = j.routes
 	}
 	j.score.begin(c.name)
-	judge := c.play(j, p)
+	judgeClients := c.play(j, p)
 	if err := j.end(p); err != nil {
 		return err
 	}
-	judge()
+	judgeClients()
 	return nil
 }
 
@@ -84,12 +83,12 @@ func (j *judge) end(p *process) error {
 		return err
 	case j.ctx.Err() != nil:
 		return errInterrupted
-	case p.early:
+	case p.endedBefore:
 		return fmt.Errorf("the server ended by itself, %s, before SIG%s: %s", j.score.cases[len(j.score.cases)-1].Name, j.signal, p.how)
 	}
-	j.score.end(p, p.at.Sub(p.asked), killed)
+	j.score.end(p, p.endedAt.Sub(p.signaled), killed)
 	j.score.check("6.1", "", !killed, "the process had not ended %v after SIG%s, and took SIGKILL", j.limit, j.signal)
-	if !killed && !p.shown {
+	if !killed && !p.attached {
 		j.score.check("6.2", "", p.status == 0, "the process ended with %s", p.how)
 	}
 	return nil
@@ -100,9 +99,10 @@ func (j *judge) idle(p *process) func() {
 	return func() {}
 }
 
-// fill opens clients on all routes: on streams first, and waits until each has its first byte, or for
-// a second; then on answers, each in time to be half done when fill returns, within mostLead.
-func (j *judge) fill(p *process) (all []*client) {
+// openAll opens clients on all routes: on streams first, and waits until each has its first byte, or
+// for a second; then on answers, each so early that it is half done when openAll returns, but by no
+// more than mostLead.
+func (j *judge) openAll(p *process) (all []*client) {
 	var answers []*route
 	for _, r := range j.routes {
 		if r.ended && !r.socket {
@@ -113,15 +113,13 @@ func (j *judge) fill(p *process) (all []*client) {
 			all = append(all, j.open(r, i%2 == 0))
 		}
 	}
-	timer := time.NewTimer(time.Second)
-	defer timer.Stop()
+	timeout, cancel := context.WithTimeout(j.ctx, time.Second)
+	defer cancel()
 	for _, c := range all {
 		select {
 		case <-c.first:
-			continue
-		case <-timer.C:
+		case <-timeout.Done():
 		}
-		break
 	}
 	lead := func(r *route) time.Duration { return min(r.took/2, mostLead) }
 	slices.SortStableFunc(answers, func(a, b *route) int { return cmp.Compare(lead(b), lead(a)) })
@@ -144,7 +142,7 @@ func (j *judge) fill(p *process) (all []*client) {
 // mostLead is how long before SIGTERM an answer is asked for at most.
 const mostLead = 1500 * time.Millisecond
 
-// endWithin is how long the clients have when the process has ended, all of them.
+// endWithin is how long all clients together have to end after the process has.
 const endWithin = 2 * time.Second
 
 func endAll(all []*client) {
@@ -154,15 +152,15 @@ func endAll(all []*client) {
 	}
 }
 
-// closing returns what waits for the clients and judges them.
-func (j *judge) closing(p *process, all []*client) func() {
+// judgeLater returns a function that waits for the clients' ends and judges them.
+func (j *judge) judgeLater(p *process, all []*client) func() {
 	return func() {
 		endAll(all)
 		last := lastAnswered(all)
 		for _, c := range all {
 			switch {
-			case c.ended.Before(p.asked) && !c.closed: // before all that
-			case c.underWay(p.asked):
+			case c.ended.Before(p.signaled) && !c.closed: // it had ended before the signal
+			case c.underWay(p.signaled):
 				j.judgeOpen(c)
 			default:
 				j.judgeNew(c, last)
@@ -172,9 +170,9 @@ func (j *judge) closing(p *process, all []*client) func() {
 }
 
 func (j *judge) load(p *process) func() {
-	all := j.fill(p)
+	all := j.openAll(p)
 	p.terminate()
-	return j.closing(p, all)
+	return j.judgeLater(p, all)
 }
 
 func (j *judge) early(p *process) func() {
@@ -192,7 +190,7 @@ func (j *judge) early(p *process) func() {
 		for _, c := range all {
 			if c.status == 0 || c.status >= 400 || c.end.Status == request.Unavailable {
 				j.judgeNew(c, last)
-			} else if c.closed || !c.ended.Before(p.asked) {
+			} else if c.closed || !c.ended.Before(p.signaled) {
 				j.judgeOpen(c)
 			}
 		}
@@ -227,7 +225,7 @@ func (j *judge) half(p *process) func() {
 		halves = append(halves, &halfSent{route: r, conn: conn, rest: text[len(text)/2:]})
 	}
 	time.Sleep(50 * time.Millisecond)
-	all := j.fill(p) // meanwhile the server reads the halves
+	all := j.openAll(p) // meanwhile the server reads the halves
 	p.terminate()
 	time.Sleep(noticeAfter)
 	var sending sync.WaitGroup
@@ -244,11 +242,11 @@ func (j *judge) half(p *process) func() {
 			}
 		})
 	}
-	closing := j.closing(p, all)
+	judgeAll := j.judgeLater(p, all)
 	return func() {
-		closing()
+		judgeAll()
 		sending.Wait()
-		wentOn := slices.ContainsFunc(all, func(c *client) bool { return !c.closed && c.ended.Sub(p.asked) > 300*time.Millisecond })
+		wentOn := slices.ContainsFunc(all, func(c *client) bool { return !c.closed && c.ended.Sub(p.signaled) > 300*time.Millisecond })
 		for _, h := range halves {
 			if !wentOn {
 				break // nothing was left to wait for
@@ -287,26 +285,26 @@ func (j *judge) stuck(p *process) func() {
 	}
 }
 
-// late opens new clients until the process has ended or is cut off from them.
+// late opens new clients until the process has ended or its limit is up, 100 times at most.
 func (j *judge) late(p *process) func() {
-	all := j.fill(p)
+	all := j.openAll(p)
 	p.terminate()
 	var late []*client
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for n := 0; n < 100 && !p.hasEnded() && time.Since(p.asked) < j.limit; n++ {
+	for n := 0; n < 100 && !p.hasEnded() && time.Since(p.signaled) < j.limit; n++ {
 		select {
 		case <-tick.C:
-		case <-p.gone:
+		case <-p.done:
 			continue
 		}
 		for _, r := range j.routes {
 			late = append(late, j.open(r, n%2 == 0))
 		}
 	}
-	closing := j.closing(p, all)
+	judgeAll := j.judgeLater(p, all)
 	return func() {
-		closing()
+		judgeAll()
 		endAll(late)
 		last := lastAnswered(late)
 		for _, c := range late {
@@ -315,13 +313,13 @@ func (j *judge) late(p *process) func() {
 	}
 }
 
-// roll has clients come back by themselves to the next process.
-func (j *judge) roll() error {
+// restart has clients come back by themselves to the next process.
+func (j *judge) restart() error {
 	p, err := j.start()
 	if err != nil {
 		return err
 	}
-	defer p.leave()
+	defer p.close()
 	j.score.begin("through a restart")
 	var all []*returning
 	for i := range j.clients {
@@ -345,10 +343,10 @@ func (j *judge) roll() error {
 	if err != nil {
 		return fmt.Errorf("the server doesn't start a second time: %w", err)
 	}
-	defer next.leave()
+	defer next.close()
 	until := time.Now().Add(backWithin)
 	for _, r := range all {
-		back, why := r.await(p.at, until)
+		back, why := r.await(p.endedAt, until)
 		j.score.check("5.2", r.route.Name(), back, "a client didn't come back to the next process: %s", why)
 	}
 	next.terminate()

@@ -128,18 +128,17 @@ func (c *client) talk(ctx context.Context) {
 	for c.err == nil {
 		var message io.Reader
 		if _, message, c.err = conn.NextReader(); c.err == nil {
-			var end ending
+			var end lastBytes
 			_, c.err = io.Copy(&end, message)
 			c.inFrame = c.err != nil && end.isClose()
 		}
 	}
 }
 
-// An ending is the last bytes of what has been written to it, as many as the longest Close frame has
-// and more.
-type ending []byte
+// lastBytes are the last bytes that were written to it: enough for the longest Close frame.
+type lastBytes []byte
 
-func (e *ending) Write(p []byte) (int, error) {
+func (e *lastBytes) Write(p []byte) (int, error) {
 	*e = append(*e, p[max(0, len(p)-128):]...)
 	*e = (*e)[max(0, len(*e)-128):]
 	return len(p), nil
@@ -147,7 +146,7 @@ func (e *ending) Write(p []byte) (int, error) {
 
 // isClose reports whether a message that was broken off ends with a Close frame: this was written
 // while the frame before it was still under way.
-func (e ending) isClose() bool {
+func (e lastBytes) isClose() bool {
 	for size := 2; size <= 125 && size+2 <= len(e); size++ {
 		frame := e[len(e)-size-2:]
 		code := binary.BigEndian.Uint16(frame[2:])
@@ -168,13 +167,12 @@ func (c *client) failed() bool {
 	}
 }
 
-// surely is how long ago a request was sent that the server surely works at, though it hasn't
-// answered yet.
-const surely = time.Second
+// workedAtAfter is how long after it was sent a request without an answer is taken to be under way.
+const workedAtAfter = time.Second
 
-// underWay reports whether the request was, at that time.
+// underWay reports whether the server was working at the request at that time.
 func (c *client) underWay(at time.Time) bool {
-	return !c.answered.IsZero() && c.answered.Before(at) || !c.sent.IsZero() && at.Sub(c.sent) >= surely
+	return !c.answered.IsZero() && c.answered.Before(at) || !c.sent.IsZero() && at.Sub(c.sent) >= workedAtAfter
 }
 
 // endBy waits for the client's end, until then, and closes it.

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// attacks are what a hostile server sends: in place of an answer, or behind the first bytes of one
+// attacks are what a hostile server sends: in place of an answer, or after the first bytes of one
 // that is under way. Each ends at the latest when the connection does.
 var attacks = map[string]func(c net.Conn, underWay bool){
 	"an endless header": func(c net.Conn, _ bool) {
@@ -155,7 +155,7 @@ func TestHostileServers(t *testing.T) {
 			t.Parallel()
 			cmd, addr := started(t, "hostile: "+name)
 			began := time.Now()
-			status, out, log := shown(t, cmd, addr, "-look", "3s", "-limit", "10s", "-route", "/events", "-route", "/ws", "-route", "/now")
+			status, out, log := judgedRunning(t, cmd, addr, "-look", "3s", "-limit", "10s", "-route", "/events", "-route", "/ws", "-route", "/now")
 			assert.Equal(t, exitBroken, status, out+log)
 			assert.Empty(t, log)
 			assertHarmless(t, out)
@@ -178,8 +178,8 @@ func TestHostileAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cmd, addr := started(t, "hostile: at once: "+name)
-			status, out, log := shown(t, cmd, addr, "-look", "3s", "-route", "/events")
-			assert.Equal(t, exitUsage, status)
+			status, out, log := judgedRunning(t, cmd, addr, "-look", "3s", "-route", "/events")
+			assert.Equal(t, exitCannotJudge, status)
 			assert.Empty(t, out)
 			assert.Regexp(t, "^drill: GET /events "+want+".*\n$", log)
 			assertHarmless(t, log)

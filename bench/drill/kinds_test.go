@@ -125,7 +125,7 @@ func TestKinds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cmd, addr := started(t, "kinds that end well")
-			status, out, log := shown(t, cmd, addr, append(args, kindRoutes...)...)
+			status, out, log := judgedRunning(t, cmd, addr, append(args, kindRoutes...)...)
 			assert.Equal(t, exitOK, status, out+log)
 			assert.Contains(t, out, kindsFound)
 		})
@@ -133,14 +133,14 @@ func TestKinds(t *testing.T) {
 			t.Parallel()
 			cmd, addr := started(t, "kinds over TLS")
 			args := append(append([]string{"-url", "https://" + addr, "-insecure"}, args...), kindRoutes...)
-			status, out, log := shown(t, cmd, addr, args...)
+			status, out, log := judgedRunning(t, cmd, addr, args...)
 			assert.Equal(t, exitOK, status, out+log)
 			assert.Contains(t, out, kindsFound)
 		})
 		t.Run(name+", badly", func(t *testing.T) {
 			t.Parallel()
 			cmd, addr := started(t, "kinds that end badly")
-			status, out, log := shown(t, cmd, addr, append(args, kindRoutes...)...)
+			status, out, log := judgedRunning(t, cmd, addr, append(args, kindRoutes...)...)
 			assert.Equal(t, exitBroken, status, out+log)
 			for _, want := range []string{
 				`3\.2  POST /grpc/Call, .*`,
@@ -156,8 +156,8 @@ func TestKinds(t *testing.T) {
 	t.Run("a certificate of one's own", func(t *testing.T) {
 		t.Parallel()
 		cmd, addr := started(t, "kinds over TLS")
-		status, _, log := shown(t, cmd, addr, "-url", "https://"+addr, "-route", "/events", "-look", "3s")
-		assert.Equal(t, exitUsage, status)
+		status, _, log := judgedRunning(t, cmd, addr, "-url", "https://"+addr, "-route", "/events", "-look", "3s")
+		assert.Equal(t, exitCannotJudge, status)
 		assert.Regexp(t, `^drill: GET /events answers nothing: .*certificate.*\n$`, log)
 	})
 }

@@ -7,10 +7,10 @@
 // names the rules of docs/drill-rules.md. Its exit status is 0 if none is broken, 1 if one is, and
 // 2 if it can't judge.
 //
-// With -pid it is shown a server that runs, judges one moment, and can't see its exit status.
+// With -pid it judges a server that runs already, at one moment, and can't see its exit status.
 //
-// Every wait has a bound, and nothing that the server sends reaches a report as it is. Both are in
-// docs/drill.md.
+// Every wait has a limit, and what the server sends is made printable before it is reported:
+// docs/drill.md has both.
 package main
 
 import (
@@ -34,7 +34,7 @@ import (
 const (
 	exitOK = iota
 	exitBroken
-	exitUsage
+	exitCannotJudge
 )
 
 func main() {
@@ -69,17 +69,17 @@ func parse(args []string, out io.Writer) (cfg config, err error) {
 	flags.BoolVar(&cfg.insecure, "insecure", false, "take any certificate for the server's, such as one that it has signed itself")
 	flags.BoolVar(&cfg.http2, "http2", false, "speak HTTP/2 (over http:// without TLS, from the first byte), except for WebSockets")
 	flags.IntVar(&cfg.pid, "pid", 0, "the process `id` of a server that runs, in place of a command")
-	flags.Func("route", "a `request` to open: a method and a path, header fields on lines of their own, the body behind an empty line; again for each", func(s string) error {
+	flags.Func("route", "a `request` to open: a method and a path, header fields on lines of their own, the body after an empty line; repeat it for each", func(s string) error {
 		cfg.routes = append(cfg.routes, s)
 		return nil
 	})
-	flags.StringVar(&cfg.file, "routes", "", "a `file` with requests, which lines that begin with ### separate")
+	flags.StringVar(&cfg.file, "routes", "", "a `file` with requests, separated by lines that begin with ###")
 	flags.StringVar(&cfg.signal, "signal", "TERM", "the `name` of the signal that asks the server to end, such as QUIT for nginx")
-	flags.IntVar(&cfg.clients, "clients", 4, "how `many` clients each route has")
+	flags.IntVar(&cfg.clients, "clients", 4, "how many clients each route has")
 	flags.DurationVar(&cfg.startWithin, "start", 20*time.Second, "how long the server has until it listens")
 	flags.DurationVar(&cfg.limit, "limit", 30*time.Second, "how long the process has from the signal to its end, before SIGKILL")
 	flags.DurationVar(&cfg.lookFor, "look", 8*time.Second, "how long a route is looked at to tell whether it ends by itself")
-	flags.StringVar(&cfg.format, "format", "text", "of the report: text, json, markdown or junit")
+	flags.StringVar(&cfg.format, "format", "text", "`format` of the report: text, json, markdown or junit")
 	flags.BoolVar(&cfg.verbose, "v", false, "pass on what the server writes, to stderr")
 	if err := flags.Parse(args); err != nil {
 		return cfg, err
@@ -93,7 +93,7 @@ func parse(args []string, out io.Writer) (cfg config, err error) {
 	case cfg.pid < 0:
 		return cfg, fmt.Errorf("-pid is %d: use the id of one process", cfg.pid)
 	case (cfg.pid == 0) == (len(cfg.command) == 0):
-		return cfg, errors.New("give either a command behind --, or the -pid of a server that runs")
+		return cfg, errors.New("give either a command after --, or the -pid of a server that runs")
 	case cfg.clients < 1 || cfg.clients > 1000:
 		return cfg, fmt.Errorf("-clients is %d: use 1 to 1000", cfg.clients)
 	case signals[cfg.signal] == nil:
@@ -155,11 +155,11 @@ func run(ctx context.Context, args []string, out, log io.Writer) int {
 	}
 	if err != nil {
 		fmt.Fprintf(log, "drill: %s\n", printable(err.Error()))
-		return exitUsage
+		return exitCannotJudge
 	}
 	if err := reports[cfg.format](j.score, out); err != nil {
 		fmt.Fprintf(log, "drill: %v\n", err)
-		return exitUsage
+		return exitCannotJudge
 	}
 	if j.score.broken() {
 		return exitBroken

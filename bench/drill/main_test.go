@@ -182,7 +182,7 @@ func judged(t *testing.T, sort string, args ...string) (status int, out string) 
 	args = append(args, "--", "env", serveAs+"="+sort, os.Args[0], addr)
 	var text, log bytes.Buffer
 	status = run(t.Context(), args, &text, &log)
-	require.NotEqual(t, exitUsage, status, log.String())
+	require.NotEqual(t, exitCannotJudge, status, log.String())
 	return status, text.String()
 }
 
@@ -249,8 +249,8 @@ func TestUsage(t *testing.T) {
 	assert.Equal(t, "body", all[2].Body)
 
 	for args, want := range map[string]string{
-		"-route /":                      "give either a command behind --, or the -pid",
-		"-route / -pid 1 -- x":          "give either a command behind --, or the -pid",
+		"-route /":                      "give either a command after --, or the -pid",
+		"-route / -pid 1 -- x":          "give either a command after --, or the -pid",
 		"-url ftp://a -- x":             `-url is "ftp://a"`,
 		"-url http://a/b -- x":          `-url is "http://a/b"`,
 		"-route / -pid -5":              "-pid is -5",
@@ -262,7 +262,7 @@ func TestUsage(t *testing.T) {
 		"-route / -- ./no/such/command": "no such file",
 	} {
 		var log bytes.Buffer
-		assert.Equal(t, exitUsage, run(t.Context(), strings.Fields(args), io.Discard, &log), args)
+		assert.Equal(t, exitCannotJudge, run(t.Context(), strings.Fields(args), io.Discard, &log), args)
 		assert.Contains(t, log.String(), want)
 	}
 }

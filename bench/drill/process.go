@@ -13,33 +13,34 @@ import (
 
 // A process is a server's.
 type process struct {
-	proc   *os.Process
-	shown  bool          // by -pid: the judge hasn't started it
-	signal os.Signal     // that asks it to end
-	asked  time.Time     // to end; zero: it hasn't been
-	early  bool          // it had ended before
-	gone   chan struct{} // closed when it has ended; what follows is readable then
-	at     time.Time     // when
-	status int           // -1: not known, or a signal has ended it
-	how    string        // for people
+	proc        *os.Process
+	attached    bool          // by -pid: the judge hasn't started it
+	signal      os.Signal     // that asks it to end
+	signaled    time.Time     // when that was sent; zero: not yet
+	endedBefore bool          // it had ended by itself before the signal
+	done        chan struct{} // closed when it has ended; what follows is readable then
+	endedAt     time.Time
+	status      int    // -1: not known, or a signal has ended it
+	how         string // it ended, for people
 
-	left     atomic.Bool // nobody has to watch it any more
+	detached atomic.Bool // an attached process is not watched any more
 	watching sync.WaitGroup
 }
 
 const (
-	// freeWithin is how long the server before it may still listen, when its process has ended.
+	// freeWithin is how long the address may still be in use when the last server has ended.
 	freeWithin = time.Second
-	// settleFor is how long a server has that listens: many do a moment before they catch signals.
+	// settleFor is how long a server has after it listens: many catch signals a moment later.
 	settleFor = 200 * time.Millisecond
-	// killWithin is how long SIGKILL may take: a process in the kernel's hands ends late.
+	// killWithin is how long SIGKILL may take: a process in a system call may end late.
 	killWithin = 5 * time.Second
 )
 
-// start starts the server, or finds the one that runs, and returns when it accepts connections.
+// start starts the server, or attaches to the one that runs, and returns when it accepts
+// connections.
 func (j *judge) start() (*process, error) {
 	if j.pid != 0 {
-		p, err := find(j.pid)
+		p, err := attach(j.pid)
 		if err != nil {
 			return nil, err
 		}
@@ -48,7 +49,7 @@ func (j *judge) start() (*process, error) {
 			err = j.awaitListener(p)
 		}
 		if err != nil {
-			p.leave()
+			p.close()
 			return nil, err
 		}
 		return p, nil
@@ -60,20 +61,20 @@ func (j *judge) start() (*process, error) {
 	if j.verbose {
 		cmd.Stdout, cmd.Stderr = j.log, j.log
 	}
-	cmd.WaitDelay = time.Second // for what the process has started and that has its output still
+	cmd.WaitDelay = time.Second // for its children that still have its output open
 	ownGroup(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &process{proc: cmd.Process, signal: signals[j.signal], gone: make(chan struct{}), status: -1}
+	p := &process{proc: cmd.Process, signal: signals[j.signal], done: make(chan struct{}), status: -1}
 	go func() {
-		defer close(p.gone)
+		defer close(p.done)
 		_ = cmd.Wait() // its status is looked at
-		p.at, p.status, p.how = time.Now(), cmd.ProcessState.ExitCode(), cmd.ProcessState.String()
+		p.endedAt, p.status, p.how = time.Now(), cmd.ProcessState.ExitCode(), cmd.ProcessState.String()
 		killGroup(cmd) // what it has started and left behind, which might hold the address
 	}()
 	if err := j.awaitListener(p); err != nil {
-		p.leave()
+		p.close()
 		return nil, err
 	}
 	time.Sleep(settleFor)
@@ -102,7 +103,7 @@ func (j *judge) awaitListener(p *process) error {
 		}
 		select {
 		case <-tick.C:
-		case <-p.gone:
+		case <-p.done:
 			return fmt.Errorf("the server ended before it listened at %s: %s", &j.url, p.how)
 		case <-j.ctx.Done():
 			return errInterrupted
@@ -115,20 +116,20 @@ var errInterrupted = errors.New("interrupted")
 
 // terminate sends the signal, unless the process has ended.
 func (p *process) terminate() {
-	p.early = p.hasEnded() || isZombie(p.proc.Pid)
-	p.asked = time.Now()
+	p.endedBefore = p.hasEnded() || isZombie(p.proc.Pid)
+	p.signaled = time.Now()
 	if err := p.proc.Signal(p.signal); err != nil {
-		p.early = true
+		p.endedBefore = true
 	}
 }
 
-// end waits for the process's end, and sends SIGKILL when the limit is up that began with the signal.
-// It waits no longer than ctx.
+// end waits for the process's end, and sends SIGKILL when the limit is up, which counts from the
+// signal. It returns early when ctx ends.
 func (p *process) end(ctx context.Context, limit time.Duration) (killed bool, err error) {
-	timer := time.NewTimer(time.Until(p.asked.Add(limit)))
+	timer := time.NewTimer(time.Until(p.signaled.Add(limit)))
 	defer timer.Stop()
 	select {
-	case <-p.gone:
+	case <-p.done:
 		return false, nil
 	case <-ctx.Done():
 		return false, errInterrupted
@@ -140,32 +141,31 @@ func (p *process) end(ctx context.Context, limit time.Duration) (killed bool, er
 // kill sends SIGKILL, and waits for the process's end.
 func (p *process) kill() error {
 	_ = p.proc.Kill()
-	timer := time.NewTimer(killWithin)
-	defer timer.Stop()
-	select {
-	case <-p.gone:
-		return nil
-	case <-timer.C:
+	if !await(p.done, killWithin) {
 		return fmt.Errorf("process %d has not ended %v after SIGKILL", p.proc.Pid, killWithin)
 	}
+	return nil
 }
 
 func (p *process) hasEnded() bool {
 	select {
-	case <-p.gone:
+	case <-p.done:
 		return true
 	default:
 		return false
 	}
 }
 
-// endsNow reports whether the process ends, where clients have failed that it might have taken with
-// it. The system closes its connections first.
-func (p *process) endsNow() bool {
-	timer := time.NewTimer(time.Second)
+// endsNow reports whether the process is about to end, after clients have failed: the system closes
+// the connections of a process before its end can be seen.
+func (p *process) endsNow() bool { return await(p.done, time.Second) }
+
+// await waits until done is closed, and reports false if that takes longer.
+func await(done <-chan struct{}, atMost time.Duration) bool {
+	timer := time.NewTimer(atMost)
 	defer timer.Stop()
 	select {
-	case <-p.gone:
+	case <-done:
 		return true
 	case <-timer.C:
 		return false

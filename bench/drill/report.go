@@ -71,7 +71,7 @@ func (f finding) String() string {
 	return fmt.Sprintf("%s %s: %s (%s)", f.Rule, f.where(), f.Text, f.Page)
 }
 
-func (c caseScore) ending() string {
+func (c caseScore) statusText() string {
 	switch {
 	case c.Killed:
 		return "SIGKILL"
@@ -121,7 +121,7 @@ func writeMarkdown(s *score, w io.Writer) error {
 	}
 	b.WriteString("\n| " + s.by() + " | took | status |\n| --- | --- | --- |\n")
 	for _, c := range s.cases {
-		fmt.Fprintf(&b, "| %s | %.2f s | %s |\n", c.Name, c.Took.Seconds(), c.ending())
+		fmt.Fprintf(&b, "| %s | %.2f s | %s |\n", c.Name, c.Took.Seconds(), c.statusText())
 	}
 	for i, r := range s.routes {
 		if i == 0 {

@@ -14,13 +14,13 @@ import (
 // A returning client opens its stream again when that has ended, as those of its sort do.
 type returning struct {
 	route *route
-	over  chan struct{} // closed when it shall end
+	over  chan struct{} // closed when it has to end
 	once  sync.Once
 	wait  sync.WaitGroup
 
 	mu     sync.Mutex // guards following
 	opened time.Time  // when its last stream began
-	dead   string     // why it doesn't come back
+	gaveUp string     // why it doesn't come back
 }
 
 // mostPause is the longest that a client waits here, however late it is asked to come.
@@ -64,7 +64,7 @@ func (f *returning) again(j *judge, eventSource bool) bool {
 	if why := c.staysAway(); why != "" {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.dead = why
+		f.gaveUp = why
 		return false
 	}
 	timer := time.NewTimer(min(c.pause(), mostPause))
@@ -118,13 +118,13 @@ func (f *returning) await(since, until time.Time) (back bool, why string) {
 	defer f.stop()
 	for {
 		f.mu.Lock()
-		opened, dead := f.opened, f.dead
+		opened, gaveUp := f.opened, f.gaveUp
 		f.mu.Unlock()
 		if opened.After(since) {
 			return true, ""
 		}
-		if dead != "" {
-			return false, dead
+		if gaveUp != "" {
+			return false, gaveUp
 		}
 		if time.Now().After(until) {
 			return false, fmt.Sprintf("it had not in %v", backWithin)

@@ -55,7 +55,7 @@ func (j *judge) judgeAnswer(c *client) {
 	if r.call != request.NoCall {
 		short, whole = c.end.IsPartOf(r.end, r.same), c.end.Status == request.OK
 	}
-	j.score.check("3.1", name, !(whole && short), "a clean end behind %d of %d bytes", c.body.size, r.body.size)
+	j.score.check("3.1", name, !(whole && short), "a clean end after %d of %d bytes", c.body.size, r.body.size)
 	if r.took < j.limit/2 && !(whole && short) {
 		kept := whole || r.call == request.NoCall && c.err == nil && c.status < 500
 		j.score.check("3.2", name, kept, "it takes %v and is lost: %s", r.took.Round(time.Millisecond), c.outcome())
@@ -85,7 +85,7 @@ func (j *judge) judgeCall(c *client) {
 	}
 }
 
-// judgeNewCall judges the answer to a call that came with the signal or behind it.
+// judgeNewCall judges the answer to a call that came with the signal or after it.
 func (j *judge) judgeNewCall(c *client) {
 	name, e := c.route.Name(), c.end
 	switch {
@@ -125,7 +125,7 @@ func lastAnswered(all []*client) (last time.Time) {
 	return last
 }
 
-// judgeNew judges what a client has got that came with the signal or behind it. That it can't
+// judgeNew judges what a client has got that came with the signal or after it. That it can't
 // connect is as good a refusal as any: all clients try again. That it had no answer is a fault only
 // if the server has answered a later one: else the process was about to end.
 func (j *judge) judgeNew(c *client, last time.Time) {

@@ -21,7 +21,7 @@ func TestSignal(t *testing.T) {
 	assert.Contains(t, out, "the process ended with exit status 2")
 
 	var log bytes.Buffer
-	assert.Equal(t, exitUsage, run(t.Context(), []string{"-signal", "FOO", "--", "x"}, io.Discard, &log))
+	assert.Equal(t, exitCannotJudge, run(t.Context(), []string{"-signal", "FOO", "--", "x"}, io.Discard, &log))
 	assert.Contains(t, log.String(), `-signal is "FOO": use`)
 }
 
@@ -35,7 +35,7 @@ func TestCloseFrameWithinAnother(t *testing.T) {
 		"half" + closeFrame + "age": false,
 		"half\x88\x02\x00\x01":      false,
 	} {
-		var end ending
+		var end lastBytes
 		for _, b := range []byte(message) {
 			_, _ = end.Write([]byte{b})
 		}

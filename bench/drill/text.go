@@ -39,8 +39,8 @@ func printable(text string) string {
 // width is how many columns a line of the text report has.
 const width = 80
 
-// wrap writes text behind a first column, in lines of at most width columns. Those that follow are
-// indented as far.
+// wrap writes text after a first column, in lines of at most width columns. Those that follow are
+// indented by the first column.
 func wrap(b *strings.Builder, first, text string) {
 	column := utf8.RuneCountInString(first)
 	room := width - column
@@ -78,7 +78,7 @@ func (s *score) text() string {
 	}
 	fmt.Fprintf(&b, "\n%-34s %8s %8s\n", s.by(), "took", "status")
 	for _, c := range s.cases {
-		fmt.Fprintf(&b, "%-34s %7.2fs %8s\n", c.Name, c.Took.Seconds(), c.ending())
+		fmt.Fprintf(&b, "%-34s %7.2fs %8s\n", c.Name, c.Took.Seconds(), c.statusText())
 	}
 	b.WriteByte('\n')
 	for _, r := range rules {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// find returns the process that -pid shows, which is no child of the judge.
-func find(pid int) (*process, error) {
+// attach returns the process that -pid names, which is no child of the judge.
+func attach(pid int) (*process, error) {
 	if pid == os.Getpid() {
 		return nil, fmt.Errorf("process %d is the judge itself; give the -pid of a server", pid)
 	}
@@ -27,12 +27,12 @@ func find(pid int) (*process, error) {
 	if err != nil {
 		return nil, notFound(pid, err)
 	}
-	p := &process{proc: proc, shown: true, gone: make(chan struct{}), status: -1}
+	p := &process{proc: proc, attached: true, done: make(chan struct{}), status: -1}
 	p.watching.Go(p.watch)
 	return p, nil
 }
 
-// notFound says why a process can't be shown, by what a signal to it has led to.
+// notFound says why a process can't be judged, by the error of a signal to it.
 func notFound(pid int, err error) error {
 	if errors.Is(err, os.ErrPermission) {
 		return fmt.Errorf("process %d is not ours to end: %w", pid, err)
@@ -40,28 +40,29 @@ func notFound(pid int, err error) error {
 	return fmt.Errorf("there is no process %d", pid)
 }
 
-// watch closes gone when the process has ended, or is about to be left.
+// watch closes done when the process has ended, or is not to be watched any more.
 func (p *process) watch() {
-	defer close(p.gone)
+	defer close(p.done)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for !p.left.Load() && p.proc.Signal(syscall.Signal(0)) == nil && !isZombie(p.proc.Pid) {
+	for !p.detached.Load() && p.proc.Signal(syscall.Signal(0)) == nil && !isZombie(p.proc.Pid) {
 		<-tick.C
 	}
-	p.at, p.how = time.Now(), "it is gone"
+	p.endedAt, p.how = time.Now(), "it is gone"
 }
 
-// leave ends the process if the judge has started it, and leaves it alone if not.
-func (p *process) leave() {
-	if p.shown {
-		p.left.Store(true)
+// close ends the process if the judge has started it, and else only ceases to watch it.
+func (p *process) close() {
+	if p.attached {
+		p.detached.Store(true)
 		p.watching.Wait()
 		return
 	}
-	_ = p.kill() // what is left of it is not worth a second error
+	_ = p.kill() // the caller has an error already, or the process has ended
 }
 
-// Linux tells about processes in files. Elsewhere they are missing, and the judge does without.
+// procDir is where Linux has files about processes. Elsewhere it is missing, and the judge does
+// without.
 const procDir = "/proc"
 
 // stat returns the state of a process, such as "S", and the id of its parent; false where they
@@ -80,7 +81,7 @@ func stat(pid int) (state string, parent int, ok bool) {
 	return fields[0], parent, err == nil
 }
 
-// isZombie reports whether a process has ended, and only its parent hasn't asked for its status.
+// isZombie reports whether a process has ended, but its parent has not asked for its status.
 func isZombie(pid int) bool {
 	state, _, ok := stat(pid)
 	return ok && (state == "Z" || state == "X")
@@ -95,7 +96,7 @@ func (j *judge) awaitServer(p *process) error {
 	for began := time.Now(); ; {
 		ports, known := listening(p.proc.Pid)
 		switch {
-		case p.hasEnded(): // which the next step tells
+		case p.hasEnded(): // awaitListener says so
 			return nil
 		case !known || len(ports) > 0 && (j.urlGiven || slices.Contains(ports, j.port())):
 			return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// started starts a server of a sort, which the judge has to be shown.
+// started starts a server of a sort, to which the judge has to attach.
 func started(t *testing.T, sort string) (cmd *exec.Cmd, addr string) { return startedBy(t, sort, true) }
 
 // startedBy does so as a parent that asks for its status when it ends, or as one that doesn't.
@@ -37,15 +37,15 @@ func startedBy(t *testing.T, sort string, asks bool) (cmd *exec.Cmd, addr string
 	return cmd, addr
 }
 
-// shown runs the command on a server that runs.
-func shown(t *testing.T, cmd *exec.Cmd, addr string, args ...string) (status int, out, log string) {
+// judgedRunning runs the command on a server that runs already.
+func judgedRunning(t *testing.T, cmd *exec.Cmd, addr string, args ...string) (status int, out, log string) {
 	args = append([]string{"-pid", strconv.Itoa(cmd.Process.Pid), "-url", "http://" + addr, "-clients", "2"}, args...)
 	var text, errors bytes.Buffer
 	status = run(t.Context(), args, &text, &errors)
 	return status, text.String(), errors.String()
 }
 
-func TestShownServers(t *testing.T) {
+func TestAttachedServers(t *testing.T) {
 	t.Parallel()
 	for sort, want := range map[string][]string{
 		"ends well":                nil,
@@ -59,7 +59,7 @@ func TestShownServers(t *testing.T) {
 				limit = "2s"
 			}
 			cmd, addr := started(t, sort)
-			status, out, log := shown(t, cmd, addr, "-look", "2s", "-limit", limit, "-route", "/events", "-route", "/ws", "-route", "/answer")
+			status, out, log := judgedRunning(t, cmd, addr, "-look", "2s", "-limit", limit, "-route", "/events", "-route", "/ws", "-route", "/answer")
 			if want == nil {
 				assert.Equal(t, exitOK, status, out+log)
 			} else {
@@ -78,12 +78,12 @@ func TestShownServers(t *testing.T) {
 	}
 }
 
-// TestNotShown checks what is said in place of a report.
-func TestNotShown(t *testing.T) {
+// TestNotAttached checks what is said in place of a report.
+func TestNotAttached(t *testing.T) {
 	t.Parallel()
 	usage := func(t *testing.T, want string, args ...string) {
 		var log bytes.Buffer
-		assert.Equal(t, exitUsage, run(t.Context(), append(args, "-route", "/events", "-look", "3s"), io.Discard, &log))
+		assert.Equal(t, exitCannotJudge, run(t.Context(), append(args, "-route", "/events", "-look", "3s"), io.Discard, &log))
 		assert.Equal(t, want, log.String())
 	}
 	t.Run("the judge", func(t *testing.T) {
@@ -116,8 +116,8 @@ func TestNotShown(t *testing.T) {
 			for i := range args {
 				args[i] = "-route=" + args[i]
 			}
-			status, out, log := shown(t, cmd, addr, append(args, "-look=3s", "-clients=5")...)
-			assert.Equal(t, exitUsage, status)
+			status, out, log := judgedRunning(t, cmd, addr, append(args, "-look=3s", "-clients=5")...)
+			assert.Equal(t, exitCannotJudge, status)
 			assert.Empty(t, out)
 			switch name {
 			case "dies in the look":
@@ -140,7 +140,7 @@ func TestNotShown(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		var log bytes.Buffer
-		assert.Equal(t, exitUsage, run(ctx, []string{"-pid", strconv.Itoa(cmd.Process.Pid), "-url", "http://" + addr, "-route", "/events"}, io.Discard, &log))
+		assert.Equal(t, exitCannotJudge, run(ctx, []string{"-pid", strconv.Itoa(cmd.Process.Pid), "-url", "http://" + addr, "-route", "/events"}, io.Discard, &log))
 		assert.Equal(t, "drill: interrupted\n", log.String())
 		assert.NoError(t, cmd.Process.Signal(syscall.Signal(0)), "it is left alone")
 	})

@@ -22,7 +22,7 @@ func TestNoServer(t *testing.T) {
 	require.NoError(t, err)
 	defer l.Close()
 	var log bytes.Buffer
-	assert.Equal(t, exitUsage, run(t.Context(), []string{"-pid", pid, "-url", "http://" + l.Addr().String(), "-route", "/", "-start", "200ms"}, io.Discard, &log))
+	assert.Equal(t, exitCannotJudge, run(t.Context(), []string{"-pid", pid, "-url", "http://" + l.Addr().String(), "-route", "/", "-start", "200ms"}, io.Discard, &log))
 	assert.Equal(t, "drill: process "+pid+" is no server: it listens on no TCP port\n", log.String())
 	assert.False(t, isZombie(cmd.Process.Pid), "it is left alone")
 
@@ -30,7 +30,7 @@ func TestNoServer(t *testing.T) {
 	_, port, _ := strings.Cut(addr, ":")
 	log.Reset()
 	pid = strconv.Itoa(server.Process.Pid)
-	assert.Equal(t, exitUsage, run(t.Context(), []string{"-pid", pid, "-route", "/"}, io.Discard, &log))
+	assert.Equal(t, exitCannotJudge, run(t.Context(), []string{"-pid", pid, "-route", "/"}, io.Discard, &log))
 	assert.Equal(t, "drill: process "+pid+" listens on port "+port+"; give its -url\n", log.String())
 }
 
@@ -39,9 +39,9 @@ func TestNoServer(t *testing.T) {
 func TestZombie(t *testing.T) {
 	t.Parallel()
 	cmd, addr := startedBy(t, "ends well", false)
-	status, out, log := shown(t, cmd, addr, "-look", "3s", "-limit", "20s", "-route", "/events")
+	status, out, log := judgedRunning(t, cmd, addr, "-look", "3s", "-limit", "20s", "-route", "/events")
 	assert.Equal(t, exitOK, status, out+log)
 	assert.True(t, isZombie(cmd.Process.Pid))
-	_, err := find(cmd.Process.Pid)
+	_, err := attach(cmd.Process.Pid)
 	assert.EqualError(t, err, "there is no process "+strconv.Itoa(cmd.Process.Pid))
 }
