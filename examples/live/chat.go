@@ -51,7 +51,7 @@ func (c *chat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var writer sync.WaitGroup
 	writer.Go(func() { m.writeTo(conn) })
 	c.readFrom(conn, m.name)
-	c.leave(m, false)
+	c.leave(m)
 	writer.Wait()
 }
 
@@ -134,21 +134,21 @@ func (c *chat) say(from, text string) {
 		select {
 		case m.heard <- message:
 		default:
-			c.leaveLocked(m, true)
+			m.behind = true
+			c.leaveLocked(m)
 		}
 	}
 }
 
-func (c *chat) leave(m *member, behind bool) {
+func (c *chat) leave(m *member) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.leaveLocked(m, behind)
+	c.leaveLocked(m)
 }
 
-func (c *chat) leaveLocked(m *member, behind bool) {
+func (c *chat) leaveLocked(m *member) {
 	if _, ok := c.members[m]; ok {
 		delete(c.members, m)
-		m.behind = behind
 		close(m.gone)
 	}
 }

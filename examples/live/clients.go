@@ -78,10 +78,10 @@ var retryInReason = regexp.MustCompile(`retry=(\d+)`)
 func chatClient(
 	ctx context.Context, base string, received func(), talk func(*websocket.Conn, <-chan struct{}),
 ) (result, error) {
-	s := result{kind: "websocket"}
+	saw := result{kind: "websocket"}
 	conn, _, err := websocket.DefaultDialer.DialContext(ctx, "ws"+strings.TrimPrefix(base, "http")+"/ws", nil)
 	if err != nil {
-		return s, fmt.Errorf("websocket client: %w", err)
+		return saw, fmt.Errorf("websocket client: %w", err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
@@ -93,37 +93,37 @@ func chatClient(
 	for {
 		_, text, err := conn.ReadMessage()
 		if err == nil {
-			if s.last == "" {
+			if saw.last == "" {
 				received()
 				talking.Go(func() { talk(conn, over) })
 			}
-			s.last = string(text)
+			saw.last = string(text)
 			continue
 		}
-		s.endedAt = time.Now()
+		saw.endedAt = time.Now()
 		var closed *websocket.CloseError
 		if !errors.As(err, &closed) || closed.Code == websocket.CloseAbnormalClosure {
-			s.err = err
+			saw.err = err
 		} else {
-			s.code, s.reason = closed.Code, closed.Text
+			saw.code, saw.reason = closed.Code, closed.Text
 		}
-		if m := retryInReason.FindStringSubmatch(s.reason); m != nil {
-			s.retry = milliseconds(m[1])
+		if m := retryInReason.FindStringSubmatch(saw.reason); m != nil {
+			saw.retry = milliseconds(m[1])
 		}
-		if s.last == "" {
-			return s, fmt.Errorf("websocket client: ended before its first message: %w", err)
+		if saw.last == "" {
+			return saw, fmt.Errorf("websocket client: ended before its first message: %w", err)
 		}
-		return s, nil
+		return saw, nil
 	}
 }
 
 func eventStream(ctx context.Context, c *http.Client, name, url string, received func()) (result, error) {
-	s := result{kind: name}
+	saw := result{kind: name}
 	res, err := get(ctx, c, url, http.Header{
 		"Accept": {"text/event-stream"}, "Cache-Control": {"no-cache"}, "User-Agent": {"live-demo"}, // as an EventSource
 	})
 	if err != nil {
-		return s, fmt.Errorf("%s client: %w", name, err)
+		return saw, fmt.Errorf("%s client: %w", name, err)
 	}
 	defer res.Body.Close()
 	lines := bufio.NewReader(res.Body)
@@ -131,22 +131,22 @@ func eventStream(ctx context.Context, c *http.Client, name, url string, received
 	for first := true; ; {
 		text, err := lines.ReadString('\n')
 		if err != nil {
-			s.endedAt = time.Now()
+			saw.endedAt = time.Now()
 			if first {
-				return s, fmt.Errorf("%s client: ended before its first event: %w", name, err)
+				return saw, fmt.Errorf("%s client: ended before its first event: %w", name, err)
 			}
 			if err != io.EOF {
-				s.err = err
+				saw.err = err
 			} else if text+event+data != "" {
-				s.err = errors.New("unfinished event")
+				saw.err = errors.New("unfinished event")
 			}
-			return s, nil
+			return saw, nil
 		}
 		field, value, _ := strings.Cut(strings.TrimRight(text, "\r\n"), ":")
 		value = strings.TrimPrefix(value, " ")
 		switch field {
 		case "retry":
-			s.retry = milliseconds(value)
+			saw.retry = milliseconds(value)
 		case "event":
 			event = value
 		case "data":
@@ -155,7 +155,7 @@ func eventStream(ctx context.Context, c *http.Client, name, url string, received
 			if data == "" {
 				break // after a comment, or an event without data, which is ignored
 			}
-			s.event, s.data = event, data
+			saw.event, saw.data = event, data
 			event, data = "", ""
 			if first {
 				first = false
@@ -166,32 +166,32 @@ func eventStream(ctx context.Context, c *http.Client, name, url string, received
 }
 
 func body(ctx context.Context, c *http.Client, url string, received func()) (result, error) {
-	s := result{kind: "download"}
+	saw := result{kind: "download"}
 	res, err := get(ctx, c, url, http.Header{})
 	if err != nil {
-		return s, fmt.Errorf("download client: %w", err)
+		return saw, fmt.Errorf("download client: %w", err)
 	}
 	defer res.Body.Close()
 	got, want := make([]byte, 32<<10), make([]byte, 32<<10)
 	for {
 		n, err := res.Body.Read(got)
-		if s.bytes == 0 && n > 0 {
+		if saw.bytes == 0 && n > 0 {
 			received()
 		}
-		if fill(want[:n], s.bytes); !bytes.Equal(got[:n], want[:n]) {
-			s.endedAt, s.err = time.Now(), fmt.Errorf("wrong content after byte %d", s.bytes)
-			return s, nil
+		if fill(want[:n], saw.bytes); !bytes.Equal(got[:n], want[:n]) {
+			saw.endedAt, saw.err = time.Now(), fmt.Errorf("wrong content after byte %d", saw.bytes)
+			return saw, nil
 		}
-		s.bytes += int64(n)
+		saw.bytes += int64(n)
 		if err != nil {
-			s.endedAt = time.Now()
-			if s.bytes == 0 {
-				return s, fmt.Errorf("download client: ended before its first byte: %w", err)
+			saw.endedAt = time.Now()
+			if saw.bytes == 0 {
+				return saw, fmt.Errorf("download client: ended before its first byte: %w", err)
 			}
 			if err != io.EOF {
-				s.err = err
+				saw.err = err
 			}
-			return s, nil
+			return saw, nil
 		}
 	}
 }

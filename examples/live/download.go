@@ -14,7 +14,7 @@ func download(w http.ResponseWriter, r *http.Request) {
 	q := query(r)
 	size := q.integer("bytes", 10<<20, 0, 1<<36)
 	rate := q.integer("rate", 1<<20, 1, 1<<32) // bytes a second
-	chunked := q.boolean("chunked")
+	chunked := q.integer("chunked", 0, 0, 1) == 1
 	if q.refused(w) {
 		return
 	}

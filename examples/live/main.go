@@ -2,15 +2,15 @@
 // that ends them all in order when it is told to stop.
 //
 //	go run ./examples/live                      # then open http://localhost:8080 and press Ctrl-C
-//	go run ./examples/live -demo -clients 200   # the same with clients of its own, and what they saw
+//	go run ./examples/live -demo -clients 200   # with clients of its own: prints what they saw
 //	go run ./examples/live -demo -bare          # the same without lastcall, for contrast
-//	go run ./examples/live -rules               # which rule each route has, and why
-//	go run ./examples/live -policy drain.json   # rules and budget from a file, which SIGHUP has read again
+//	go run ./examples/live -rules               # prints which rule each route has, and why
+//	go run ./examples/live -policy drain.json   # rules and budget from a file, read again on SIGHUP
 //
 // The page shows the drain while it goes on: what its own streams are told and when they come back,
-// what becomes of 200 clients more, and the status page that operators have, which is at /drain by
-// itself. It has buttons for what can be done while the server runs: to shed half of the streams, to
-// drain, and to take that back.
+// what becomes of 200 more clients, and the status page for operators, which is also at /drain. It has
+// buttons for what can be done while the server runs: tell half of the streams to come back, drain,
+// and take the drain back.
 //
 // Its exit status is 0 where nothing was cut, 1 where something was, and 2 for bad flags or an
 // address in use.
@@ -67,14 +67,14 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 	defer stop()
 	ctx, ignore := life.notify(parent) // before anybody who finds the port open can send a signal
 	defer ignore()
-	announced := make(chan struct{})
-	unneeded := context.AfterFunc(ctx, func() {
+	announced := make(chan struct{}) // closed when the function below has returned
+	stopAnnouncing := context.AfterFunc(ctx, func() {
 		defer close(announced)
 		if parent.Err() == nil { // so it was a signal
 			fmt.Fprintf(screen, "live: stopping; press Ctrl-C again to %s\n", life.secondSignal())
 		}
 	})
-	defer unneeded() // before ignore, which ends ctx
+	defer stopAnnouncing() // before ignore, which ends ctx
 	ln, err := listen(cfg.addr)
 	if err != nil {
 		return fail(exitUsage, err)
@@ -87,7 +87,7 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 		fmt.Fprintf(screen, "live: open %s, then press Ctrl-C\n", pageURL(ln.Addr()))
 		err = serve(ctx, ln, life, log)
 	}
-	if !unneeded() {
+	if !stopAnnouncing() {
 		<-announced
 	}
 	sum := life.summary()
@@ -125,13 +125,13 @@ func parse(args []string, usage io.Writer) (config, error) {
 	var c config
 	f := flag.NewFlagSet("live", flag.ContinueOnError)
 	f.SetOutput(io.Discard) // its complaints take two lines and more
-	f.StringVar(&c.addr, "addr", ":8080", "`address` to listen on (-demo takes a free one on loopback)")
+	f.StringVar(&c.addr, "addr", ":8080", "`address` to listen on; -demo uses a free port of the loopback instead")
 	f.DurationVar(&c.budget, "budget", 25*time.Second, "`time` that the whole drain may take")
 	f.DurationVar(&c.announce, "announce", 0, "`time` to be not ready but still serve, at the start of the drain")
-	f.BoolVar(&c.demo, "demo", false, "connect clients of our own, drain, and print what they saw")
-	f.IntVar(&c.clients, "clients", 200, "how `many` clients -demo connects")
+	f.BoolVar(&c.demo, "demo", false, "connect clients, drain, and print what they saw")
+	f.IntVar(&c.clients, "clients", 200, "how many clients -demo connects")
 	f.BoolVar(&c.bare, "bare", false, "end with net/http's own Shutdown instead, for contrast")
-	f.StringVar(&c.policy, "policy", "", "`file` with rules and a budget, see policy.File; -budget and -announce stand above it")
+	f.StringVar(&c.policy, "policy", "", "`file` with rules and a budget, see policy.File; -budget and -announce override it")
 	f.BoolVar(&c.rules, "rules", false, "print which rule each route has and where it came from, and exit")
 
 	err := f.Parse(args)

@@ -19,7 +19,7 @@ func (c *chat) poll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m := c.join(false)
-	defer c.leave(m, false)
+	defer c.leave(m)
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
 

@@ -29,11 +29,6 @@ func (p *parameters) duration(name string, usual, low, high time.Duration) time.
 	return parameter(p, name, usual, low, high, "a time", time.ParseDuration)
 }
 
-func (p *parameters) boolean(name string) bool {
-	const no, yes = 0, 1
-	return p.integer(name, no, no, yes) == yes
-}
-
 func parameter[T int64 | time.Duration](
 	p *parameters, name string, usual, low, high T, what string, read func(string) (T, error),
 ) T {

@@ -46,7 +46,7 @@ func printRules(w io.Writer, p policy.Policy, b policy.Budget) {
 
 // load reads the rules from the file, and of its budget what no flag has given.
 func (c *config) load(given map[string]bool) error {
-	f, err := readPolicy(c.policy)
+	f, table, err := readPolicy(c.policy)
 	if err != nil {
 		return err
 	}
@@ -57,20 +57,25 @@ func (c *config) load(given map[string]bool) error {
 		c.announce = f.Budget.Announce
 	}
 	c.reserve = f.Budget.Reserve
-	c.table, err = f.Mux()
-	return err
+	c.table = table
+	return nil
 }
 
-func readPolicy(name string) (*policy.File, error) {
-	f, err := os.Open(name)
+func readPolicy(name string) (*policy.File, *policy.Mux, error) {
+	in, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("can't read -policy: %w", err)
+		return nil, nil, fmt.Errorf("can't read -policy: %w", err)
 	}
-	defer f.Close()
-	return policy.Read(f, name)
+	defer in.Close()
+	f, err := policy.Read(in, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	table, err := f.Mux()
+	return f, table, err
 }
 
-// reread reads the policy's file again on every SIGHUP, until stop is called. Rules that are
+// reread reads the file with the policy again on each SIGHUP, until stop is called. Rules that are
 // invalid, or don't fit the budget, change nothing. The budget stays as it was at the start.
 func reread(name string, rules *policy.Swap, b policy.Budget, log *slog.Logger) (stop func()) {
 	hangups, over, stopped := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
@@ -83,11 +88,7 @@ func reread(name string, rules *policy.Swap, b policy.Budget, log *slog.Logger) 
 			case <-over:
 				return
 			}
-			f, err := readPolicy(name)
-			var table *policy.Mux
-			if err == nil {
-				table, err = f.Mux()
-			}
+			f, table, err := readPolicy(name)
 			if err == nil {
 				err = rules.Store(table, b)
 			}

@@ -177,8 +177,8 @@ func (p *picture) percent(at time.Duration) string {
 	return fmt.Sprintf("%.3f%%", 100*at.Seconds()/p.total().Seconds())
 }
 
-// looks gives parts of lines a color.
-var looks = []struct {
+// colors gives parts of lines a color.
+var colors = []struct {
 	part  *regexp.Regexp
 	class string
 }{
@@ -190,16 +190,16 @@ var looks = []struct {
 	{regexp.MustCompile(`not_for="[^"]*"`), "warn"},
 }
 
-// colored returns text as XML, with tspans around the parts that have a look.
+// colored returns text as XML, with tspans around the parts that have a color.
 func colored(text string) string {
 	type span struct {
 		from, to int
 		class    string
 	}
 	var spans []span
-	for _, l := range looks {
-		for _, at := range l.part.FindAllStringIndex(text, -1) {
-			spans = append(spans, span{at[0], at[1], l.class})
+	for _, c := range colors {
+		for _, at := range c.part.FindAllStringIndex(text, -1) {
+			spans = append(spans, span{at[0], at[1], c.class})
 		}
 	}
 	slices.SortFunc(spans, func(a, b span) int { return a.from - b.from })
