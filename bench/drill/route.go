@@ -53,17 +53,10 @@ func (r *route) kind() string {
 // as returns the request with the header fields of an EventSource, or of another client of event
 // streams. Of other routes, and those whose Accept is given, it is as it is.
 func (r *route) as(eventSource bool) request.Request {
-	req := r.Request
-	if !r.events || req.Header.Get("Accept") != "" {
-		return req
+	if !r.events || r.Header.Get("Accept") != "" {
+		return r.Request
 	}
-	req.Header = req.Header.Clone()
-	req.Header.Set("Accept", "text/event-stream")
-	if eventSource {
-		req.Header.Set("Cache-Control", "no-cache")
-		req.Header.Set("User-Agent", "EventSource")
-	}
-	return req
+	return r.ForEvents(eventSource)
 }
 
 // look opens each request twice, and finds out what it answers. It takes no longer than -look, and

@@ -39,6 +39,18 @@ func Parse(text string) (Request, error) {
 // Name is the request's in findings.
 func (r Request) Name() string { return r.Method + " " + r.Path }
 
+// ForEvents returns r with the header fields of an EventSource, or else of another client of event
+// streams.
+func (r Request) ForEvents(eventSource bool) Request {
+	r.Header = r.Header.Clone()
+	r.Header.Set("Accept", "text/event-stream")
+	if eventSource {
+		r.Header.Set("Cache-Control", "no-cache")
+		r.Header.Set("User-Agent", "EventSource")
+	}
+	return r
+}
+
 // HTTP returns a new request to the server at base.
 func (r Request) HTTP(base string) *http.Request {
 	var body io.Reader

@@ -157,13 +157,7 @@ func (d *drill) requests() []request.Request {
 	if d.normal.webSocket || !d.normal.infinite || d.route.Header.Get("Accept") != "" || !strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") {
 		return []request.Request{d.route}
 	}
-	eventSource, other := d.route, d.route
-	eventSource.Header, other.Header = d.route.Header.Clone(), d.route.Header.Clone()
-	eventSource.Header.Set("Accept", "text/event-stream")
-	eventSource.Header.Set("Cache-Control", "no-cache")
-	eventSource.Header.Set("User-Agent", "EventSource")
-	other.Header.Set("Accept", "text/event-stream")
-	return []request.Request{eventSource, other}
+	return []request.Request{d.route.ForEvents(true), d.route.ForEvents(false)}
 }
 
 // look opens the route with no drain, until it has ended or has been looked at for long enough, and

@@ -2,7 +2,6 @@ package draintest
 
 import (
 	"context"
-	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,12 +108,14 @@ func (d *drill) drainUnder(tr *trial, r request.Request, atMost time.Duration) {
 	tr.judgeClient(c)
 }
 
-// late has a client come while the server drains, which another request keeps going. With before,
-// the client connects that long before the drain, and is accepted in it.
+// late has a client come while the server drains, since it waits for a task. With before, the client
+// connects that long before the drain, and is accepted in it.
 func (d *drill) late(name string, r request.Request, before time.Duration) {
 	d.trial(name, r, func(tr *trial) {
-		hold := tr.open(request.Request{Method: http.MethodGet, Path: holdPath}, false)
-		synctest.Wait()
+		release := make(chan struct{})
+		if err := tr.d.Go(context.Background(), func(context.Context) { <-release }); err != nil {
+			tr.t.Fatalf("draintest: %v", err) // the drain has not begun
+		}
 		var c *client
 		if before > 0 {
 			tr.listener.d = tr.d.Budget.Announce + 2*before
@@ -127,8 +128,7 @@ func (d *drill) late(name string, r request.Request, before time.Duration) {
 		}
 		c.end(10 * time.Second)
 		tr.judgeLate(c)
-		close(tr.release)
-		hold.end(time.Second)
+		close(release)
 	})
 }
 

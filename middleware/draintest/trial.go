@@ -13,8 +13,6 @@ import (
 	"github.com/lastcall-go/lastcall/internal/request"
 	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/middleware"
-	"github.com/lastcall-go/lastcall/policy"
-	"github.com/lastcall-go/lastcall/stream"
 )
 
 // host is the server's name in requests of the drill, and in a bubble its address.
@@ -27,8 +25,7 @@ type trial struct {
 	name     string // says at which moment it is drained
 	rec      recorder
 	tb       *trialTB
-	listener *delayed      // its d may be set before a connection is dialed
-	release  chan struct{} // closed when the request to holdPath may end
+	listener *delayed // its d may be set before a connection is dialed
 
 	slow      time.Duration // how much longer an answer may take, since clients read slowly; zero: they don't
 	readSize  int           // of a slow client, as Slow has it
@@ -48,7 +45,7 @@ type trial struct {
 
 // newTrial starts the server. It must be called in a bubble.
 func newTrial(t *testing.T, d *drill, name string) *trial {
-	tr := &trial{drill: d, name: name, tb: &trialTB{TB: t}, release: make(chan struct{})}
+	tr := &trial{drill: d, name: name, tb: &trialTB{TB: t}}
 	tr.tb.ctx, tr.tb.cancel = context.WithCancel(context.Background())
 	tr.moment, tr.momentCame = context.WithCancel(context.Background())
 	tr.rec.onMoment = tr.onMoment
@@ -58,28 +55,13 @@ func newTrial(t *testing.T, d *drill, name string) *trial {
 	var h http.Handler
 	tr.label.do(func() { h = d.start(tr.tb, tr.d) })
 	tr.listener = Delay(tr.listen(), 0).(*delayed)
-	tr.serve(tr.listener, tr.hold(tr.calls.follow(tr.label, tr.rec.wrap(h))), false)
+	tr.serve(tr.listener, tr.calls.follow(tr.label, tr.rec.wrap(h)), false)
 	return tr
 }
 
 // report adds a finding of this trial.
 func (tr *trial) report(rule, format string, args ...any) {
 	tr.drill.report(rule, tr.name, format, args...)
-}
-
-// holdPath is the path of a request that keeps the drain going until tr.release is closed.
-const holdPath = "/draintest/hold"
-
-func (tr *trial) hold(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != holdPath {
-			h.ServeHTTP(w, r)
-			return
-		}
-		stream.Tag(r.Context(), policy.Finite)
-		stream.From(r.Context()).Refine(policy.Rule{Grace: policy.ToTheEnd})
-		<-tr.release
-	})
 }
 
 // pause lets things go on for a moment.
