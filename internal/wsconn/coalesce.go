@@ -57,6 +57,9 @@ func (c *Conn) send(p []byte) (int, error) {
 		both := net.Buffers{c.kept.Bytes(), p}
 		n, err := both.WriteTo(c.inner)
 		c.kept.Next(int(n))
+		if op, ok := err.(*net.OpError); ok {
+			op.Op = "write" // as after a Write, and not "writev"
+		}
 		return max(int(n)-size, 0), err
 	}
 	c.kept.Write(p)

@@ -254,6 +254,22 @@ func TestCoalescingFails(t *testing.T) {
 	assert.Equal(t, join(hello, byeText, byeClose), inner.out)
 }
 
+// TestErrorBesideALongRest: the handler sees that a Write has failed, whichever system call it took.
+func TestErrorBesideALongRest(t *testing.T) {
+	inner, _ := loopback(t)
+	c := New(inner, Options{Upgraded: true})
+	defer c.Close()
+	frame := encode(0x82, false, long[:maxCopied+1])
+	_, err := c.Write(frame[:4])
+	require.NoError(t, err)
+	require.NoError(t, c.SetWriteDeadline(time.Unix(1, 0)))
+	_, err = c.Write(frame[4:])
+	var op *net.OpError
+	require.ErrorAs(t, err, &op)
+	assert.Equal(t, "write", op.Op)
+	assert.ErrorIs(t, err, errTimeout)
+}
+
 // TestOnCloseAfterTheTimer has the timer's goroutine in a Write that lags when the handler closes.
 func TestOnCloseAfterTheTimer(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *pair) {
