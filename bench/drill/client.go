@@ -94,7 +94,7 @@ func (c *client) read(ctx context.Context) {
 	if err != io.EOF {
 		c.err = err
 	}
-	if c.body.size <= mostCall {
+	if !c.isLongCall() {
 		c.end = c.route.call.End(request.Answer{Status: c.status, Header: c.header, Trailer: res.Trailer, Body: string(c.body.head), Err: c.err})
 	}
 }
@@ -196,6 +196,9 @@ func (c *client) code() int {
 	}
 	return 0
 }
+
+// isLongCall reports whether the answer to a call is too long to be read, and isn't judged.
+func (c *client) isLongCall() bool { return c.route.call != request.NoCall && c.body.size > mostCall }
 
 func (c *client) isEventSource() bool { return sse.FromEventSource(c.req.HTTP(c.j.url.String())) }
 

@@ -99,7 +99,7 @@ func (j *judge) look(p *process, requests []request.Request) error {
 				return fmt.Errorf("%s answers nothing in %v", r.Name(), j.lookFor)
 			case c.status == 0:
 				return fmt.Errorf("%s answers nothing: %v", r.Name(), c.err)
-			case r.call != request.NoCall && r.ended && c.end.Status != request.OK && c.body.size <= mostCall:
+			case r.call != request.NoCall && r.ended && c.end.Status != request.OK && !c.isLongCall():
 				return fmt.Errorf("%s fails before the server is told to end: %s", r.Name(), cmp.Or(c.end.Status, fmt.Sprint(c.err)))
 			case c.failed() && !r.socket:
 				return fmt.Errorf("%s breaks off before the server is told to end: %v", r.Name(), c.err)

@@ -35,6 +35,7 @@ var rules = []rule{
 // The end of a stream of another sort can't be told from a cut.
 func (j *judge) judgeOpen(c *client) {
 	switch r := c.route; {
+	case c.isLongCall():
 	case r.socket:
 		j.judgeSocket(c)
 	case r.events:
@@ -75,9 +76,6 @@ func (j *judge) judgeEvents(c *client) {
 // judgeCall judges a call of gRPC or Connect that doesn't end by itself.
 func (j *judge) judgeCall(c *client) {
 	name, e := c.route.Name(), c.end
-	if c.body.size > mostCall {
-		return // it is too long to be read
-	}
 	j.score.check("4.2", name, !(e.Torn && c.err == nil), "it ends within a message, and in order")
 	j.score.check("4.5", name, e.Status != "", "it ends without a status: %s", c.outcome())
 	if e.Status != "" {
@@ -91,7 +89,7 @@ func (j *judge) judgeNewCall(c *client) {
 	switch {
 	case e.Status == request.Unavailable:
 		j.score.check("3.3", name, e.Retry != "", "a new call is refused without the time to come back")
-	case c.route.ended && e.Status != request.OK:
+	case c.route.ended && e.Status != request.OK && !c.isLongCall():
 		j.score.check("3.3", name, false, "a new call is refused, on which its client doesn't try again: %s", c.outcome())
 	default: // it was served
 		j.judgeOpen(c)

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lastcall-go/lastcall/internal/request"
+)
+
+// judging returns a judge of the server at base, in its first case, and the route that text names.
+func judging(t *testing.T, base, text string) (*judge, request.Request) {
+	cfg := config{base: base, limit: 30 * time.Second, watch: 20 * time.Second}
+	j := &judge{ctx: t.Context(), config: cfg, log: io.Discard, score: newScore(cfg)}
+	j.score.begin("under load")
+	r, err := request.Parse(text)
+	require.NoError(t, err)
+	return j, r
+}
+
+// A call that is too long to be read isn't judged.
+func TestLongCall(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/grpc")
+		message := append([]byte("\x00\x00\x10\x00\x00"), make([]byte, 1<<20)...)
+		for range mostCall/len(message) + 1 {
+			_, _ = w.Write(message)
+		}
+		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
+	}))
+	srv.Config.Protocols = new(http.Protocols)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Start()
+	defer srv.Close()
+	j, r := judging(t, srv.URL, "POST /list\nContent-Type: application/grpc")
+	require.NoError(t, j.look(&process{gone: make(chan struct{})}, []request.Request{r}))
+	c := j.open(j.routes[0], false)
+	<-c.done
+	require.NoError(t, c.err)
+	j.judgeOpen(c)
+	j.judgeNew(c, time.Now())
+	assert.Empty(t, j.score.findings)
+}
