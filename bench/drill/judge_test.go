@@ -48,3 +48,19 @@ func TestLongCall(t *testing.T) {
 	j.judgeNew(c, time.Now())
 	assert.Empty(t, j.score.findings)
 }
+
+// A client that is answered by a refusal isn't back.
+func TestRefusedIsNotBack(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, "busy")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	defer srv.Close()
+	j, r := judging(t, srv.URL, "GET /events")
+	f := j.follow(&route{Request: r, events: true}, true)
+	back, _ := f.await(time.Now(), time.Now().Add(time.Second/2))
+	assert.False(t, back)
+}

@@ -44,14 +44,7 @@ func (f *returning) again(j *judge, eventSource bool) bool {
 	case <-f.over:
 		return false
 	}
-	answered := false
-	select {
-	case <-c.done:
-		answered = c.status == http.StatusOK || c.status == http.StatusSwitchingProtocols
-	default:
-		answered = true
-	}
-	if answered {
+	if c.status == http.StatusOK || c.status == http.StatusSwitchingProtocols {
 		f.mu.Lock()
 		f.opened = time.Now()
 		f.mu.Unlock()
