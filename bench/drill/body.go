@@ -61,5 +61,5 @@ func (b *body) torn() bool { return b.format != nil && b.format.Torn() }
 // feeds as line ends.
 func (b *body) lastEvent() string {
 	text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(b.tail))
-	return text[strings.LastIndex("\n\n"+strings.TrimSuffix(text, "\n\n"), "\n\n"):]
+	return text[strings.LastIndex("\n\n"+strings.TrimRight(text, "\n"), "\n\n"):]
 }

@@ -64,3 +64,22 @@ func TestRefusedIsNotBack(t *testing.T) {
 	back, _ := f.await(time.Now(), time.Now().Add(time.Second/2))
 	assert.False(t, back)
 }
+
+func TestLastEvent(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                 "",
+		"data: x":                          "data: x",
+		"data: x\n\n":                      "data: x\n\n",
+		"data: x\n\nretry: 5\n":            "retry: 5\n",
+		"data: x\n\nretry: 5\n\n":          "retry: 5\n\n",
+		"data: x\n\nretry: 5\n\n\n\n":      "retry: 5\n\n\n\n",
+		"data: x\r\n\r\nretry: 5\r\n\r\n":  "retry: 5\n\n",
+		"data: x\r\rretry: 5\r\r\r":        "retry: 5\n\n\n",
+		"data: x\n\n\n\nretry: 5\n\n\r\n":  "retry: 5\n\n\n",
+		"data: x\n\ndata: y\nretry: 5\n\n": "data: y\nretry: 5\n\n",
+	} {
+		b := newBody(http.Header{}, request.NoCall)
+		b.add([]byte(text))
+		assert.Equal(t, want, b.lastEvent(), "%q", text)
+	}
+}
