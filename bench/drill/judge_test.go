@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 	"time"
 
@@ -16,7 +17,9 @@ import (
 
 // judging returns a judge of the server at base, in its first case, and the route that text names.
 func judging(t *testing.T, base, text string) (*judge, request.Request) {
-	cfg := config{base: base, limit: 30 * time.Second, watch: 20 * time.Second}
+	u, err := url.Parse(base)
+	require.NoError(t, err)
+	cfg := config{url: *u, limit: 30 * time.Second, lookFor: 20 * time.Second}
 	j := &judge{ctx: t.Context(), config: cfg, log: io.Discard, score: newScore(cfg)}
 	j.score.begin("under load")
 	r, err := request.Parse(text)
@@ -40,7 +43,7 @@ func TestLongCall(t *testing.T) {
 	srv.Start()
 	defer srv.Close()
 	j, r := judging(t, srv.URL, "POST /list\nContent-Type: application/grpc")
-	require.NoError(t, j.look(&process{gone: make(chan struct{})}, []request.Request{r}))
+	require.NoError(t, j.look(&process{done: make(chan struct{})}, []request.Request{r}))
 	c := j.open(j.routes[0], false)
 	<-c.done
 	require.NoError(t, c.err)
@@ -82,4 +85,13 @@ func TestLastEvent(t *testing.T) {
 		b.add([]byte(text))
 		assert.Equal(t, want, b.lastEvent(), "%q", text)
 	}
+}
+
+// A zone in the URL is written for URLs, with %25, and not for dialing.
+func TestURLWithZone(t *testing.T) {
+	cfg, err := parse([]string{"-url", "http://[fe80::1%25eth0]:8080", "-pid", "5"}, io.Discard)
+	require.NoError(t, err)
+	assert.Equal(t, "fe80::1%eth0", cfg.url.Hostname())
+	_, r := judging(t, cfg.url.String(), "/")
+	assert.NotPanics(t, func() { r.HTTP(cfg.url.String()) })
 }
