@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -180,7 +181,7 @@ func fieldsOf(text string) http.Header {
 
 // readFields reads the status in header fields or trailers of gRPC.
 func (e *End) readFields(h http.Header) {
-	e.Retry = h.Get("Grpc-Retry-Pushback-Ms")
+	e.Retry = pushback(h.Get("Grpc-Retry-Pushback-Ms"))
 	switch code := h.Get("Grpc-Status"); code {
 	case "":
 		e.Status = ""
@@ -191,6 +192,15 @@ func (e *End) readFields(h http.Header) {
 	default:
 		e.Status = strings.TrimSuffix("grpc-status "+code+": "+h.Get("Grpc-Message"), ": ")
 	}
+}
+
+// pushback returns the milliseconds after which the client may repeat the call. Anything but a number
+// of 31 bits forbids it to (gRPC's A6-client-retries.md), such as -1.
+func pushback(ms string) string {
+	if _, err := strconv.ParseUint(ms, 10, 31); err != nil {
+		return ""
+	}
+	return ms
 }
 
 type connectError struct{ Code, Message string }
@@ -211,7 +221,7 @@ func (e *End) readConnect(text []byte) {
 	}
 	for name, values := range end.Metadata {
 		if strings.EqualFold(name, "grpc-retry-pushback-ms") {
-			e.Retry = strings.Join(values, ",")
+			e.Retry = pushback(strings.Join(values, ","))
 		}
 	}
 }

@@ -56,6 +56,8 @@ func TestEnd(t *testing.T) {
 		"gRPC": {request.GRPC, request.Answer{Status: 200, Header: grpc, Trailer: status("0"), Body: a + a}, request.End{Messages: []string{"a", "a"}, Status: "ok"}},
 		"gRPC, unavailable": {request.GRPC, request.Answer{Status: 200, Header: grpc, Trailer: http.Header{"Grpc-Status": {"14"}, "Grpc-Retry-Pushback-Ms": {"70"}}, Body: a},
 			request.End{Messages: []string{"a"}, Status: "unavailable", Retry: "70"}},
+		"gRPC, unavailable for good": {request.GRPC, request.Answer{Status: 200, Header: grpc, Trailer: http.Header{"Grpc-Status": {"14"}, "Grpc-Retry-Pushback-Ms": {"-1"}}, Body: a},
+			request.End{Messages: []string{"a"}, Status: "unavailable"}},
 		"gRPC, trailers only": {request.GRPC, request.Answer{Status: 200, Header: http.Header{"Content-Type": {"application/grpc"}, "Grpc-Status": {"5"}, "Grpc-Message": {"gone"}}},
 			request.End{Status: "grpc-status 5: gone"}},
 		"gRPC, a status in front of a body": {request.GRPC, request.Answer{Status: 200, Header: http.Header{"Content-Type": {"application/grpc"}, "Grpc-Status": {"0"}}, Body: a}, request.End{Messages: []string{"a"}}},

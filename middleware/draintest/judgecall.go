@@ -17,6 +17,7 @@ func (c *client) callEnd() request.End {
 // judgeStreamedCall judges a call that doesn't end by itself.
 func (tr *trial) judgeStreamedCall(c *client, rule policy.Rule) {
 	e := c.callEnd()
+	told := e.Retry != "" || rule.Farewell.Expand(0).Code == policy.StayAway().Code // that is not to come back
 	switch {
 	case c.before > 0: // it is too long to be read
 	case e.Torn && c.err == nil:
@@ -24,7 +25,7 @@ func (tr *trial) judgeStreamedCall(c *client, rule policy.Rule) {
 	case e.Status == "":
 		tr.report("4.5", "ends without a status, as if the network had failed (%s). "+
 			"Return when r.Context() is done, after a whole message, and don't panic or close the connection", c.ending())
-	case (e.Status != request.Unavailable || e.Retry == "") && rule.Farewell.Send != policy.SendNothing:
+	case (e.Status != request.Unavailable || !told) && rule.Farewell.Send != policy.SendNothing:
 		tr.report("4.1", "ends with the status %q before it is told when to come back, so that its client doesn't, or does so together with all others. "+
 			"Wait for r.Context().Done(), not for the drain's beginning: the status is then %q, with the time to come back", e.Status, request.Unavailable)
 	}
