@@ -89,15 +89,15 @@ func (f *File) parse(text []byte, name string) error {
 	}
 	var budgetAt position
 	budgetRead := false // without a fault
-	r.object(r.next(), "the file", "the file", []key{
+	r.object("the file", "the file", []key{
 		{"budget", func(name string) {
 			before := len(r.faults)
 			budgetAt = r.position()
-			r.budget(r.next(), name, &f.Budget)
+			r.budget(name, &f.Budget)
 			budgetRead = len(r.faults) == before
 		}},
-		{"default", func(name string) { f.defaultAt = r.position(); r.rule(r.next(), name, &f.Default) }},
-		{"routes", func(name string) { r.routes(r.next(), name, f) }},
+		{"default", func(name string) { f.defaultAt = r.position(); r.rule(name, &f.Default) }},
+		{"routes", func(name string) { r.routes(name, f) }},
 	})
 	m, faults := f.table()
 	faults = append(append(r.faults, faults...), m.faults()...)

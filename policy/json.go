@@ -90,7 +90,7 @@ func (f Farewell) MarshalJSON() ([]byte, error) {
 func (f *Farewell) UnmarshalJSON(text []byte) error { return unmarshal(text, f, (*reader).farewell) }
 
 // unmarshal reads text into to with one of the reader's methods. On an error to is unchanged.
-func unmarshal[T any](text []byte, to *T, read func(r *reader, t json.Token, name string, to *T)) error {
+func unmarshal[T any](text []byte, to *T, read func(r *reader, name string, to *T)) error {
 	if string(bytes.TrimSpace(text)) == "null" { // by convention no change
 		return nil
 	}
@@ -99,7 +99,7 @@ func unmarshal[T any](text []byte, to *T, read func(r *reader, t json.Token, nam
 		return err
 	}
 	value := *to
-	read(r, r.next(), "the value", &value)
+	read(r, "the value", &value)
 	if len(r.faults) > 0 {
 		return joinFaultsAt(r.faults)
 	}
@@ -107,8 +107,8 @@ func unmarshal[T any](text []byte, to *T, read func(r *reader, t json.Token, nam
 	return nil
 }
 
-func (r *reader) routes(t json.Token, name string, f *File) {
-	if t != json.Delim('{') {
+func (r *reader) routes(name string, f *File) {
+	if t := r.next(); t != json.Delim('{') {
 		r.wrongType(t, name, "an object with a rule for each pattern")
 		return
 	}
@@ -116,24 +116,25 @@ func (r *reader) routes(t json.Token, name string, f *File) {
 	r.members(func(pattern string) {
 		var rule Rule
 		f.routesAt[pattern] = r.position()
-		r.rule(r.next(), "the rule", &rule)
+		r.rule("the rule", &rule)
 		f.Routes[pattern] = rule
 	})
 }
 
-func (r *reader) budget(t json.Token, name string, to *Budget) {
-	r.object(t, name, "a budget", []key{
+func (r *reader) budget(name string, to *Budget) {
+	r.object(name, "a budget", []key{
 		{"total", r.timeField(&to.Total)}, {"announce", r.timeField(&to.Announce)}, {"reserve", r.timeField(&to.Reserve)},
 	})
 }
 
-func (r *reader) rule(t json.Token, name string, to *Rule) {
+func (r *reader) rule(name string, to *Rule) {
+	t := r.next()
 	if use, ok := t.(string); ok {
 		r.namedRule(use, to)
 		return
 	}
 	var base Rule
-	r.object(t, name, "a rule", []key{
+	r.objectFrom(t, name, "a rule", []key{
 		{"use", func(name string) {
 			if use, ok := read[string](r, name, "the name of a rule"); ok {
 				r.namedRule(use, &base)
@@ -147,8 +148,8 @@ func (r *reader) rule(t json.Token, name string, to *Rule) {
 		{"timeout", r.ruleTimeField(&to.Timeout)},
 		{"mercy", r.ruleTimeField(&to.Mercy)},
 		{"maxage", r.ruleTimeField(&to.MaxAge)},
-		{"reconnect", func(name string) { r.window(r.next(), name, &to.Reconnect) }},
-		{"farewell", func(name string) { r.farewell(r.next(), name, &to.Farewell) }},
+		{"reconnect", func(name string) { r.window(name, &to.Reconnect) }},
+		{"farewell", func(name string) { r.farewell(name, &to.Farewell) }},
 		{"format", wordField(r, &to.Format, &formats)},
 		{"ending", wordField(r, &to.Ending, &endings)},
 		{"admit", r.boolField(&to.Admit)},
@@ -166,12 +167,12 @@ func (r *reader) namedRule(name string, to *Rule) {
 	*to = named()
 }
 
-func (r *reader) window(t json.Token, name string, to *Window) {
-	r.object(t, name, "a window", []key{{"min", r.timeField(&to.Min)}, {"max", r.timeField(&to.Max)}})
+func (r *reader) window(name string, to *Window) {
+	r.object(name, "a window", []key{{"min", r.timeField(&to.Min)}, {"max", r.timeField(&to.Max)}})
 }
 
-func (r *reader) farewell(t json.Token, name string, to *Farewell) {
-	r.object(t, name, "a farewell", []key{
+func (r *reader) farewell(name string, to *Farewell) {
+	r.object(name, "a farewell", []key{
 		{"code", r.intField(&to.Code)},
 		{"reason", r.stringField(&to.Reason)},
 		{"message", r.stringField(&to.Message)},

@@ -93,9 +93,12 @@ type key struct {
 	read func(name string)
 }
 
-// object reads the value whose first token was t and which must be an object with these keys. name
-// is the value's own key, what describes the object, as in "a rule".
-func (r *reader) object(t json.Token, name, what string, keys []key) {
+// object reads a value that must be an object with these keys. name is the value's own key, what
+// describes the object, as in "a rule".
+func (r *reader) object(name, what string, keys []key) { r.objectFrom(r.next(), name, what, keys) }
+
+// objectFrom is object for a value whose first token was t.
+func (r *reader) objectFrom(t json.Token, name, what string, keys []key) {
 	if t != json.Delim('{') {
 		r.wrongType(t, name, "an object")
 		return
