@@ -14,9 +14,9 @@ import (
 // after first use, nor be stored in itself.
 type Swap struct{ current atomic.Pointer[Policy] }
 
-// Store makes p the current policy if [Check] finds nothing wrong with it under b, which should be
-// the budget of the Drainer that uses s. Otherwise it returns the error of Check and changes
-// nothing. p may be nil.
+// Store makes p the current policy if [Check] finds nothing wrong with it. Otherwise it returns the
+// error of Check and changes nothing. b should be the Budget of the Drainer whose Policy s is. p may
+// be nil.
 func (s *Swap) Store(p Policy, b Budget) error {
 	if err := Check(p, b); err != nil {
 		return err

@@ -18,7 +18,8 @@ import (
 var ErrDraining = tracked.ErrDraining
 
 // Draining returns a channel that is closed when this response should wind up. A handler that
-// waits, as that of a long-poll, selects on it and answers early. No handler has to.
+// waits, as that of a long-poll, selects on it and answers early. No handler has to. Where nothing
+// is tracked the channel is nil, and receiving from it blocks forever.
 //
 // For a finite response that is as soon as the drain stops admitting requests. With a Grace of
 // [policy.ToTheEnd] it is only when its context is canceled. The channel stays closed when the
@@ -28,8 +29,7 @@ var ErrDraining = tracked.ErrDraining
 // middleware.Drainer.Shed. A farewell that waits for the end of an event or a message that the
 // handler is writing can come after it.
 //
-// Where nothing is tracked the channel is nil, and receiving from it blocks forever. The server
-// stops being ready at an earlier moment, see middleware.Drainer.Draining.
+// The server stops being ready at an earlier moment, see middleware.Drainer.Draining.
 func Draining(ctx context.Context) <-chan struct{} {
 	r := tracked.From(ctx)
 	if r == nil {

@@ -71,7 +71,7 @@ func (b *postBody) hasCall() bool { return slices.ContainsFunc(b.scanner.found, 
 // Of a body that wasn't read whole, that is known only once the message that goes on in the rest
 // has shown that it is an answer.
 func (b *postBody) mayPass() bool {
-	if slices.ContainsFunc(b.scanner.found, message.isNew) {
+	if slices.ContainsFunc(b.scanner.found, message.isNewCall) {
 		return false
 	}
 	return b.whole || b.scanner.open && b.scanner.answers && b.scanner.current.method == ""

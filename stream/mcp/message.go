@@ -20,9 +20,10 @@ type message struct {
 // isCall reports whether the message is to be answered.
 func (m message) isCall() bool { return m.method != "" && m.id != "" }
 
-// isNew reports whether the message is a call that doesn't go on with an earlier one. From protocol
-// version 2026-07-28 on a client answers a server's request by the same call again (SEP-2322).
-func (m message) isNew() bool { return m.isCall() && !m.resumes }
+// isNewCall reports whether the message is a call that doesn't go on with an earlier one. From
+// protocol version 2026-07-28 on a client answers a server's request by the same call again
+// (SEP-2322).
+func (m message) isNewCall() bool { return m.isCall() && !m.resumes }
 
 // isAnswer reports whether the message answers another one.
 func (m message) isAnswer() bool { return m.method == "" && m.id != "" }
@@ -71,7 +72,7 @@ type scanner struct {
 	begun    bool // a byte other than white space has come
 	batch    bool // the value is an array
 	ended    bool // the value is complete
-	open     bool // current has begun
+	open     bool // current has begun and isn't complete
 	current  message
 	answers  bool // current has a result or an error, or is about to have one
 	depth    int  // brackets that are open
@@ -79,7 +80,7 @@ type scanner struct {
 	escaped  bool  // the byte before was a backslash that escapes this one
 	message  level // of the message's own members
 	member   level // of what one of them holds
-	keeping  bool  // the token that is being read is one to keep
+	keeping  bool  // the token that is being read is a key or a value to look for
 	token    []byte
 }
 

@@ -8,7 +8,8 @@ import (
 	"github.com/lastcall-go/lastcall/internal/tracked"
 )
 
-// A flusher is a writer around another one that can flush and be unwrapped.
+// A flusher is a writer around another one, with the methods besides those of an
+// [http.ResponseWriter] that handlers look for.
 type flusher struct{ http.ResponseWriter }
 
 // Unwrap is for [http.ResponseController].
@@ -58,7 +59,7 @@ type streamWriter struct {
 	mu      sync.Mutex // guards following; held while writing, as net/http's own writers hold theirs
 	events  eventScanner
 	begun   bool        // something has been written
-	other   bool        // the answer is no HTTP+SSE stream
+	foreign bool        // the answer is no HTTP+SSE stream, and isn't followed
 	session *sseSession // nil before the first event
 	pending []byte      // events of ours that wait for the end of one of the handler's
 }
@@ -77,14 +78,14 @@ func (w *streamWriter) write(p []byte) (n int, answered []string, err error) {
 	if !w.begun {
 		w.begun = true
 		body, _, _ := format.Recognize(w.Header())
-		w.other = body == nil || body.Name() != format.SSE
+		w.foreign = body == nil || body.Name() != format.SSE
 	}
-	if w.other {
+	if w.foreign {
 		n, err = w.ResponseWriter.Write(p)
 		return n, nil, err
 	}
 	for _, c := range p {
-		if event, ok := w.events.writeByte(c); ok && !w.other {
+		if event, ok := w.events.writeByte(c); ok && !w.foreign {
 			answered = append(answered, w.eventLocked(event)...)
 		}
 	}
@@ -114,7 +115,7 @@ func (w *streamWriter) writePendingLocked() {
 func (w *streamWriter) eventLocked(e event) (answered []string) {
 	if w.session == nil {
 		if e.name != "endpoint" {
-			w.other = true
+			w.foreign = true
 			return nil
 		}
 		w.session = &sseSession{response: w.response, stream: w}
