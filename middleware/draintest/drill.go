@@ -133,6 +133,9 @@ func (d *drill) run() {
 	d.trial(afterItsClient, d.route, func(tr *trial) { webSocket = tr.isWebSocket(d.route) })
 	first := d.look(webSocket)
 	d.normal = d.look(webSocket)
+	if first.client == nil || d.normal.client == nil {
+		return // start has not returned
+	}
 	n, c := &d.normal, d.normal.client
 	n.same = first.client.body == c.body
 	switch {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -492,6 +494,31 @@ func newsServer(t testing.TB) *sse.Server {
 }
 
 func TestShelf(t *testing.T) { check(t, shelf) }
+
+func TestStartThatSkips(t *testing.T) {
+	var inner *testing.T
+	t.Run("drill", func(t *testing.T) {
+		inner = t
+		Drill(t, func(t testing.TB, _ *middleware.Drainer) http.Handler {
+			t.Skip("there is no database")
+			return nil
+		}, "/")
+	})
+	assert.True(t, inner.Skipped())
+}
+
+// A process of its own is drilled here, since the goroutines of the bubble never end.
+func TestStartThatHangs(t *testing.T) {
+	const hang = "LASTCALL_START_HANGS"
+	if os.Getenv(hang) != "" {
+		t.Log(Check(t, func(testing.TB, *middleware.Drainer) http.Handler { select {} }, "/"))
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestStartThatHangs$", "-test.v")
+	cmd.Env = append(os.Environ(), hang+"=1")
+	out, _ := cmd.CombinedOutput() // it fails, by goleak
+	assert.Contains(t, string(out), "0.2: GET /, drained after its client had left, doesn't come to an end: deadlock")
+}
 
 // check checks that the drill finds the fault of each book, and none in its twin.
 func check(t *testing.T, shelf map[string]book) {
