@@ -36,7 +36,7 @@ type client struct {
 	body         body        // not of a WebSocket
 	end          request.End // of a call of gRPC or Connect; of one that is too long, none
 	err          error       // how it ended; nil: cleanly
-	closed       bool        // by the judge
+	closed       bool        // by the judge, which waited no longer
 	inFrame      bool        // a Close frame came within another frame
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -11,23 +12,24 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A returning client opens its stream again when that has ended, as those of its sort do.
+// A returning client opens its stream again when that has ended, if real clients of its kind do.
 type returning struct {
-	route *route
-	over  chan struct{} // closed when it has to end
-	once  sync.Once
-	wait  sync.WaitGroup
+	route  *route
+	ctx    context.Context // ends when stop is called
+	cancel context.CancelFunc
+	wait   sync.WaitGroup
 
 	mu     sync.Mutex // guards following
 	opened time.Time  // when its last stream began
 	gaveUp string     // why it doesn't come back
 }
 
-// mostPause is the longest that a client waits here, however late it is asked to come.
+// mostPause is the longest that a client waits, even if it is told to come back later.
 const mostPause = 2 * time.Second
 
 func (j *judge) follow(r *route, eventSource bool) *returning {
-	f := &returning{route: r, over: make(chan struct{})}
+	f := &returning{route: r}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.wait.Go(func() {
 		for f.again(j, eventSource) {
 		}
@@ -41,7 +43,7 @@ func (f *returning) again(j *judge, eventSource bool) bool {
 	defer c.endBy(time.Time{})
 	select {
 	case <-c.first:
-	case <-f.over:
+	case <-f.ctx.Done():
 		return false
 	}
 	if c.status == http.StatusOK || c.status == http.StatusSwitchingProtocols {
@@ -51,7 +53,7 @@ func (f *returning) again(j *judge, eventSource bool) bool {
 	}
 	select {
 	case <-c.done:
-	case <-f.over:
+	case <-f.ctx.Done():
 		return false
 	}
 	if why := c.staysAway(); why != "" {
@@ -60,18 +62,11 @@ func (f *returning) again(j *judge, eventSource bool) bool {
 		f.gaveUp = why
 		return false
 	}
-	timer := time.NewTimer(min(c.pause(), mostPause))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-f.over:
-		return false
-	}
+	return !await(f.ctx.Done(), min(c.pause(), mostPause))
 }
 
-// staysAway returns why a client of this sort doesn't come back from the end that it has met, empty
-// if it does.
+// staysAway returns why a real client of this kind doesn't come back after this end, empty if it
+// does.
 func (c *client) staysAway() string {
 	switch {
 	case c.status == 0: // a closed port or a broken connection is tried again
@@ -101,7 +96,7 @@ func (c *client) pause() time.Duration {
 	return 200 * time.Millisecond
 }
 
-// backWithin is how long the clients have to come back to the next process, all of them.
+// backWithin is how long all clients together have to come back to the next process.
 const backWithin = 20 * time.Second
 
 // await waits until the client has come back since then, and ends it.
@@ -128,6 +123,6 @@ func (f *returning) await(since, until time.Time) (back bool, why string) {
 
 // stop ends the client.
 func (f *returning) stop() {
-	f.once.Do(func() { close(f.over) })
+	f.cancel()
 	f.wait.Wait()
 }

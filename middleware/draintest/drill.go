@@ -108,18 +108,18 @@ type drill struct {
 	second   request.Request // without a path: none
 	normal   behavior
 	findings []Finding
-	stuck    bool // goroutines that never end are left of an earlier trial
+	stuck    bool // a trial has left goroutines that never end
 }
 
 // A behavior is what a route does without a drain.
 type behavior struct {
 	webSocket bool
 	infinite  bool // it is taken for a stream
-	ended     bool // by itself
+	ended     bool // it ends by itself
 	same      bool // its body is the same each time
 	writes    int
-	allowed   time.Duration // how long the budget and its rule let it go on as an answer
-	client    *client       // what that has seen
+	allowed   time.Duration // how long a drain lets it go on, if it is an answer
+	client    *client       // one that has seen all of it
 }
 
 // shortLook is how long a stream is looked at, and longLook anything else.

@@ -27,7 +27,7 @@ type trial struct {
 	tb       *trialTB
 	listener *delayed // its d may be set before a connection is dialed
 
-	slow      time.Duration // how much longer an answer may take, since clients read slowly; zero: they don't
+	slow      time.Duration // how much longer an answer may take if clients read slowly; zero: they don't
 	readSize  int           // of a slow client, as Slow has it
 	readEvery time.Duration
 
@@ -64,7 +64,7 @@ func (tr *trial) report(rule, format string, args ...any) {
 	tr.drill.report(rule, tr.name, format, args...)
 }
 
-// pause lets things go on for a moment.
+// pause is long enough for other goroutines of the bubble to go on.
 const pause = 20 * time.Millisecond
 
 // onMoment is called in the handler, when the moment of the drain has come. It tells awaitMoment,
@@ -74,7 +74,7 @@ func (tr *trial) onMoment() {
 	tr.awaitDrain()
 }
 
-// awaitMoment waits until the moment of the drain has come, but for no longer than this.
+// awaitMoment waits until the moment of the drain has come, or the time is up.
 func (tr *trial) awaitMoment(atMost time.Duration) { await(tr.moment.Done(), atMost) }
 
 // beginDrain begins the drain and returns when it is about to end responses.
@@ -93,7 +93,7 @@ func (tr *trial) awaitDrain() {
 	time.Sleep(pause)
 }
 
-// until waits until f returns true, but for no longer than this.
+// until waits until f returns true, or the time is up.
 func until(atMost time.Duration, f func() bool) {
 	for began := time.Now(); time.Since(began) < atMost && !f(); {
 		time.Sleep(pause)
@@ -126,7 +126,7 @@ func (tr *trial) dial(ctx context.Context, network, address string) (net.Conn, e
 	return Slow(c, tr.readSize, tr.readEvery), nil
 }
 
-// raw opens a connection and sends text. Nobody reads it.
+// raw opens a connection that nobody reads, and sends text.
 func (tr *trial) raw(text string) net.Conn {
 	c, err := tr.Dial(context.Background(), "", "")
 	if err != nil {
@@ -156,7 +156,7 @@ func (tr *trial) drain() {
 		tr.began = time.Now()
 	}
 	tr.drained = true
-	_ = tr.shutdown() // it names what the calls are asked for
+	_ = tr.shutdown() // its error names handlers that judgeTrial looks at as well
 	tr.took = time.Since(tr.began)
 	for _, c := range tr.opened {
 		c.end(5 * time.Second)
