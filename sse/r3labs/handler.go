@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -35,7 +36,7 @@ type Handler struct {
 	// response. It has no effect if a middleware's writer has no Unwrap.
 	Patience time.Duration
 
-	lastSlotNumber atomic.Uint64 // given with a refusal
+	lastSlotNumber atomic.Uint64 // last given with a refusal; the first, after Close, is random
 
 	mu      sync.Mutex    // guards the following
 	serving int           // calls of the library's ServeHTTP that haven't returned
@@ -110,6 +111,7 @@ func (h *Handler) Close(ctx context.Context) error {
 	h.mu.Lock()
 	if h.idle == nil {
 		h.idle = make(chan struct{})
+		h.lastSlotNumber.Store(rand.Uint64()) // replicas must not give their first clients all the same slot
 		if h.serving == 0 {
 			close(h.idle)
 		}

@@ -108,6 +108,19 @@ func TestSubscribersBesideClose(t *testing.T) {
 	}
 }
 
+// Replicas that close together give their first clients different slots.
+func TestFirstSlotIsRandom(t *testing.T) {
+	slots := make(map[string]bool)
+	for range 10 {
+		h := &r3labs.Handler{Server: r3.New()}
+		require.NoError(t, h.Close(t.Context()))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, asEventSource(httptest.NewRequest(http.MethodGet, "/?stream=s", nil)))
+		slots[w.Body.String()] = true
+	}
+	assert.Greater(t, len(slots), 1)
+}
+
 func TestRefusedAfterClose(t *testing.T) {
 	h := &r3labs.Handler{Server: r3.New()}
 	require.NoError(t, h.Close(context.Background()))
