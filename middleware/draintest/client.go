@@ -110,10 +110,11 @@ func (c *client) end(wait time.Duration) {
 	<-c.done
 }
 
-// code returns the code of the Close frame that ended a WebSocket, zero if none did.
+// code returns the code of the Close frame that ended a WebSocket, 1005 if it had none, and zero if
+// there was no such frame.
 func (c *client) code() int {
 	var ended *websocket.CloseError
-	if errors.As(c.err, &ended) && ended.Code != websocket.CloseAbnormalClosure && ended.Code != websocket.CloseNoStatusReceived {
+	if errors.As(c.err, &ended) && ended.Code != websocket.CloseAbnormalClosure {
 		return ended.Code
 	}
 	return 0

@@ -495,6 +495,21 @@ func newsServer(t testing.TB) *sse.Server {
 
 func TestShelf(t *testing.T) { check(t, shelf) }
 
+// A Close frame may have no code: the client sees a clean end, and 1005.
+func TestCloseFrameWithoutACode(t *testing.T) {
+	assert.Empty(t, Check(t, handler(func(w http.ResponseWriter, r *http.Request) {
+		var upgrader websocket.Upgrader
+		c, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		_ = c.WriteMessage(websocket.TextMessage, []byte("hello"))
+		_ = c.WriteMessage(websocket.CloseMessage, nil)
+		_, _, _ = c.ReadMessage()
+	}), "/ws"))
+}
+
 func TestStartThatSkips(t *testing.T) {
 	var inner *testing.T
 	t.Run("drill", func(t *testing.T) {
