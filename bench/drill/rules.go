@@ -83,19 +83,6 @@ func (j *judge) judgeCall(c *client) {
 	}
 }
 
-// judgeNewCall judges the answer to a call that came with the signal or after it.
-func (j *judge) judgeNewCall(c *client) {
-	name, e := c.route.Name(), c.end
-	switch {
-	case e.Status == request.Unavailable:
-		j.score.check("3.3", name, e.Retry != "", "a new call is refused without the time to come back")
-	case c.route.ended && e.Status != request.OK && !c.isLongCall():
-		j.score.check("3.3", name, false, "a new call is refused, on which its client doesn't try again: %s", c.outcome())
-	default: // it was served
-		j.judgeOpen(c)
-	}
-}
-
 func (j *judge) judgeSocket(c *client) {
 	name := c.route.Name()
 	if c.status != http.StatusSwitchingProtocols {
@@ -153,6 +140,19 @@ func (j *judge) judgeNew(c *client, last time.Time) {
 		j.judgeOpen(c)
 	default:
 		j.score.check("3.3", name, false, "a new request is answered with status %d", c.status)
+	}
+}
+
+// judgeNewCall judges the answer to a call that came with the signal or after it.
+func (j *judge) judgeNewCall(c *client) {
+	name, e := c.route.Name(), c.end
+	switch {
+	case e.Status == request.Unavailable:
+		j.score.check("3.3", name, e.Retry != "", "a new call is refused without the time to come back")
+	case c.route.ended && e.Status != request.OK && !c.isLongCall():
+		j.score.check("3.3", name, false, "a new call is refused, on which its client doesn't try again: %s", c.outcome())
+	default: // it was served
+		j.judgeOpen(c)
 	}
 }
 

@@ -119,3 +119,8 @@ func (c *client) code() int {
 	}
 	return 0
 }
+
+// gotEvents reports whether the answer is an event stream.
+func (c *client) gotEvents() bool {
+	return strings.HasPrefix(c.header.Get("Content-Type"), "text/event-stream")
+}

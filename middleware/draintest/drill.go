@@ -156,8 +156,7 @@ func (d *drill) run() {
 
 // requests returns the route's request as each of its clients sends it.
 func (d *drill) requests() []request.Request {
-	h := d.normal.client.header
-	if d.normal.webSocket || !d.normal.infinite || d.route.Header.Get("Accept") != "" || !strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") {
+	if d.normal.webSocket || !d.normal.infinite || d.route.Header.Get("Accept") != "" || !d.normal.client.gotEvents() {
 		return []request.Request{d.route}
 	}
 	return []request.Request{d.route.ForEvents(true), d.route.ForEvents(false)}

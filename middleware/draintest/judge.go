@@ -95,7 +95,7 @@ func (tr *trial) judgeClient(c *client) {
 		tr.judgeAnswer(c, r)
 	case tr.drill.call != request.NoCall:
 		tr.judgeStreamedCall(c, rule)
-	case r.Format() == format.SSE, c.header.Get("Content-Encoding") != "" && strings.HasPrefix(c.header.Get("Content-Type"), "text/event-stream"):
+	case r.Format() == format.SSE, c.header.Get("Content-Encoding") != "" && c.gotEvents():
 		tr.judgeEvents(c, rule)
 	case r.Format() == format.Lines && c.err == nil && c.body != "" && !strings.HasSuffix(c.body, "\n"):
 		tr.report("4.2", "ends within a line, with a clean end: what is there of the line may pass for a whole one. Write each line whole")
@@ -195,7 +195,7 @@ func (tr *trial) judgeLate(c *client) {
 }
 
 func answersEvents(c *client) bool {
-	return c.status == http.StatusOK && strings.HasPrefix(c.header.Get("Content-Type"), "text/event-stream")
+	return c.status == http.StatusOK && c.gotEvents()
 }
 
 // judgeRefusal judges the refusal of a plain request.

@@ -10,7 +10,7 @@ let socket;
 let opened = false; // this socket has been open
 let comeBackIn = null; // ms, as the server said in its last message
 let told = ""; // how the server said so; empty: it has not
-let attempts = 0; // without a word of the server, in a row
+let attempts = 0; // to connect, in a row, that failed
 let myName = "";
 let outbox = JSON.parse(sessionStorage.getItem("outbox") ?? "[]"); // survives a reload, too
 

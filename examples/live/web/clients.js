@@ -12,7 +12,7 @@ const told = []; // for how many ms each was told to stay away, in the drain tha
 class Client {
   constructor(dot) {
     this.dot = dot;
-    this.attempts = 0; // without a word of the server, in a row
+    this.attempts = 0; // to connect, in a row, that failed
   }
 
   is(state, title = state) {
