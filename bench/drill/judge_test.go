@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,6 +50,27 @@ func TestLongCall(t *testing.T) {
 	require.NoError(t, c.err)
 	j.judgeOpen(c)
 	j.judgeNew(c, time.Now())
+	assert.Empty(t, j.score.findings)
+}
+
+// A call that has fewer messages each time isn't cut short.
+func TestCallWithFewerMessages(t *testing.T) {
+	t.Parallel()
+	var times atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/connect+json")
+		for range 10 - times.Add(1) {
+			fmt.Fprint(w, "\x00\x00\x00\x00\x02{}")
+		}
+		fmt.Fprint(w, "\x02\x00\x00\x00\x02{}")
+	}))
+	defer srv.Close()
+	j, r := judging(t, srv.URL, "POST /list\nContent-Type: application/connect+json")
+	require.NoError(t, j.look(&process{done: make(chan struct{})}, []request.Request{r}))
+	c := j.open(j.routes[0], false)
+	<-c.done
+	require.Len(t, c.end.Messages, 7)
+	j.judgeOpen(c)
 	assert.Empty(t, j.score.findings)
 }
 

@@ -20,6 +20,7 @@ type route struct {
 	events bool   // an event stream that doesn't end while it is looked at
 	ended  bool   // by itself
 	same   bool   // it is the same each time
+	asMany bool   // so is the number of its messages, of a call
 	http2  bool   // its clients speak HTTP/2
 	format string // of internal/format, where it is known
 	took   time.Duration
@@ -81,6 +82,7 @@ func (j *judge) look(p *process, requests []request.Request) error {
 		d.endBy(until)
 		r.ended, r.took, r.status, r.body, r.end = !c.closed, c.ended.Sub(c.began), c.status, c.body, c.end
 		r.same = r.body.equals(&d.body) && r.end.Status == d.end.Status
+		r.asMany = len(r.end.Messages) == len(d.end.Messages)
 		if _, known, _ := format.Recognize(c.header); known && r.body.format != nil {
 			r.format = r.body.format.Name()
 		}

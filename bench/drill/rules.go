@@ -54,7 +54,7 @@ func (j *judge) judgeAnswer(c *client) {
 	short := c.body.size < r.body.size && (!r.same && c.body.size == 0 || r.same && c.body.isPartOf(&r.body))
 	whole := c.err == nil && c.status == r.status
 	if r.call != request.NoCall {
-		short, whole = c.end.IsPartOf(r.end, r.same), c.end.Status == request.OK
+		short, whole = c.end.IsPartOf(r.end, r.same, r.asMany), c.end.Status == request.OK
 	}
 	j.score.check("3.1", name, !(whole && short), "a clean end after %d of %d bytes", c.body.size, r.body.size)
 	if r.took < j.limit/2 && !(whole && short) {

@@ -94,10 +94,10 @@ type End struct {
 }
 
 // IsPartOf reports whether e has the beginning of the whole one's messages, or, where these aren't
-// the same each time, fewer of them.
-func (e End) IsPartOf(whole End, same bool) bool {
+// the same each time, fewer of them, or none, where as many isn't either.
+func (e End) IsPartOf(whole End, same, asMany bool) bool {
 	n := len(e.Messages)
-	return n < len(whole.Messages) && (!same || slices.Equal(e.Messages, whole.Messages[:n]))
+	return n < len(whole.Messages) && (!same || slices.Equal(e.Messages, whole.Messages[:n])) && (asMany || n == 0)
 }
 
 // The statuses that matter here.

@@ -92,9 +92,11 @@ func TestEnd(t *testing.T) {
 
 func TestEndIsPartOf(t *testing.T) {
 	whole := request.End{Messages: []string{"a", "b"}}
-	assert.True(t, request.End{}.IsPartOf(whole, true))
-	assert.True(t, request.End{Messages: []string{"a"}}.IsPartOf(whole, true))
-	assert.True(t, request.End{Messages: []string{"c"}}.IsPartOf(whole, false))
-	assert.False(t, request.End{Messages: []string{"c"}}.IsPartOf(whole, true))
-	assert.False(t, whole.IsPartOf(whole, true))
+	assert.True(t, request.End{}.IsPartOf(whole, true, true))
+	assert.True(t, request.End{Messages: []string{"a"}}.IsPartOf(whole, true, true))
+	assert.True(t, request.End{Messages: []string{"c"}}.IsPartOf(whole, false, true))
+	assert.False(t, request.End{Messages: []string{"c"}}.IsPartOf(whole, true, true))
+	assert.False(t, whole.IsPartOf(whole, true, true))
+	assert.True(t, request.End{}.IsPartOf(whole, false, false))
+	assert.False(t, request.End{Messages: []string{"c"}}.IsPartOf(whole, false, false))
 }

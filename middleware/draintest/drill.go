@@ -117,6 +117,7 @@ type behavior struct {
 	infinite  bool // it is taken for a stream
 	ended     bool // it ends by itself
 	same      bool // its body is the same each time
+	asMany    bool // so is the number of its lines, or of a call's messages
 	writes    int
 	allowed   time.Duration // how long a drain lets it go on, if it is an answer
 	client    *client       // one that has seen all of it
@@ -137,7 +138,7 @@ func (d *drill) run() {
 		return // start has not returned
 	}
 	n, c := &d.normal, d.normal.client
-	n.same = first.client.body == c.body
+	n.same, n.asMany = first.client.body == c.body, first.client.parts() == c.parts()
 	switch {
 	case !n.webSocket && c.status == 0:
 		d.report("0.1", "", "answers nothing: %v. The drill can't tell what it is", c.err)

@@ -106,11 +106,11 @@ func (tr *trial) judgeClient(c *client) {
 func (tr *trial) judgeAnswer(c *client, r *tracked.Response) {
 	n := tr.drill.normal
 	whole := n.client
-	part := c.err == nil && c.status == whole.status && isPart(c, whole, n.same)
+	part := c.err == nil && c.status == whole.status && n.isPart(c)
 	lost := c.err != nil || c.status >= 400 && c.status != whole.status
 	size := fmt.Sprintf("%d of %d bytes, with a clean end", c.before+len(c.body), whole.before+len(whole.body))
 	if e, all := c.callEnd(), whole.callEnd(); tr.drill.call != request.NoCall && c.before == 0 {
-		part, lost = e.Status == all.Status && e.Status != "" && e.IsPartOf(all, n.same), e.Status != all.Status
+		part, lost = e.Status == all.Status && e.Status != "" && e.IsPartOf(all, n.same, n.asMany), e.Status != all.Status
 		size = fmt.Sprintf("%d of %d messages, with status %q", len(e.Messages), len(all.Messages), e.Status)
 	}
 	switch {
@@ -127,15 +127,16 @@ func (tr *trial) judgeAnswer(c *client, r *tracked.Response) {
 
 // isPart reports whether what a client got is the beginning of the whole. If that isn't the same
 // each time, bodies of lines are compared by their number.
-func isPart(c, whole *client, same bool) bool {
+func (n behavior) isPart(c *client) bool {
+	whole := n.client
 	switch {
-	case same && whole.before > 0:
+	case n.same && whole.before > 0:
 		return c.before+len(c.body) < whole.before+len(whole.body)
-	case same:
+	case n.same:
 		return len(c.body) < len(whole.body) && strings.HasPrefix(whole.body, c.body)
 	}
 	lines := strings.Count(whole.body, "\n")
-	return c.body == "" && whole.body != "" || lines > 1 && whole.before == 0 && strings.Count(c.body, "\n") < lines
+	return c.body == "" && whole.body != "" || n.asMany && lines > 1 && whole.before == 0 && strings.Count(c.body, "\n") < lines
 }
 
 // judgeEvents judges an event stream that doesn't end by itself.
@@ -188,7 +189,7 @@ func (tr *trial) judgeLate(c *client) {
 		if c.err == nil && !strings.Contains(c.body, "retry:") || !answersEvents(c) {
 			tr.report("3.4", "answers a client of event streams with status %d and an end that it may not come back from. Refuse it with sse.Refuse", c.status)
 		}
-	case reached && (c.status == tr.drill.normal.client.status && !isPart(c, tr.drill.normal.client, tr.drill.normal.same)): // its rule admits it
+	case reached && (c.status == tr.drill.normal.client.status && !tr.drill.normal.isPart(c)): // its rule admits it
 	default:
 		tr.judgeRefusal(c)
 	}

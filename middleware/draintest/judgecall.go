@@ -3,6 +3,7 @@ package draintest
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/lastcall-go/lastcall/internal/request"
 	"github.com/lastcall-go/lastcall/policy"
@@ -12,6 +13,14 @@ import (
 func (c *client) callEnd() request.End {
 	p := request.ProtocolOf(c.route.HTTP("http://" + host))
 	return p.End(request.Answer{Status: c.status, Header: c.header, Trailer: c.trailer, Body: c.body, Err: c.err})
+}
+
+// parts returns the number of messages of a call, and of lines of another answer.
+func (c *client) parts() int {
+	if request.ProtocolOf(c.route.HTTP("http://"+host)) != request.NoCall {
+		return len(c.callEnd().Messages)
+	}
+	return strings.Count(c.body, "\n")
 }
 
 // judgeStreamedCall judges a call that doesn't end by itself.
@@ -43,7 +52,7 @@ func (c *client) ending() string {
 func (tr *trial) judgeLateCall(c *client, reached bool) {
 	e, whole := c.callEnd(), tr.drill.normal.client.callEnd()
 	switch {
-	case reached && tr.drill.normal.infinite, reached && e.Status == whole.Status && !e.IsPartOf(whole, tr.drill.normal.same): // its rule admits it
+	case reached && tr.drill.normal.infinite, reached && e.Status == whole.Status && !e.IsPartOf(whole, tr.drill.normal.same, tr.drill.normal.asMany): // its rule admits it
 	case c.closed:
 		tr.report("3.3", "has no answer 10 s later. Refuse it at once")
 	case c.status == 0:
