@@ -179,6 +179,8 @@ func (tr *trial) judgeLate(c *client) {
 	req := c.route.HTTP(tr.URL)
 	reached := len(tr.calls.all()) > 0
 	switch {
+	case tr.d.CloseListeners && c.status == 0 && !c.closed: // nobody can connect, which is as good as a refusal
+	case reached && c.closed: // its rule admits it, and it takes longer
 	case tr.drill.call != request.NoCall:
 		tr.judgeLateCall(c, reached)
 	case c.closed:

@@ -118,7 +118,9 @@ func (d *drill) late(name string, r request.Request, before time.Duration) {
 		}
 		var c *client
 		if before > 0 {
-			tr.listener.d = tr.d.Budget.Announce + 2*before
+			budget := tr.d.Budget.WithDefaults()
+			before = min(before, (budget.Total-budget.Announce-budget.Reserve)/2)
+			tr.listener.d = budget.Announce + 2*before
 			c = tr.open(r, d.normal.webSocket)
 			time.Sleep(before)
 		}
