@@ -1,6 +1,7 @@
 package draintest
 
 import (
+	"compress/gzip"
 	"fmt"
 	"io"
 	"net/http"
@@ -82,6 +83,32 @@ func TestNoFalseAlarm(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			assert.Empty(t, Check(t, c.start, c.routes...))
 		})
+	}
+}
+
+// A compressed event stream isn't told, and nobody can say where its events end.
+func TestCompressedEventsAreNotTold(t *testing.T) {
+	found := Check(t, func(testing.TB, *middleware.Drainer) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			for {
+				_, _ = io.WriteString(z, "data: now\n\n")
+				_ = z.Flush()
+				_ = http.NewResponseController(w).Flush()
+				select {
+				case <-r.Context().Done():
+					return
+				case <-newTimer(t100ms):
+				}
+			}
+		})
+	}, "GET /events")
+	assert.Len(t, found, 1)
+	for _, f := range found {
+		assert.Equal(t, "4.1", f.Rule, f)
+		assert.Contains(t, f.Text, "since it is compressed")
 	}
 }
 
