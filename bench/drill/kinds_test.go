@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/assert"
 
 	"github.com/lastcall-go/lastcall/middleware"
@@ -53,6 +54,14 @@ func serveKinds(sort, addr string) int {
 	streams("GET /lines", "application/x-ndjson", "", "{\"n\": 1}\n")
 	streams("GET /parts", "multipart/x-mixed-replace; boundary=b", "--b\r\n", "\r\n\r\nhi\r\n--b\r\n")
 	streams("GET /events", "text/event-stream", "", "data: hi\n\n")
+	mux.HandleFunc("GET /ws", func(w http.ResponseWriter, r *http.Request) {
+		if c, err := new(websocket.Upgrader).Upgrade(w, r, nil); err == nil {
+			defer c.Close()
+			for err == nil {
+				_, _, err = c.ReadMessage()
+			}
+		}
+	})
 	mux.HandleFunc("POST /grpc/Call", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/grpc")
 		w.Header().Set("Trailer", "Grpc-Status")
@@ -103,7 +112,7 @@ var kindRoutes = []string{
 	"-route", "POST /grpc/Watch\nContent-Type: application/grpc",
 	"-route", "POST /grpc/Call\nContent-Type: application/grpc",
 	"-route", "POST /connect/Watch\nContent-Type: application/connect+json\n\n{}",
-	"-route", "/lines", "-route", "/parts", "-route", "/events", "-look", "4s",
+	"-route", "/lines", "-route", "/parts", "-route", "/events", "-route", "/ws", "-look", "4s",
 }
 
 // kindsFound is what the judge finds out about them.
@@ -114,6 +123,7 @@ Connect stream     POST /connect/Watch
 JSON lines stream  GET /lines
 multipart stream   GET /parts
 event stream       GET /events
+WebSocket          GET /ws
 `
 
 func TestKinds(t *testing.T) {
@@ -148,6 +158,7 @@ func TestKinds(t *testing.T) {
 				`4\.5  POST /connect/Watch, .*`,
 				`4\.2  GET /lines, .*`,
 				`4\.3  GET /events, .*`,
+				`4\.4  GET /ws, .*`,
 			} {
 				assert.Regexp(t, `(?m)^`+want, out)
 			}

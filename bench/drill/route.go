@@ -69,7 +69,9 @@ func (j *judge) look(p *process, requests []request.Request) error {
 		if all[i], err = j.newRoute(r); err != nil {
 			return err
 		}
-		all[i].socket = !all[i].http2 && j.isSocket(r)
+		if j.isSocket(r) {
+			all[i].socket, all[i].http2 = true, false
+		}
 	}
 	first, second := make([]*client, len(all)), make([]*client, len(all))
 	for i, r := range all {
