@@ -24,27 +24,31 @@ func (e Ends) RoundTrip(r *http.Request) (*http.Response, error) {
 		s, _ := strconv.Atoi(res.Header.Get("Retry-After"))
 		e.Ended(time.Duration(max(1, s)) * time.Second)
 	default:
-		res.Body = &subscription{ReadCloser: res.Body, slot: time.Second, ended: e.Ended}
+		res.Body = &subscription{ReadCloser: res.Body, seen: []byte("\n"), slot: time.Second, ended: e.Ended}
 	}
 	return res, err
 }
 
 type subscription struct {
 	io.ReadCloser
+	seen  []byte // the end of what was read: a field may come in two pieces
 	slot  time.Duration
-	ended func(time.Duration)
+	ended func(time.Duration) // nil: it was called
 }
 
-var retryField = regexp.MustCompile(`(?m)^retry: (\d+)$`)
+var retryField = regexp.MustCompile(`\nretry: (\d+)`)
 
 func (s *subscription) Read(p []byte) (int, error) {
 	n, err := s.ReadCloser.Read(p)
-	if field := retryField.FindSubmatch(p[:n]); field != nil {
+	s.seen = append(s.seen, p[:n]...)
+	for _, field := range retryField.FindAllSubmatch(s.seen, -1) {
 		ms, _ := strconv.Atoi(string(field[1]))
 		s.slot = time.Duration(ms) * time.Millisecond
 	}
-	if err != nil {
+	s.seen = append(s.seen[:0], s.seen[max(0, len(s.seen)-30):]...)
+	if err != nil && s.ended != nil {
 		s.ended(s.slot)
+		s.ended = nil
 	}
 	return n, err
 }
