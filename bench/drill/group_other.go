@@ -5,11 +5,10 @@ package main
 import (
 	"os"
 	"os/exec"
-	"syscall"
 )
 
-// signals are those by which servers are asked to end, by the value of -signal.
-var signals = map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": os.Interrupt}
+// signals is empty: a process can't be asked to end by another one.
+var signals map[string]os.Signal
 
 // ownGroup does nothing: there are no process groups here, nor a SIGTERM that a process could
 // catch.

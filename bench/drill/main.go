@@ -96,6 +96,8 @@ func parse(args []string, out io.Writer) (cfg config, err error) {
 		return cfg, errors.New("give either a command after --, or the -pid of a server that runs")
 	case cfg.clients < 1 || cfg.clients > 1000:
 		return cfg, fmt.Errorf("-clients is %d: use 1 to 1000", cfg.clients)
+	case len(signals) == 0:
+		return cfg, errors.New("this system has no signal that asks a process to end, such as SIGTERM")
 	case signals[cfg.signal] == nil:
 		return cfg, fmt.Errorf("-signal is %q: use %s", cfg.signal, strings.Join(slices.Sorted(maps.Keys(signals)), ", "))
 	case reports[cfg.format] == nil:
