@@ -171,6 +171,7 @@ var shelf = map[string]book{
 	"ends its stream as the drain begins": {
 		route: "GET /events", rule: "4.1",
 		faulty: func(_ testing.TB, d *middleware.Drainer) http.Handler {
+			d.Budget.Announce = t100ms // or the farewell may be first
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				ctx, cancel := context.WithCancel(r.Context())
 				defer cancel()
