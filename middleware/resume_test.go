@@ -295,3 +295,25 @@ func TestResumeRemembersWhoWasGivenUp(t *testing.T) {
 		})
 	}
 }
+
+// Streams whose peers are all stuck are cut at their time also where the drain that told them was
+// taken back: their cuts wait behind the workers that the farewells hold up, and nothing else is
+// scheduled.
+func TestStuckPeersAreCutAfterAResume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := 2 * max(4, runtime.GOMAXPROCS(0)) // more than work where nobody is stuck
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: time.Second, Mercy: time.Second}}
+		r := serve(t, d, http.HandlerFunc(quiet))
+		for range stuck {
+			c, _ := r.reads("/")
+			defer c.Close()
+		}
+		d.Drain()
+		time.Sleep(500 * time.Millisecond)
+		require.NoError(t, d.Resume())
+		time.Sleep(2 * time.Second)
+		assert.EqualValues(t, stuck, d.Report().Before.Cut)
+		_, err := r.end()
+		assert.NoError(t, err)
+	})
+}

@@ -90,9 +90,10 @@ func (s *scheduler) run() {
 			s.runNext(s.queue[0])
 		}
 		s.advance(time.Now())
+		look := s.workers.unstick(time.Now())
 		switch {
-		case s.drain != nil || len(s.queue) > 0 || len(s.picked) > 0:
-			s.sleep(timer)
+		case s.drain != nil || len(s.queue) > 0 || len(s.picked) > 0 || !look.IsZero():
+			s.sleep(timer, look)
 		case s.stopIfIdle():
 			return
 		}
@@ -107,8 +108,9 @@ func (s *scheduler) stopIfIdle() bool {
 	return !s.running
 }
 
-// sleep waits for the next stage, the drain's next step, its next line in the log, or a task.
-func (s *scheduler) sleep(timer *time.Timer) {
+// sleep waits for the next stage, the drain's next step, its next line in the log, a task, or the
+// next look at the workers, zero if nothing waits for them.
+func (s *scheduler) sleep(timer *time.Timer, look time.Time) {
 	var next time.Time
 	if len(s.queue) > 0 {
 		next = s.queue[0].At
@@ -124,7 +126,7 @@ func (s *scheduler) sleep(timer *time.Timer) {
 			next = dr.lastCut.Add(dr.cutWait)
 		}
 	}
-	if look := s.workers.unstick(time.Now()); !look.IsZero() && (next.IsZero() || look.Before(next) || !s.workers.hasRoom()) {
+	if !look.IsZero() && (next.IsZero() || look.Before(next) || !s.workers.hasRoom()) {
 		next = look // without room, what is due has to wait
 	}
 	timer.Stop()
