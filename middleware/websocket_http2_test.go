@@ -256,6 +256,42 @@ func TestWebSocketOverHTTP2(t *testing.T) {
 	}
 }
 
+// A lateWriter is a frameStream whose Write returns a moment after the peer has read what it wrote,
+// as where the machine is busy.
+type lateWriter struct{ *frameStream }
+
+func (w lateWriter) Write(p []byte) (int, error) {
+	n, err := w.frameStream.Write(p)
+	time.Sleep(10 * time.Millisecond)
+	return n, err
+}
+
+// A peer may answer before the write of the farewell has returned. Its handler's reads end then too,
+// and the drain doesn't wait for the cancel.
+func TestWebSocketOverHTTP2AnsweredWhileTheFarewellIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Farewell: policy.Farewell{Code: 4001, Reason: "bye"}}}
+		h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusOK)
+			got, err := readAll(r)
+			assert.NoError(t, err)
+			assert.Equal(t, answer4001, got)
+		}))
+		peer := extendedConnect(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(lateWriter{w.(*frameStream)}, r)
+		}))
+		go func() {
+			_, _ = io.ReadFull(peer, make([]byte, len(closed)))
+			_, _ = io.WriteString(peer, answer4001)
+		}()
+		synctest.Wait()
+		began := time.Now()
+		assert.NoError(t, d.Shutdown(context.Background()))
+		assert.Equal(t, 10*time.Millisecond, time.Since(began))
+		assert.EqualValues(t, 1, d.Report().Told)
+	})
+}
+
 // A peer that has stopped reading is cut at its own deadline.
 func TestWebSocketOverHTTP2WhosePeerDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

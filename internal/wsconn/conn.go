@@ -190,8 +190,8 @@ func (c *Conn) update(change func(*State)) {
 	}
 }
 
-// Read reads from the peer. It returns io.EOF once a farewell was written and Read has returned the
-// peer's whole Close frame, and once Finish was called, even to a Read that is blocked.
+// Read reads from the peer. It returns io.EOF once the write of a farewell has begun and Read has
+// returned the peer's whole Close frame, and once Finish was called, even to a Read that is blocked.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
@@ -232,8 +232,8 @@ func (c *Conn) readError(err error) error {
 		return err
 	case c.state.HandlerClosed:
 		return c.closedError("read")
-	case c.readsEnded, c.state.FarewellWritten && c.state.PeerSentClose:
-		return io.EOF
+	case c.readsEnded, c.farewellBegun && c.state.PeerSentClose:
+		return io.EOF // the peer may answer before the write of the farewell has returned
 	}
 	return nil
 }
