@@ -32,7 +32,7 @@ type drain struct {
 	entered              []entry // what phase was, and when, in order
 	ended                time.Time
 	aborted              []ResponseInfo
-	where                map[*tracked.Response]place // of handlers that have not returned since their cancel
+	places               map[*tracked.Response]place // of handlers that locate looked for; nil once the drain is over
 	streaming, swallowed int                         // see Report
 	swallowedBytes       int64                       // see Report
 
@@ -49,7 +49,6 @@ type drain struct {
 
 	sessions map[string]*mcpSession // with open calls
 	looks    int                    // how often stacks were taken of late handlers
-	located  []*tracked.Response    // that locate was called with
 }
 
 // An entry is when a drain entered a phase.
@@ -69,6 +68,7 @@ func newDrain(d *Drainer, limit time.Time, cause string, found Tally) *drain {
 	now := time.Now()
 	dr := &drain{
 		began: now, cause: cause, found: found, done: make(chan struct{}), takenBack: make(chan struct{}), cutWait: b.Reserve / 2,
+		places:   make(map[*tracked.Response]place),
 		announce: shorten(b.Announce), work: shorten(b.Total - b.Announce - b.Reserve), reserve: shorten(b.Reserve),
 	}
 	dr.deadline = now.Add(dr.announce + dr.work + dr.reserve)
@@ -273,11 +273,11 @@ func (s *scheduler) endDrain() {
 	for len(s.queue) > 0 {
 		s.unschedule(s.queue[0])
 	}
-	s.drain, dr.located = nil, nil
+	s.drain = nil
 	dr.ticker.Stop()
 	d.mu.Lock()
 	dr.enterLocked(Done, time.Now())
-	dr.where = nil
+	dr.places = nil
 	if dr.final {
 		s.refuseTasks()
 	}
@@ -297,9 +297,10 @@ func (d *Drainer) giveUp(dr *drain, running []*tracked.Response) {
 	for n, r := range running {
 		var p place
 		if n < maxGivenUp {
-			p = placeOf(stacks, r)
+			p = findHandler(stacks, r)
 		}
-		i := d.info(r, p)
+		d.setPlace(dr, r, p)
+		i := d.info(r)
 		i.Running = true
 		attrs := p.attrs()
 		if i.Stack != "" {

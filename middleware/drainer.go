@@ -278,7 +278,7 @@ func (d *Drainer) endObserved(r *tracked.Response, o tracked.Outcome) bool {
 // end ends a response with its outcome.
 func (d *Drainer) end(r *tracked.Response, o tracked.Outcome) {
 	if _, ended := r.Outcome(); !ended && o == tracked.Cut {
-		i := d.info(r, d.placeSeen(r))
+		i := d.info(r)
 		d.logAborted("cut", i)
 		d.endCut(r, i)
 	} else if !d.endObserved(r, o) { // a drain has given it up

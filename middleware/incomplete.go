@@ -2,11 +2,13 @@ package middleware
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/lastcall-go/lastcall/internal/tracked"
 )
+
+// maxNamed is how many responses an error names together. The others it counts.
+const maxNamed = 4
 
 // An IncompleteError says what a drain had to cut, and why it ended early if it did.
 type IncompleteError struct {
@@ -17,6 +19,7 @@ type IncompleteError struct {
 
 // Error names the cause, and up to four responses each of Running and Cut.
 func (e *IncompleteError) Error() string {
+	names := func(all []ResponseInfo) string { return summary(all[:min(maxNamed, len(all))], len(all)) }
 	var parts []string
 	if e.Cause != nil {
 		parts = append(parts, fmt.Sprintf("ended early: %v", e.Cause))
@@ -31,14 +34,14 @@ func (e *IncompleteError) Error() string {
 	}
 	if len(running) > 0 {
 		parts = append(parts, fmt.Sprintf("%d still running, which must return when their context is canceled: %s",
-			len(running), summary(running, mostNamed)))
+			len(running), names(running)))
 	}
 	if len(forgotten) > 0 {
 		parts = append(parts, fmt.Sprintf("%d returned, but nobody closed the connection that they hijacked: %s",
-			len(forgotten), summary(forgotten, mostNamed)))
+			len(forgotten), names(forgotten)))
 	}
 	if len(e.Cut) > 0 {
-		parts = append(parts, fmt.Sprintf("%d cut: %s", len(e.Cut), summary(e.Cut, mostNamed)))
+		parts = append(parts, fmt.Sprintf("%d cut: %s", len(e.Cut), names(e.Cut)))
 	}
 	return "middleware: drain incomplete: " + strings.Join(parts, "; ")
 }
@@ -46,13 +49,13 @@ func (e *IncompleteError) Error() string {
 // Unwrap returns the Cause.
 func (e *IncompleteError) Unwrap() error { return e.Cause }
 
-// summary describes up to most of the responses, and counts the others.
-func summary(all []ResponseInfo, most int) string {
+// summary describes some of so many responses, and counts the others.
+func summary(some []ResponseInfo, of int) string {
 	var names []string
-	for _, i := range all[:min(most, len(all))] {
+	for _, i := range some {
 		names = append(names, i.String())
 	}
-	if n := len(all) - most; n > 0 {
+	if n := of - len(some); n > 0 {
 		names = append(names, fmt.Sprintf("and %d more", n))
 	}
 	return strings.Join(names, ", ")
@@ -61,26 +64,23 @@ func summary(all []ResponseInfo, most int) string {
 // errorOf returns the error of a drain that is over, or nil. cause is the error of the caller's
 // context, if that ended first.
 func (d *Drainer) errorOf(dr *drain, cause error) error {
-	d.mu.Lock()
-	aborted := slices.Clone(dr.aborted)
-	var givenUp []*tracked.Response
-	for r, of := range d.givenUp {
-		if of != dr { // it was taken back
-			givenUp = append(givenUp, r)
-		}
-	}
-	d.mu.Unlock()
-
 	e := &IncompleteError{Cause: cause}
-	for _, i := range aborted {
+	var others []*tracked.Response
+	d.mu.Lock()
+	for _, i := range dr.aborted {
 		if i.Running {
 			e.Running = append(e.Running, i)
 		} else {
 			e.Cut = append(e.Cut, i)
 		}
 	}
-	for _, r := range givenUp {
-		i := d.info(r, place{})
+	for r, of := range d.givenUp {
+		if of != dr {
+			others = append(others, r) // by a drain that was taken back
+		}
+	}
+	d.mu.Unlock()
+	for _, i := range d.infos(others) {
 		i.Running = true
 		e.Running = append(e.Running, i)
 	}

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/internal/tracked"
 )
 
@@ -21,17 +20,18 @@ func (d *Drainer) wraps(next http.Handler) {
 	d.onlyMux.Store(mux)
 }
 
-// findPattern finds the pattern of a response that has none yet.
-func (d *Drainer) findPattern(r *tracked.Response) {
-	mux := d.onlyMux.Load()
-	if mux == nil || r.Pattern() != "" || r.Format() == format.Task {
-		return
+// groupOf returns the response's group. If that has no pattern yet, it asks the only ServeMux for it.
+func (d *Drainer) groupOf(r *tracked.Response) tracked.Group {
+	g, mux := r.Group(), d.onlyMux.Load()
+	if mux == nil || g.Pattern != "" {
+		return g
 	}
 	in := r.Request()
 	target, err := url.ParseRequestURI(in.RequestURI) // not in.URL, which handlers may change
 	if err != nil {
-		return
+		return g
 	}
 	_, pattern := mux.Handler(&http.Request{Method: in.Method, Host: in.Host, URL: target})
 	r.SetPatternIfUnknown(pattern)
+	return r.Group()
 }

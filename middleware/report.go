@@ -167,10 +167,8 @@ func (d *Drainer) Report() Report {
 	for _, g := range report.Groups {
 		report.Open.add(g.Kind, g.Format, g.Open)
 	}
-	if report.Phase != Serving && report.Phase != Done {
-		for _, r := range longest(open, mostWaiting) {
-			report.Waiting = append(report.Waiting, d.info(r, d.placeSeen(r)))
-		}
+	if report.Phase != Serving && report.Phase != Done && len(open) > 0 {
+		report.Waiting = d.infos(longest(open, maxLongest))
 	}
 	return report
 }
@@ -215,11 +213,7 @@ func (d *Drainer) groupsOf(open []*tracked.Response, ended map[tracked.Group]tra
 	var last tracked.Group
 	var group *Group
 	for _, r := range open {
-		t := r.Group()
-		if t.Pattern == "" {
-			d.findPattern(r)
-			t = r.Group()
-		}
+		t := d.groupOf(r)
 		if group == nil || t != last { // most are like the one before
 			last, group = t, in(t)
 		}

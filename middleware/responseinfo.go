@@ -1,10 +1,8 @@
 package middleware
 
 import (
-	"cmp"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/tracked"
@@ -61,10 +59,10 @@ func (i ResponseInfo) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// info returns what is known now of a response, whose handler was seen at p.
-func (d *Drainer) info(r *tracked.Response, p place) ResponseInfo {
-	d.findPattern(r)
-	g := r.Group()
+// info returns what is known now of a response. d.mu must not be held.
+func (d *Drainer) info(r *tracked.Response) ResponseInfo {
+	g := d.groupOf(r)
+	p, _ := d.placeOf(r)
 	i := ResponseInfo{
 		Route: r.Route(), Pattern: tracked.Printable(r.Pattern()), Kind: g.Kind, Format: stream.Format(g.Format),
 		Age: r.Age(), Idle: r.Idle(), Told: r.FarewellSent(), Hijacker: forgotten(r), Where: p.String(), Stack: p.stack,
@@ -79,38 +77,10 @@ func (d *Drainer) info(r *tracked.Response, p place) ResponseInfo {
 	return i
 }
 
-const (
-	mostWaiting = 3 // responses that a drain waits for are named
-	mostNamed   = 4 // are named together in an error; the others are counted
-)
-
-// longest returns the n responses that hold up a drain the longest: those first that ignore their
-// canceled context, then the finite ones, whose end is theirs, then streams, and the oldest of each.
-func longest(open []*tracked.Response, n int) []*tracked.Response {
-	type waiter struct {
-		*tracked.Response
-		rank int
+func (d *Drainer) infos(all []*tracked.Response) []ResponseInfo {
+	infos := make([]ResponseInfo, len(all))
+	for i, r := range all {
+		infos[i] = d.info(r)
 	}
-	compare := func(a, b waiter) int { return cmp.Or(cmp.Compare(a.rank, b.rank), a.CompareBegan(b.Response)) }
-	first := make([]waiter, 0, n+1)
-	for _, r := range open {
-		w := waiter{r, 1}
-		switch {
-		case r.Canceled():
-			w.rank = 0
-		case r.Kind() == policy.Infinite:
-			w.rank = 2
-		}
-		if len(first) == n && compare(w, first[n-1]) >= 0 {
-			continue
-		}
-		at, _ := slices.BinarySearchFunc(first, w, compare)
-		first = slices.Insert(first, at, w)
-		first = first[:min(n, len(first))]
-	}
-	all := make([]*tracked.Response, len(first))
-	for i, w := range first {
-		all[i] = w.Response
-	}
-	return all
+	return infos
 }

@@ -137,7 +137,7 @@ func (s *scheduler) sleep(timer *time.Timer, look time.Time) {
 	case <-s.wake:
 	case <-empty:
 	case <-tick:
-		s.tick(time.Now())
+		s.logProgress(time.Now())
 	case <-timer.C:
 	}
 }

@@ -82,7 +82,7 @@ func TestLateHandlersLine(t *testing.T) {
 				assert.NotContains(t, log.String(), "has not returned")
 				_, err := r.end()
 				assert.ErrorContains(t, err, "3 still running")
-				at := `state="chan receive \(durable\)" at="middleware_test\.hang \(blame_test\.go:\d+\) < middleware_test\.TestLateHandlersLine\.func\d+ \(blame_test\.go:\d+\)`
+				at := `state="chan receive \(durable\)" at="middleware_test\.hang \(stacks_test\.go:\d+\) < middleware_test\.TestLateHandlersLine\.func\d+ \(stacks_test\.go:\d+\)`
 				assert.Regexp(t, `00:00:02\.000Z level=WARN msg="a handler has not returned since its context was canceled" route="?GET /deaf.* age=2s `+at, log.String())
 				assert.Regexp(t, `msg="still running; given up" route="?GET /deaf.* `+at, log.String())
 				assert.Len(t, regexp.MustCompile(`has not returned`).FindAllString(log.String(), -1), 3, "once each")
@@ -133,9 +133,9 @@ func TestLateHandlersAreToldApart(t *testing.T) {
 	_ = unblock.Close()
 	handlers.Wait()
 	for route, line := range map[string]string{
-		"one":   `middleware_test\.hang \(blame_test`,
-		"two":   `middleware_test\.TestLateHandlersAreToldApart\.func2 \(blame_test`,
-		"three": `middleware_test\.TestLateHandlersAreToldApart\.func3 \(blame_test`,
+		"one":   `middleware_test\.hang \(stacks_test`,
+		"two":   `middleware_test\.TestLateHandlersAreToldApart\.func2 \(stacks_test`,
+		"three": `middleware_test\.TestLateHandlersAreToldApart\.func3 \(stacks_test`,
 	} {
 		assert.Regexp(t, `given up" route="GET /`+route+`" .*at="`+line, log.String())
 	}

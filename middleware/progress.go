@@ -1,0 +1,117 @@
+package middleware
+
+import (
+	"cmp"
+	"log/slog"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/lastcall-go/lastcall/internal/tracked"
+	"github.com/lastcall-go/lastcall/policy"
+)
+
+const (
+	maxLongest = 3               // responses that hold up the drain longest are named
+	nameAfter  = 5 * time.Second // from when the drain planned them on, the log names those
+	lateAfter  = time.Second     // from its cancel on, a handler that hasn't returned is located
+	maxLocated = 4               // handlers are located at once
+	maxLooks   = 4               // times in a drain handlers are located
+)
+
+// logProgress is called every second of a drain. It logs what is open and, once the drain takes
+// long, which responses hold it up. It also has the handlers located that have not returned though
+// they were canceled.
+func (s *scheduler) logProgress(now time.Time) {
+	d, dr := s.d, s.drain
+	open := d.registry.Open()
+	if d.Logger != nil {
+		attrs := append(tally(open).attrs(), "left", dr.end.Sub(now).Round(time.Millisecond))
+		if dr.plan != nil && now.Sub(dr.start) >= nameAfter {
+			attrs = append(attrs, "waiting", summary(d.infos(longest(open, maxLongest)), len(open)))
+		}
+		d.log(slog.LevelInfo, "draining", attrs...)
+	}
+	if dr.plan == nil {
+		return
+	}
+	var late []*tracked.Response
+	for _, r := range open {
+		if !r.Canceled() {
+			continue
+		}
+		m, _ := r.Moments()
+		if _, located := d.placeOf(r); !located && now.Sub(m.Cancel) >= lateAfter {
+			late = append(late, r)
+		}
+	}
+	if len(late) > 0 && dr.looks < maxLooks && runtime.NumGoroutine() <= maxGoroutines {
+		dr.looks++
+		late = longest(late, maxLocated)
+		for _, r := range late {
+			d.setPlace(dr, r, place{}) // found or not, it is located once
+		}
+		s.workers.apart(func() { d.locate(dr, late) })
+	}
+}
+
+// locate finds out where the handlers of late responses wait, for reports and the log.
+func (d *Drainer) locate(dr *drain, late []*tracked.Response) {
+	stacks := takeStacks()
+	for _, r := range late {
+		p := findHandler(stacks, r)
+		if p.lines == "" {
+			continue
+		}
+		d.setPlace(dr, r, p)
+		i := d.info(r)
+		d.log(slog.LevelWarn, "a handler has not returned since its context was canceled",
+			append([]any{"route", i.Route, "age", i.Age}, p.attrs()...)...)
+	}
+}
+
+// setPlace records where a response's handler was found, unless the drain is over.
+func (d *Drainer) setPlace(dr *drain, r *tracked.Response, p place) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if dr.places != nil {
+		dr.places[r] = p
+	}
+}
+
+// placeOf returns where a response's handler was found, and reports whether it was looked for.
+func (d *Drainer) placeOf(r *tracked.Response) (p place, located bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.current != nil {
+		p, located = d.current.places[r]
+	}
+	return p, located
+}
+
+// longest returns the n responses that hold up a drain the longest: those first that ignore their
+// canceled context, then the finite ones, whose end is theirs, then streams, and the oldest of each.
+func longest(open []*tracked.Response, n int) []*tracked.Response {
+	rank := func(r *tracked.Response) int {
+		switch {
+		case r.Canceled():
+			return 0
+		case r.Kind() != policy.Infinite:
+			return 1
+		}
+		return 2
+	}
+	compare := func(a, b *tracked.Response) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.CompareBegan(b))
+	}
+	first := make([]*tracked.Response, 0, n+1)
+	for _, r := range open {
+		if len(first) == n && compare(r, first[n-1]) >= 0 {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(first, r, compare)
+		first = slices.Insert(first, at, r)
+		first = first[:min(n, len(first))]
+	}
+	return first
+}
