@@ -91,8 +91,8 @@ type Drainer struct {
 	running    []*running                   // the servers that RunAll serves
 	failure    error                        // of the first of them that failed
 
-	watch   sync.Mutex   // held while a report is made for watchers; taken before mu; guards following
-	watched sharedReport // what Watch yielded last
+	watch  sync.Mutex    // held while a report is made for watchers; taken before mu; guards following
+	shared watchedReport // what Watch yielded last
 }
 
 func (d *Drainer) init() {

@@ -13,7 +13,7 @@ import (
 const (
 	watchServing  = time.Second            // between two reports of Watch while nothing drains
 	watchDraining = 100 * time.Millisecond // between two while something does
-	watchShare    = 50                     // of the time that Watch may take up with reports
+	watchCost     = 50                     // a report isn't made again for so many times as long as it took
 )
 
 // Watch yields reports: one at once, one when a drain begins, is over or is taken back, and between
@@ -34,69 +34,66 @@ func (d *Drainer) Watch(ctx context.Context) iter.Seq[Report] {
 		timer := time.NewTimer(0)
 		defer timer.Stop()
 		for ctx.Err() == nil {
-			// Asked for before the report, so that nothing that comes behind it is missed.
-			began, dr := d.state()
-			report, wait := d.sharedReport(dr)
+			// The state is read before the report is made: what changes after it closes a channel.
+			began, current := d.state()
+			over := current != nil && isClosed(current.done)
+			report, wait := d.sharedReport(current, over)
 			if !yield(report) {
 				return
 			}
-			var done, takenBack <-chan struct{}
-			if dr != nil {
-				began, done, takenBack = nil, dr.done, dr.takenBack
-				if isClosed(dr.done) {
-					if report.Phase == Done && isClosed(d.madeFinal) {
-						return
-					}
-					done = nil // it is final, or taken back, next
-				}
-			}
-			madeFinal := d.madeFinal
-			if done != nil || isClosed(madeFinal) {
-				madeFinal = nil
+			var changed, takenBack <-chan struct{}
+			switch final := isClosed(d.madeFinal); {
+			case current == nil:
+				changed = began
+			case !over:
+				changed, takenBack = current.done, current.takenBack
+			case !final:
+				changed, takenBack = d.madeFinal, current.takenBack
+			case report.Phase == Done:
+				return
+			default: // it was taken back, and another drain is final
+				continue
 			}
 			timer.Reset(wait)
 			select {
 			case <-ctx.Done():
-			case <-began:
-			case <-done:
+			case <-changed:
 			case <-takenBack:
-			case <-madeFinal:
 			case <-timer.C:
 			}
 		}
 	}
 }
 
-// state returns the channel that is closed when a drain begins, and the current one.
+// state returns the channel that is closed when a drain begins, and the current drain, if any.
 func (d *Drainer) state() (began <-chan struct{}, current *drain) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.drainBegan, d.current
 }
 
-// sharedReport returns a report for watchers of dr, and how long to wait until the next. What has
-// been made within that time is given to all, unless the drain has begun or ended since.
-func (d *Drainer) sharedReport(dr *drain) (r Report, wait time.Duration) {
+// sharedReport returns a report for watchers of a drain, which is over or not, and how long to wait
+// until the next. What was made within that time is given to all watchers, unless the drain has
+// begun or ended since.
+func (d *Drainer) sharedReport(of *drain, over bool) (r Report, wait time.Duration) {
 	d.watch.Lock()
 	defer d.watch.Unlock()
 	now := time.Now()
-	over := dr != nil && isClosed(dr.done)
-	if s := &d.watched; s.of != dr || s.over != over || !now.Before(s.next) {
-		r := d.Report()
+	if s := &d.shared; s.of != of || s.over != over || !now.Before(s.next) {
+		*s = watchedReport{of: of, over: over, report: d.Report()}
 		wait := watchServing
-		if dr != nil && !over {
+		if of != nil && !over {
 			wait = watchDraining
 		}
-		took := time.Since(now)
-		*s = sharedReport{of: dr, over: over, report: r, next: now.Add(max(wait, watchShare*took))}
+		s.next = now.Add(max(wait, watchCost*time.Since(now)))
 	}
-	return d.watched.report, max(0, time.Until(d.watched.next))
+	return d.shared.report, max(0, time.Until(d.shared.next))
 }
 
-// A sharedReport is what watchers were given last.
-type sharedReport struct {
+// A watchedReport is what Watch yielded last.
+type watchedReport struct {
 	of     *drain
-	over   bool
+	over   bool // of was
 	report Report
 	next   time.Time // when another one may be made
 }
@@ -122,22 +119,22 @@ var ErrTakenBack = errors.New("middleware: Wait: the drain was taken back")
 func (d *Drainer) Wait(ctx context.Context) error {
 	d.init()
 	if own := tracked.From(ctx); own.In(&d.registry) {
-		own.WatchEnd()
+		own.WatchEnd() // so that the scheduler takes it from its queue
 		d.endObserved(own, tracked.Completed)
 	}
-	began, dr := d.state()
-	for dr == nil {
+	began, current := d.state()
+	for current == nil {
 		select {
 		case <-began:
 		case <-ctx.Done():
 			return fmt.Errorf("middleware: Wait: no drain has begun: %w", ctx.Err())
 		}
-		began, dr = d.state() // nil again, if it was taken back at once
+		began, current = d.state() // nil again, if it was taken back at once
 	}
 	select {
-	case <-dr.done:
-		return d.errorOf(dr, nil)
-	case <-dr.takenBack:
+	case <-current.done:
+		return d.errorOf(current, nil)
+	case <-current.takenBack:
 		return ErrTakenBack
 	case <-ctx.Done():
 		return fmt.Errorf("middleware: Wait: the drain is not over: %w", ctx.Err())

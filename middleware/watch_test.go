@@ -114,6 +114,31 @@ func TestWatchAcrossResume(t *testing.T) {
 	})
 }
 
+// A watcher who is slow to take a report gets that of the end at once, if the drain has ended
+// meanwhile.
+func TestWatchAfterASlowReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{Policy: policy.Rule{Timeout: policy.AtOnce}, Budget: policy.Budget{Announce: time.Second}}
+		r := serve(t, d, ticks(nil))
+		r.getAsync("/")
+		synctest.Wait()
+		r.drain()
+		synctest.Wait()
+		var phases []middleware.Phase
+		var ended time.Time
+		for report := range d.Watch(t.Context()) {
+			phases = append(phases, report.Phase)
+			if len(phases) == 1 {
+				assert.NoError(t, d.Shutdown(t.Context()))
+				ended = time.Now()
+			}
+		}
+		assert.Equal(t, []middleware.Phase{middleware.Announcing, middleware.Done}, phases)
+		assert.Equal(t, ended, time.Now())
+		r.endsAfter(time.Second)
+	})
+}
+
 func TestWatchEndsWithItsCaller(t *testing.T) {
 	d := new(middleware.Drainer)
 	for range d.Watch(t.Context()) {
