@@ -23,10 +23,10 @@ type ShedOptions struct {
 	// Match reports which streams may be picked; nil: all. It is called once for each stream that
 	// is open, on the goroutine that called Shed.
 	Match func(*stream.Response) bool
-	// Rule lies over each stream's own, as one given to [Graceful] would: with its Spread they are
-	// paced, its Order says which of them are picked and told first, its Farewell what they are
-	// told. Its Kind, Grace, Priority and MaxAge are ignored, and so is a Grace of the streams'
-	// own: they are told now.
+	// Rule goes before each stream's own, as one given to [Graceful] would: its Spread paces them, its
+	// Order says which of them are picked and told first, its Farewell what they are told. Its Kind,
+	// Grace, Priority and MaxAge are ignored, and so is a Grace of the streams' own: they are told
+	// now.
 	Rule policy.Rule
 }
 
@@ -64,8 +64,8 @@ func (d *Drainer) Shed(ctx context.Context, o ShedOptions) (ShedResult, error) {
 	if err := ctx.Err(); err != nil {
 		return ShedResult{}, endedEarly(err)
 	}
-	shed := &shedCall{options: o, rule: o.Rule, done: make(chan struct{})}
-	shed.rule.Kind, shed.rule.Grace, shed.rule.Priority, shed.rule.MaxAge = 0, 0, 0, 0
+	o.Rule.Kind, o.Rule.Grace, o.Rule.Priority, o.Rule.MaxAge = 0, 0, 0, 0
+	shed := &shedCall{ShedOptions: o, done: make(chan struct{})}
 	var matching []*tracked.Response
 	for _, r := range d.registry.Open() {
 		if r.Kind() == policy.Infinite && (o.Match == nil || o.Match((*stream.Response)(r))) {
@@ -81,7 +81,7 @@ func (d *Drainer) Shed(ctx context.Context, o ShedOptions) (ShedResult, error) {
 		d.scheduler.post(func() { d.scheduler.callOff(shed, ctx.Err()) })
 		<-shed.done
 	}
-	return ShedResult{shed.picked, outcomesOf(shed.outcomes)}, shed.err
+	return ShedResult{Picked: shed.picked, Outcomes: outcomesOf(shed.outcomes)}, shed.err
 }
 
 func endedEarly(cause error) error { return fmt.Errorf("middleware: Shed: ended early: %w", cause) }
@@ -111,9 +111,8 @@ func (o ShedOptions) count(n int) int {
 
 // A shedCall is one call of Shed.
 type shedCall struct {
-	options ShedOptions
-	rule    policy.Rule   // the options' own, without what is ignored
-	done    chan struct{} // closed when what follows is final
+	ShedOptions               // with a Rule without what is ignored
+	done        chan struct{} // closed when what follows is final
 
 	// Owned by the scheduler.
 	picked   int
@@ -132,7 +131,7 @@ func (s *scheduler) beginShed(shed *shedCall, matching []*tracked.Response) {
 	var open []*tracked.Response
 	var subjects []policy.Subject
 	for _, r := range matching {
-		rule := shed.rule.Over(r.Rule())
+		rule := shed.Rule.Over(r.Rule())
 		e := r.Ending()
 		told := e.Queued > 0 && irrevocable(e) || r.Canceled()
 		if r.Kind() != policy.Infinite || rule.Grace == policy.ToTheEnd || s.picked[r] != nil || told {
@@ -144,7 +143,7 @@ func (s *scheduler) beginShed(shed *shedCall, matching []*tracked.Response) {
 	plan := policy.NewPlan(math.MaxInt64, rand.Uint64())
 	var chosen []policy.Subject
 	var picked []*tracked.Response
-	for _, i := range plan.Pick(subjects, shed.rule.Order, shed.options.count(len(subjects))) {
+	for _, i := range plan.Pick(subjects, shed.Rule.Order, shed.count(len(subjects))) {
 		if r := open[i]; r.WatchEnd() {
 			chosen, picked = append(chosen, subjects[i]), append(picked, r)
 		}
@@ -152,13 +151,17 @@ func (s *scheduler) beginShed(shed *shedCall, matching []*tracked.Response) {
 	now := time.Now()
 	for i, m := range plan.Begin(chosen) {
 		e := picked[i].Ending()
-		if m := tracked.Add(now, m); e.Queued == 0 || m.Farewell.Before(momentsOf(e).Farewell) {
+		m := tracked.Add(now, m)
+		endsByAge := e.Queued > 0 && !m.Farewell.Before(momentsOf(e).Farewell)
+		if !endsByAge {
 			s.plan(e, policy.Infinite, m)
-		} // else its age ends it sooner
+		}
 		s.picked[picked[i]] = shed
 	}
 	shed.open, shed.picked = len(picked), len(picked)
-	shed.closeIfDone()
+	if len(picked) == 0 {
+		close(shed.done)
+	}
 }
 
 // countShed notes the end of a stream that may have been picked.
@@ -177,14 +180,10 @@ func (s *scheduler) unpick(r *tracked.Response) {
 	}
 }
 
+// forget takes a stream from those that were picked. With the last of them its call of Shed is done.
 func (s *scheduler) forget(r *tracked.Response, shed *shedCall) {
 	delete(s.picked, r)
-	shed.open--
-	shed.closeIfDone()
-}
-
-func (shed *shedCall) closeIfDone() {
-	if shed.open == 0 && shed.err == nil { // with an error, callOff closes it
+	if shed.open--; shed.open == 0 && shed.err == nil { // else callOff closes it
 		close(shed.done)
 	}
 }

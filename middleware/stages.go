@@ -112,10 +112,15 @@ func (s *scheduler) startFarewell(e *tracked.Ending, now time.Time) {
 	if r.Kind() != policy.Infinite && !s.hasPlan() && s.unplan(e) {
 		return // the handler tagged it as finite before Publish, when no change is reported
 	}
-	if shed := s.picked[r]; shed != nil && !s.hasPlan() {
-		r.Refine(shed.rule)
+	why := reasonAge
+	switch shed := s.picked[r]; {
+	case s.hasPlan():
+		why = reasonDrain
+	case shed != nil:
+		why = reasonShed
+		r.Refine(shed.Rule)
 	}
-	r.SetWhy(s.whyTold(r))
+	r.SetWhy(why)
 	if rule := r.Rule(); rule.Timeout == policy.AtOnce && rule.Mercy == policy.AtOnce {
 		r.CloseDraining()
 		s.schedule(e, stageCancel, m.Cancel) // as policy.LeaveAlone and policy.CutAtOnce promise
