@@ -22,9 +22,9 @@ type Observation struct {
 	Late   bool          // it came since the drain began
 
 	// Outcome is how the response ended: "completed", "told", "unanswered", "canceled", "cut" or
-	// "refused", see [Outcomes]. It is empty when the response has not ended, but its first byte goes
-	// out: once net/http can't hold it back any more, for a connection that is hijacked at that
-	// moment. Where nothing goes out there is no such call; nor is there for a task.
+	// "refused", see [Outcomes]. It is empty in the call for the first byte, which comes once net/http
+	// can't hold that byte back any more, or when the connection is hijacked before. There is no such
+	// call for a response of which no byte goes out, and none for a task.
 	Outcome string
 	Broken  bool // see [Outcomes]
 	Told    bool // its farewell has gone out
@@ -33,7 +33,7 @@ type Observation struct {
 	Reason string
 }
 
-// What an Observation has for a Reason.
+// The reasons of an Observation.
 const (
 	reasonDrain = "drain"
 	reasonShed  = "shed"
@@ -45,49 +45,43 @@ var outcomeNames = [...]string{
 	tracked.Canceled: "canceled", tracked.Cut: "cut", tracked.Refused: "refused",
 }
 
-// whyTold returns why a stream is told now.
-func (s *scheduler) whyTold(r *tracked.Response) string {
-	switch {
-	case s.hasPlan():
-		return reasonDrain
-	case s.picked[r] != nil:
-		return reasonShed
-	}
-	return reasonAge
-}
-
 // observeFirstByte is called when the first byte of a response goes out, where Observe is set.
 func (d *Drainer) observeFirstByte(r *tracked.Response) { d.observe(observationOf(r)) }
 
 // observeEnd is called when a response ends.
-func (d *Drainer) observeEnd(r *tracked.Response, o tracked.Outcome) {
+func (d *Drainer) observeEnd(r *tracked.Response, outcome tracked.Outcome) {
 	if d.Observe == nil {
 		return
 	}
-	ob := observationOf(r)
-	ob.Outcome, ob.Broken = outcomeNames[o], o == tracked.ToldBroken
-	ob.Reason, ob.Told = r.WhyEnded()
+	o := observationOf(r)
+	o.Outcome, o.Broken = outcomeNames[outcome], outcome == tracked.ToldBroken
+	o.Reason, o.Told = r.WhyEnded()
 	switch {
-	case o == tracked.Refused, o == tracked.Completed && !ob.Told:
-		ob.Reason = ""
-	case ob.Reason == "":
-		ob.Reason = reasonDrain // which alone ends a response that was not to be told
+	case outcome == tracked.Refused, outcome == tracked.Completed && !o.Told:
+		o.Reason = ""
+	case o.Reason == "":
+		o.Reason = reasonDrain // Shed and a maximum age note theirs when they tell a stream
 	}
-	d.observe(ob)
+	d.observe(o)
 }
 
 // observeUnentered is called with a request that was refused before it became a response.
 func (d *Drainer) observeUnentered(r *http.Request, rule *policy.Rule) {
 	if d.Observe != nil {
-		g := tracked.RefusedGroup(r, rule)
-		d.observe(Observation{Route: tracked.Printable(g.Pattern), Kind: g.Kind, Format: stream.Format(g.Format),
-			Late: d.draining(), Outcome: outcomeNames[tracked.Refused]})
+		o := observationFor(tracked.RefusedGroup(r, rule))
+		o.Late, o.Outcome = d.draining(), outcomeNames[tracked.Refused]
+		d.observe(o)
 	}
 }
 
 func observationOf(r *tracked.Response) Observation {
-	g := r.Group()
-	return Observation{Route: tracked.Printable(g.Pattern), Kind: g.Kind, Format: stream.Format(g.Format), Age: r.Age(), Late: r.SinceDrain()}
+	o := observationFor(r.Group())
+	o.Age, o.Late = r.Age(), r.SinceDrain()
+	return o
+}
+
+func observationFor(g tracked.Group) Observation {
+	return Observation{Route: tracked.Printable(g.Pattern), Kind: g.Kind, Format: stream.Format(g.Format)}
 }
 
 func (d *Drainer) observe(o Observation) { d.guard("Observe", func() { d.Observe(o) }) }
