@@ -283,7 +283,7 @@ func (s *scheduler) endDrain() {
 	}
 	d.mu.Unlock()
 	report := d.Report()
-	d.log(slog.LevelInfo, "drain ends", report.outcomeAttrs()...)
+	d.log(slog.LevelInfo, "drain ends", append([]any{"took", report.Took}, report.Outcomes.attrs()...)...)
 	d.writeReport(report)
 	close(dr.done)
 }

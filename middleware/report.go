@@ -10,7 +10,7 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// A Phase is how far a drain has come: as far as the response that is furthest.
+// A Phase is how far a drain has come: that of the response that has come furthest.
 type Phase string
 
 const (
@@ -44,17 +44,17 @@ type Report struct {
 
 	Before   Outcomes // of responses that ended before the drain began
 	Found    Tally    // open when the drain began
-	Late     uint64   // requests that came since then, served or refused, and tasks
+	Late     uint64   // requests and tasks that came since the drain began, served or refused
 	Open     Tally    // open now
 	Outcomes          // of responses that were open when the drain began or came after
 
-	// Groups are the responses that are open, and that have ended since the drain began or were
-	// refused, by route, rule, kind and format: the largest first. There are 500 at most for those
-	// that have ended; a Group whose Route, Rule, Kind and Format are zero has the rest.
+	// Groups count the responses that are open, and those that ended since the drain began or were
+	// refused, by route, rule, kind and format. The largest Group comes first. Of those that ended
+	// 500 Groups are told apart, and one whose Route, Rule, Kind and Format are zero has the rest.
 	Groups []Group `json:",omitempty"`
 
-	// These are for each second since the drain began, an hour at most; the last has what came
-	// later as well.
+	// These are for each second since the drain began, up to 3,600. The last of so many has what
+	// came later as well.
 	ToldPerSecond  []int `json:",omitempty"` // farewells that went out
 	EndedPerSecond []int `json:",omitempty"` // responses that ended, or were refused
 
@@ -62,8 +62,8 @@ type Report struct {
 	Aborted []ResponseInfo `json:",omitempty"` // cut by the drain, in the order of their ends
 
 	// These hint at a wrong Kind in a rule. The log names each route once.
-	Streaming      int   // finite responses that were still streaming when the drain canceled them: are they Infinite?
-	Swallowed      int   // streams whose handler wrote on after the farewell and ended by itself: are they Finite?
+	Streaming      int   // finite responses that were still streaming when the drain canceled them; they may be Infinite
+	Swallowed      int   // streams whose handler wrote on after the farewell and ended by itself; they may be Finite
 	SwallowedBytes int64 // that handlers of responses which have ended wrote behind their farewells
 }
 
@@ -85,6 +85,12 @@ type Outcomes struct {
 // All returns the sum of the counts. Those that are in Broken are in Told already.
 func (o Outcomes) All() uint64 {
 	return o.Completed + o.Told + o.Unanswered + o.Canceled + o.Cut + o.Refused
+}
+
+// attrs returns the counts for a line in the log, without Broken.
+func (o Outcomes) attrs() []any {
+	return []any{"completed", o.Completed, "told", o.Told, "unanswered", o.Unanswered,
+		"canceled", o.Canceled, "cut", o.Cut, "refused", o.Refused}
 }
 
 func outcomesOf(c tracked.Counts) Outcomes {
@@ -195,37 +201,37 @@ func (dr *drain) reportLocked(report *Report) {
 
 // groupsOf returns the groups of the responses that are open and of those that have ended.
 func (d *Drainer) groupsOf(open []*tracked.Response, ended map[tracked.Group]tracked.Counts) []Group {
-	counts := make(map[tracked.Group]*Group, len(ended))
-	in := func(t tracked.Group) *Group {
-		g := counts[t]
+	groups := make(map[tracked.Group]*Group, len(ended))
+	groupFor := func(t tracked.Group) *Group {
+		g := groups[t]
 		if g == nil {
 			g = &Group{Route: tracked.Printable(t.Pattern), Rule: t.Rule, Kind: t.Kind, Format: stream.Format(t.Format)}
-			if _, err := g.Rule.MarshalJSON(); err != nil { // one that was given without a check
-				g.Rule.Farewell = policy.Farewell{}
+			if _, err := g.Rule.MarshalJSON(); err != nil {
+				g.Rule.Farewell = policy.Farewell{} // its text isn't UTF-8, and the report would have no JSON
 			}
-			counts[t] = g
+			groups[t] = g
 		}
 		return g
 	}
-	for t, c := range ended {
-		in(t).Outcomes = outcomesOf(c)
+	for t, counts := range ended {
+		groupFor(t).Outcomes = outcomesOf(counts)
 	}
 	var last tracked.Group
 	var group *Group
 	for _, r := range open {
 		t := d.groupOf(r)
-		if group == nil || t != last { // most are like the one before
-			last, group = t, in(t)
+		if group == nil || t != last { // else it is in the group of the one before, as most are
+			last, group = t, groupFor(t)
 		}
 		group.Open++
 	}
-	groups := make([]Group, 0, len(counts))
-	for _, g := range counts {
-		groups = append(groups, *g)
+	all := make([]Group, 0, len(groups))
+	for _, g := range groups {
+		all = append(all, *g)
 	}
-	slices.SortFunc(groups, func(a, b Group) int {
+	slices.SortFunc(all, func(a, b Group) int {
 		return cmp.Or(cmp.Compare(uint64(b.Open)+b.All(), uint64(a.Open)+a.All()),
 			cmp.Compare(a.Route, b.Route), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Format, b.Format))
 	})
-	return groups
+	return all
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -28,7 +29,7 @@ func (r Report) String() string {
 	switch r.Phase {
 	case Serving, "":
 		t.add("", "serving: %s open", r.Open)
-		t.add("", "ended before: %s", r.Before.text())
+		t.add("", "ended before: %s", r.Before.text(0))
 	case Done:
 		t.add("", "drain done in %s", round(r.Took))
 	default:
@@ -39,8 +40,8 @@ func (r Report) String() string {
 		t.add("", "phases: %s", r.phasesText())
 		t.add("", "found: %s; then %d late (%d refused)", r.Found, r.Late, r.Refused)
 		ended := r.Outcomes
-		ended.Refused = 0 // it is above
-		t.add("", "ended: %s", ended.text())
+		ended.Refused = 0 // these are in the line before
+		t.add("", "ended: %s", ended.text(0))
 		t.add("", "open: %s", r.Open)
 		t.add("", "%s", r.farewellsText())
 	}
@@ -75,11 +76,12 @@ func (r Report) phasesText() string {
 func (r Report) farewellsText() string {
 	all, most, first, last := 0, 0, -1, 0
 	for second, n := range r.ToldPerSecond {
-		if all, most = all+n, max(most, n); n > 0 {
-			last = second
-			if first < 0 {
-				first = second
-			}
+		if n == 0 {
+			continue
+		}
+		all, most, last = all+n, max(most, n), second
+		if first < 0 {
+			first = second
 		}
 	}
 	text := "farewells: none"
@@ -93,33 +95,27 @@ func (r Report) farewellsText() string {
 }
 
 // String returns the counts of which there are any, as in "20 finite, 80 sse", or "nothing".
-func (t Tally) String() string {
-	return counted("nothing", count{"finite", t.Finite}, count{"sse", t.SSE}, count{"websocket", t.WebSocket},
-		count{"other", t.Other}, count{"tasks", t.Tasks})
-}
+func (t Tally) String() string { return nonzero(t.attrs()) }
 
-func (o Outcomes) text() string {
-	broken := ""
+// text returns the counts of which there are any, behind that of open responses.
+func (o Outcomes) text(open int) string {
+	text := nonzero(append([]any{"open", open}, o.attrs()...))
 	if o.Broken > 0 {
-		broken = fmt.Sprintf(" (%d broken)", o.Broken)
+		text = strings.Replace(text, " told", fmt.Sprintf(" told (%d broken)", o.Broken), 1)
 	}
-	return counted("nothing", count{"completed", int(o.Completed)}, count{"told" + broken, int(o.Told)}, count{"unanswered", int(o.Unanswered)},
-		count{"canceled", int(o.Canceled)}, count{"cut", int(o.Cut)}, count{"refused", int(o.Refused)})
+	return text
 }
 
-type count struct {
-	what string
-	n    int
-}
-
-func counted(none string, counts ...count) string {
+// nonzero returns the counts of which there are any as text. attrs are names and counts, as for a
+// line in the log.
+func nonzero(attrs []any) string {
 	var parts []string
-	for _, c := range counts {
-		if c.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
+	for attr := range slices.Chunk(attrs, 2) {
+		if name, n := attr[0], fmt.Sprint(attr[1]); n != "0" {
+			parts = append(parts, fmt.Sprintf("%s %s", n, name))
 		}
 	}
-	return cmp.Or(strings.Join(parts, ", "), none)
+	return cmp.Or(strings.Join(parts, ", "), "nothing")
 }
 
 // round returns d with three digits or so, as a person reads it.
@@ -140,17 +136,18 @@ type textLines struct{ strings.Builder }
 // up to two others, and then shortened.
 func (t *textLines) add(indent, format string, args ...any) {
 	line, _, _ := strings.Cut(fmt.Sprintf(format, args...), "\n")
-	for more := 2; more > 0 && len(line) > textColumns-len(indent); more-- {
-		at := strings.LastIndexByte(line[:textColumns-len(indent)+1], ' ')
+	continued := indent + "  "
+	for range 2 {
+		columns := textColumns - len(indent)
+		if len(line) <= columns {
+			break
+		}
+		at := strings.LastIndexByte(line[:columns+1], ' ')
 		if at <= 0 {
 			break
 		}
-		t.WriteString(indent + fit(line[:at], textColumns) + "\n")
-		indent, line = indent+"  ", line[at+1:]
-		if more == 2 {
-			continue
-		}
-		indent = indent[2:]
+		t.WriteString(indent + fit(line[:at], columns) + "\n")
+		indent, line = continued, line[at+1:]
 	}
 	t.WriteString(indent + fit(line, textColumns-len(indent)) + "\n")
 }
@@ -170,21 +167,12 @@ func fit(text string, columns int) string {
 }
 
 func (t *textLines) group(g Group) {
-	route := cmp.Or(g.Route, "(no pattern)")
+	route, what := cmp.Or(g.Route, "(no pattern)"), fmt.Sprintf("%s %s: ", g.Kind, g.Format)
 	if g.Kind == policy.Auto {
-		route = "(the rest)"
+		route, what = "(the rest)", ""
 	}
-	counts := g.Outcomes.text()
-	if g.Open > 0 {
-		counts = fmt.Sprintf("%d open", g.Open)
-		if g.All() > 0 {
-			counts += ", " + g.Outcomes.text()
-		}
-	}
-	if g.Kind != policy.Auto {
-		counts = fmt.Sprintf("%s %s: %s", g.Kind, g.Format, counts)
-	}
-	t.add("  ", "%s  %s", fit(route, max(20, textColumns-4-len(counts))), counts)
+	what += g.Outcomes.text(g.Open)
+	t.add("  ", "%s  %s", fit(route, max(20, textColumns-4-len(what))), what)
 }
 
 func (t *textLines) responses(what string, all []ResponseInfo) {
@@ -216,15 +204,10 @@ func (t *textLines) responses(what string, all []ResponseInfo) {
 func (r Report) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.String("phase", string(r.Phase)), slog.Int("open", r.Open.All())}
 	if !r.Began.IsZero() {
-		attrs = append(attrs, slog.String("cause", r.Cause), slog.Int("found", r.Found.All()), slog.Uint64("late", r.Late))
-		attrs = append(attrs, slog.Group("", r.outcomeAttrs()...))
+		attrs = append(attrs, slog.String("cause", r.Cause), slog.Int("found", r.Found.All()), slog.Uint64("late", r.Late),
+			slog.Duration("took", r.Took), slog.Group("", r.Outcomes.attrs()...))
 	}
 	return slog.GroupValue(attrs...)
-}
-
-func (r Report) outcomeAttrs() []any {
-	return []any{"took", r.Took, "completed", r.Completed, "told", r.Told, "unanswered", r.Unanswered,
-		"canceled", r.Canceled, "cut", r.Cut, "refused", r.Refused}
 }
 
 // writeReport writes the final report to d.ReportFile.
