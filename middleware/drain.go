@@ -112,7 +112,7 @@ func (s *scheduler) advance(now time.Time) {
 	switch {
 	case dr == nil:
 	case dr.plan == nil:
-		if !now.Before(dr.announceEnd) && s.listenersClosed(now) {
+		if !now.Before(dr.announceEnd) && s.settleListeners(now) {
 			s.planAll(now)
 		}
 	case isClosed(dr.empty), len(s.queue) == 0 && !now.Before(dr.lastCut.Add(dr.cutWait)):
@@ -142,8 +142,8 @@ func (s *scheduler) planAll(now time.Time) {
 	switch {
 	case !dr.closedAt.IsZero():
 		dr.work -= min(dr.work, now.Sub(dr.closedAt))
-	case s.closesListeners(): // cutAll doesn't wait for the end of the announcement
-		s.closeListeners(now)
+	case s.mustCloseListeners(): // cutAll doesn't wait for the end of the announcement
+		s.closeListeners()
 	}
 	workEnd := now.Add(dr.work)
 	dr.plan, dr.start, dr.lastCut = policy.NewPlan(dr.work, rand.Uint64()), now, now

@@ -88,7 +88,7 @@ type Drainer struct {
 	givenUp    map[*tracked.Response]*drain // whose handlers ran on when this drain ended, and do so still
 	current    *drain                       // nil: none has begun, or Resume took it back
 	hinted     map[string]bool              // the routes of which a hint was logged
-	running    []*running                   // the servers that RunAll serves
+	running    []*runningServer             // the servers that RunAll serves
 	failure    error                        // of the first of them that failed
 
 	watch  sync.Mutex    // held while a report is made for watchers; taken before mu; guards following

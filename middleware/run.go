@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,9 +59,9 @@ func (d *Drainer) RunAll(ctx context.Context, servers ...Server) error {
 	if err := d.checkRun(ctx, servers); err != nil {
 		return err
 	}
-	all, returned := make([]*running, len(servers)), make(chan error, len(servers))
+	all, returned := make([]*runningServer, len(servers)), make(chan error, len(servers))
 	for i, s := range servers {
-		all[i] = newRunning(d, s)
+		all[i] = newRunningServer(d, s)
 	}
 	d.addRunning(all)
 	defer d.removeRunning(all)
@@ -68,12 +69,10 @@ func (d *Drainer) RunAll(ctx context.Context, servers ...Server) error {
 		go func() { returned <- d.serve(ctx, r) }()
 	}
 
-	var errs []error
-	serving := len(all)
+	var errs []error                // one for each server that has returned, nil for most
 	cause := "another server ended" // which has begun the drain, with its own cause
 	select {
 	case err := <-returned:
-		serving--
 		errs = append(errs, err)
 	case <-ctx.Done():
 		cause = causeOf(ctx)
@@ -84,14 +83,14 @@ func (d *Drainer) RunAll(ctx context.Context, servers ...Server) error {
 
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
-	for late := false; serving > 0 && !late; {
+wait:
+	for len(errs) < len(all) {
 		select {
 		case err := <-returned:
-			serving--
 			errs = append(errs, err)
 		case <-timer.C:
-			late = true
 			errs = append(errs, errors.New("serving: serve has not returned a second after srv was shut down; it must serve srv, and nothing else"))
+			break wait
 		}
 	}
 	if failed := errors.Join(errs...); failed != nil {
@@ -130,12 +129,13 @@ func (d *Drainer) checkRun(ctx context.Context, servers []Server) error {
 
 // serve calls r's Serve function. When that returns it begins the drain, if none has begun, and
 // returns its error if it is a failure.
-func (d *Drainer) serve(ctx context.Context, r *running) error {
+func (d *Drainer) serve(ctx context.Context, r *runningServer) error {
 	err := r.callServe()
-	cause := r.name("serving") + " ended"
+	serving := strings.TrimSuffix("serving "+r.HTTP.Addr, " ")
+	cause := serving + " ended"
 	switch {
 	case err != nil && !errors.Is(err, http.ErrServerClosed):
-		err = fmt.Errorf("%s: %w", r.name("serving"), err)
+		err = fmt.Errorf("%s: %w", serving, err)
 		cause = err.Error()
 		d.mu.Lock()
 		if d.failure == nil {
@@ -157,40 +157,31 @@ func (d *Drainer) serve(ctx context.Context, r *running) error {
 	return err
 }
 
-// closeAll shuts the servers down after the drain. If that was not whole, it has used up the time
-// for what is still open.
-func (d *Drainer) closeAll(all []*running, whole bool) {
-	closing, cancel := context.WithDeadline(context.Background(), d.closeDeadline())
+// closeAll shuts the servers down after the drain. Connections that are still open then may stay for
+// the reserve from now, but within the budget, and not at all if the drain was incomplete.
+func (d *Drainer) closeAll(all []*runningServer, complete bool) {
+	_, current := d.state()
+	budget := d.Budget.WithDefaults()
+	deadline := earlier(time.Now().Add(budget.Reserve), current.began.Add(budget.Total))
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	if !whole {
+	if !complete {
 		cancel()
 	}
-	d.mu.Lock()
-	hurried := d.current.hurried.Load()
-	d.mu.Unlock()
 	var closed sync.WaitGroup
 	var busy atomic.Bool
 	for i, r := range all {
-		if slices.ContainsFunc(all[:i], func(other *running) bool { return other.HTTP == r.HTTP }) {
+		if slices.ContainsFunc(all[:i], func(other *runningServer) bool { return other.HTTP == r.HTTP }) {
 			continue // it serves two listeners, and is shut down once
 		}
 		closed.Go(func() {
-			if !r.close(closing, hurried) {
+			if !r.close(ctx, current.hurried.Load()) {
 				busy.Store(true)
 			}
 		})
 	}
 	closed.Wait()
-	if busy.Load() && whole {
+	if busy.Load() && complete {
 		d.log(slog.LevelWarn, "closing connections that are still open after the drain: of handlers outside of Graceful, of peers that don't read the end of a response, or of HTTP/2 clients that ignore GOAWAY")
 	}
-}
-
-// closeDeadline returns until when connections may stay open after the drain: for the reserve from
-// now, but within the budget.
-func (d *Drainer) closeDeadline() time.Time {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	b := d.Budget.WithDefaults()
-	return earlier(time.Now().Add(b.Reserve), d.current.began.Add(b.Total))
 }
