@@ -66,7 +66,7 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	}
 	x.silent = outcome == tracked.Completed && !x.committed
 	if touched {
-		x.hintLocked(outcome, returned)
+		x.hintLocked(returned)
 	}
 	if x.d.Observe != nil && x.lastByte.Load() == 0 && returned && !abort {
 		x.d.observeFirstByte(&x.Response) // net/http sends it now

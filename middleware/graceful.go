@@ -51,7 +51,7 @@ func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler 
 		if next == nil {
 			panic("middleware: Graceful was given a nil http.Handler to wrap")
 		}
-		d.wraps(next)
+		d.noteHandler(next)
 		g := &graceful{d: d, rule: rule, next: next}
 		if isRule || d.Policy == nil {
 			g.constant = &merged

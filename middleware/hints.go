@@ -4,47 +4,33 @@ import (
 	"cmp"
 	"log/slog"
 
-	"github.com/lastcall-go/lastcall/internal/tracked"
 	"github.com/lastcall-go/lastcall/policy"
 )
-
-// Hints are about responses whose kind was probably taken wrongly. They are logged once per route,
-// and counted in the report.
 
 // maxHints is how many routes a Drainer gives hints for.
 const maxHints = 100
 
-// hintLocked looks whether the response that ends was of another kind than it was taken for.
-func (x *exchange) hintLocked(outcome tracked.Outcome, returned bool) {
+// hintLocked gives a hint if the response, which ends now, was probably of another kind than the
+// drain took it for.
+func (x *exchange) hintLocked(returned bool) {
 	switch {
 	case x.farewellWritten:
-		f := x.farewell.Load()
-		x.d.countSwallowed(f.swallowed)
-		if f.swallowed > 0 && returned && !x.Canceled() {
-			x.d.hint(cmp.Or(x.Pattern(), x.Route()), func(dr *drain) { dr.swallowed++ },
+		swallowed := x.farewell.Load().swallowed
+		x.d.countSwallowed(swallowed)
+		if swallowed > 0 && returned && !x.Canceled() {
+			x.hint(func(dr *drain) { dr.swallowed++ },
 				"a stream's handler wrote on after its farewell and then returned by itself; if it ends by itself, give it Kind: Finite",
-				"swallowed", f.swallowed)
+				"swallowed", swallowed)
 		}
 	case x.Canceled() && x.committed && !x.committedAfterCancel && x.missing == unknownLength && x.Kind() != policy.Infinite:
-		x.d.hint(cmp.Or(x.Pattern(), x.Route()), func(dr *drain) { dr.streaming++ },
+		x.hint(func(dr *drain) { dr.streaming++ },
 			"a finite response was still streaming when the drain had to cancel it; if it never ends by itself, give it Kind: Infinite")
 	}
 }
 
-// countSwallowed counts bytes that a handler wrote behind its response's farewell.
-func (d *Drainer) countSwallowed(bytes int64) {
-	if bytes == 0 {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.current != nil {
-		d.current.swallowedBytes += bytes
-	}
-}
-
-// hint counts a hint, and logs it if it is the first for its route.
-func (d *Drainer) hint(route string, count func(*drain), msg string, args ...any) {
+// hint counts a hint for the report, and logs it if it is the first for the response's route.
+func (x *exchange) hint(count func(*drain), msg string, args ...any) {
+	d, route := x.d, cmp.Or(x.Pattern(), x.Route())
 	d.mu.Lock()
 	first := !d.hinted[route] && len(d.hinted) < maxHints
 	if first {
@@ -59,5 +45,17 @@ func (d *Drainer) hint(route string, count func(*drain), msg string, args ...any
 	d.mu.Unlock()
 	if first {
 		d.log(slog.LevelWarn, msg, append([]any{"route", route}, args...)...)
+	}
+}
+
+// countSwallowed counts bytes that a handler wrote behind its response's farewell.
+func (d *Drainer) countSwallowed(bytes int64) {
+	if bytes == 0 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.current != nil {
+		d.current.swallowedBytes += bytes
 	}
 }

@@ -13,9 +13,9 @@ import (
 // another server, which doesn't know the session and answers 404. The official Go client ends the
 // session then, and with it the calls whose results are still to come from here.
 
-// noteRequest takes from the header of a request what the drain may have to know, while its handler
-// can't change it: of a POST, whose answer may be long in coming, and of a stream. kind is what is
-// known of that.
+// noteRequest records what the drain may have to know of the header of a request, before the handler
+// can change it. It is called for a POST, whose answer may be long in coming, and for a stream. kind
+// is what is known of the response's kind.
 func (x *exchange) noteRequest(r *http.Request, kind policy.Kind) {
 	i := tracked.RequestInfo{IsMCP: format.IsMCP(r), EndsWithStatus: kind == policy.Infinite && format.EndsWithStatus(r)}
 	if i.IsMCP {
@@ -84,8 +84,7 @@ func (s *scheduler) callEnded(r *tracked.Response) {
 	}
 	delete(s.drain.sessions, id)
 	for _, e := range session.waiting {
-		stillWaits := e.Queued > 0 && e.Kind == policy.Infinite && e.Stage == stageFarewell
-		if stillWaits {
+		if e.Queued > 0 && e.Kind == policy.Infinite && e.Stage == stageFarewell { // it still waits
 			s.replan(e, policy.Infinite)
 		}
 	}

@@ -23,8 +23,7 @@ func (x *exchange) logMisuse(what string) bool {
 	var pc [32]uintptr
 	frames := runtime.CallersFrames(pc[:runtime.Callers(2, pc[:])])
 	caller, more := frames.Next()
-	for more && (strings.HasPrefix(caller.Function, "net/http.") ||
-		strings.HasPrefix(caller.Function, "github.com/lastcall-go/lastcall/middleware.")) {
+	for more && (strings.HasPrefix(caller.Function, "net/http.") || strings.HasPrefix(caller.Function, ours+"middleware.")) {
 		caller, more = frames.Next()
 	}
 	logf("http: %s from %s (%s:%d)", what, caller.Function, path.Base(caller.File), caller.Line)

@@ -65,7 +65,8 @@ func NotifyContext(parent context.Context, d *Drainer) (ctx context.Context, sto
 	}
 }
 
-// causePrefix is what the error of a signal begins with. The drain's cause goes without it.
+// causePrefix is what the error of a signal begins with, as this package's errors do. The drain's
+// cause goes without it.
 const causePrefix = "middleware: "
 
 // causeOf returns why ctx has ended, as the cause of a drain.

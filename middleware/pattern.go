@@ -7,12 +7,12 @@ import (
 	"github.com/lastcall-go/lastcall/internal/tracked"
 )
 
-// A ServeMux writes the pattern that it matched into the handler's request, where nobody else may
-// look while the handler runs. So a response takes it over with its header, or at its end. Until
-// then reports ask the ServeMux themselves, where there is only one that it can be.
+// A ServeMux writes the pattern that it matched into the handler's request, which nobody else may
+// read while the handler runs. So a response takes it over with its header, or at its end. Until
+// then reports ask the ServeMux themselves, if it is the only handler that d's Gracefuls wrap.
 
-// wraps notes a handler that a Graceful of d wraps.
-func (d *Drainer) wraps(next http.Handler) {
+// noteHandler records a handler that a Graceful of d wraps.
+func (d *Drainer) noteHandler(next http.Handler) {
 	mux, _ := next.(*http.ServeMux)
 	if d.handlers.Add(1) > 1 {
 		mux = nil

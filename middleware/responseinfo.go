@@ -65,7 +65,7 @@ func (d *Drainer) info(r *tracked.Response) ResponseInfo {
 	p, _ := d.placeOf(r)
 	i := ResponseInfo{
 		Route: r.Route(), Pattern: tracked.Printable(r.Pattern()), Kind: g.Kind, Format: stream.Format(g.Format),
-		Age: r.Age(), Idle: r.Idle(), Told: r.FarewellSent(), Hijacker: forgotten(r), Where: p.String(), Stack: p.stack,
+		Age: r.Age(), Idle: r.Idle(), Told: r.FarewellSent(), Hijacker: hijackerOf(r), Where: p.String(), Stack: p.stack,
 	}
 	if i.Format != stream.Task {
 		i.Remote = r.Request().RemoteAddr
