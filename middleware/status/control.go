@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/lastcall-go/lastcall/middleware"
-	"github.com/lastcall-go/lastcall/policy"
 )
 
 // Control lets operators command d by POST. The form value action says what:
@@ -60,9 +59,7 @@ func shed(w http.ResponseWriter, r *http.Request, d *middleware.Drainer) {
 		o.N, errs[1] = strconv.Atoi(text)
 	}
 	if text := r.PostFormValue("spread"); text != "" {
-		var spread time.Duration
-		spread, errs[2] = time.ParseDuration(text)
-		o.Rule = policy.Rule{Spread: spread}
+		o.Rule.Spread, errs[2] = time.ParseDuration(text)
 	}
 	if err := errors.Join(errs[:]...); err != nil {
 		answer(w, http.StatusBadRequest, err)

@@ -1,13 +1,11 @@
 package status
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/lastcall-go/lastcall/middleware"
-	"github.com/lastcall-go/lastcall/policy"
 )
 
 // These are what page.html asks a snapshot for.
@@ -19,17 +17,15 @@ func (s snapshot) Draining() bool { return !s.Report.Began.IsZero() }
 func (s snapshot) Ended() uint64 { return s.Report.All() - s.Report.Refused }
 
 // Told returns how many farewells went out.
-func (s snapshot) Told() int { return sum(s.Report.ToldPerSecond) }
-
-// Known returns how many requests the drain has to do with.
-func (s snapshot) Known() uint64 { return uint64(s.Report.Found.All()) + s.Report.Late }
-
-func sum(all []int) (n int) {
-	for _, one := range all {
-		n += one
+func (s snapshot) Told() (told int) {
+	for _, n := range s.Report.ToldPerSecond {
+		told += n
 	}
-	return n
+	return told
 }
+
+// Known returns how many responses the drain found, and how many came later, together.
+func (s snapshot) Known() uint64 { return uint64(s.Report.Found.All()) + s.Report.Late }
 
 // A count is a number with its name.
 type count struct {
@@ -75,9 +71,8 @@ func ageName(d time.Duration) string {
 	return fmt.Sprintf("%d s", d/time.Second)
 }
 
-// Outcomes returns how responses ended since the drain began.
-func (s snapshot) Outcomes() []count {
-	o := s.Report.Outcomes
+// outcomes returns how responses ended.
+func outcomes(o middleware.Outcomes) []count {
 	return nonzero(count{"completed", int(o.Completed)}, count{"told", int(o.Told)}, count{"unanswered", int(o.Unanswered)},
 		count{"canceled", int(o.Canceled)}, count{"cut", int(o.Cut)}, count{"refused", int(o.Refused)})
 }
@@ -91,38 +86,19 @@ func nonzero(all ...count) (some []count) {
 	return some
 }
 
-// A row is a group in the table of routes.
-type row struct {
-	Route, Kind string
-	Open        int
-	Ended       string
-}
-
 // mostRows is how many groups the page has at most.
 const mostRows = 100
 
-// Rows returns the groups, the largest first.
-func (s snapshot) Rows() (rows []row) {
-	for _, g := range s.Report.Groups[:min(mostRows, len(s.Report.Groups))] {
-		r := row{Route: cmp.Or(g.Route, "no pattern"), Kind: g.Kind.String() + " " + string(g.Format), Open: g.Open}
-		if g.Kind == policy.Auto {
-			r.Route, r.Kind = "the rest", ""
-		}
-		var ended []string
-		for _, c := range (snapshot{Report: middleware.Report{Outcomes: g.Outcomes}}).Outcomes() {
-			ended = append(ended, fmt.Sprintf("%d %s", c.N, c.Name))
-		}
-		r.Ended = strings.Join(ended, ", ")
-		rows = append(rows, r)
-	}
-	return rows
+// Rows returns the groups that the page has, the largest first.
+func (s snapshot) Rows() []middleware.Group {
+	return s.Report.Groups[:min(mostRows, len(s.Report.Groups))]
 }
 
 // MoreRows returns how many groups the page leaves out.
 func (s snapshot) MoreRows() int { return max(0, len(s.Report.Groups)-mostRows) }
 
-// Most returns the largest number of open responses in a row, one at least.
-func (s snapshot) Most() int {
+// MostOpen returns the largest number of open responses in a group, one at least.
+func (s snapshot) MostOpen() int {
 	most := 1
 	for _, g := range s.Report.Groups {
 		most = max(most, g.Open)
@@ -130,32 +106,24 @@ func (s snapshot) Most() int {
 	return most
 }
 
-// ToldLine returns the points of a line in a field of 600 by 100: how many farewells had gone out by
-// each second. The field's height is what the drain has to do with.
-func (s snapshot) ToldLine() string { return s.line(s.Report.ToldPerSecond) }
-
-// EndedLine is ToldLine of the responses that had ended or were refused.
-func (s snapshot) EndedLine() string { return s.line(s.Report.EndedPerSecond) }
-
-func (s snapshot) line(perSecond []int) string {
+// Line returns the points of a line in a field of 600 by 100: how many there had been by each second
+// since the drain began. The field's height is Known.
+func (s snapshot) Line(perSecond []int) string {
 	const mostPoints = 300
 	seconds := max(1, len(s.Report.ToldPerSecond), len(s.Report.EndedPerSecond), int(s.Report.Took/time.Second)+1)
-	points, so, step := []string{"0,100"}, 0, (seconds+mostPoints-1)/mostPoints
+	points, sum, step := []string{"0,100"}, 0, (seconds+mostPoints-1)/mostPoints
 	for i := range seconds {
 		if i < len(perSecond) {
-			so += perSecond[i]
+			sum += perSecond[i]
 		}
 		if (i+1)%step == 0 || i+1 == seconds {
 			x := 600 * float64(i+1) / float64(seconds)
-			y := 100 - 100*min(1, float64(so)/float64(max(1, s.Known())))
+			y := 100 - 100*min(1, float64(sum)/float64(max(1, s.Known())))
 			points = append(points, fmt.Sprintf("%.0f,%.1f", x, y))
 		}
 	}
 	return strings.Join(points, " ")
 }
-
-// Places returns the lines in which a handler waits.
-func (s snapshot) Places(where string) []string { return strings.Split(where, " < ") }
 
 // Stuck returns the responses that hold up the drain, or that it had to give up.
 func (s snapshot) Stuck() []middleware.ResponseInfo {

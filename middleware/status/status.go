@@ -22,7 +22,7 @@ const (
 	usualLimit   = 50                     // of open responses in an answer
 	mostLimit    = 1000                   // of those that can be asked for
 	fragmentGap  = 250 * time.Millisecond // between two fragments of a page
-	writeTimeout = 5 * time.Second        // of one event, behind which a client that doesn't read is left
+	writeTimeout = 5 * time.Second        // of one event, after which a client that doesn't read is given up
 )
 
 // Handler answers with how d stands, for people and programs:
@@ -62,10 +62,10 @@ func Handler(d *middleware.Drainer) http.Handler {
 			serveEvents(w, r, d, options)
 		case strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html"):
 			h.Set("Content-Type", "application/json")
-			_ = json.NewEncoder(w).Encode(now(d, d.Report(), options))
+			_ = json.NewEncoder(w).Encode(takeSnapshot(d, d.Report(), options))
 		default:
 			var text bytes.Buffer
-			s := now(d, d.Report(), options)
+			s := takeSnapshot(d, d.Report(), options)
 			s.Nonce = rand.Text()
 			if err := page.Execute(&text, s); err != nil {
 				http.Error(w, "status: "+err.Error(), http.StatusInternalServerError)
@@ -93,7 +93,7 @@ func serveEvents(w http.ResponseWriter, r *http.Request, d *middleware.Drainer, 
 			continue
 		}
 		sent, phase = time.Now(), report.Phase
-		s := now(d, report, options)
+		s := takeSnapshot(d, report, options)
 		var data any = s
 		if fragments {
 			var text strings.Builder
@@ -148,13 +148,13 @@ type snapshot struct {
 
 	Nonce string `json:"-"` // of the page's style and script
 
-	ages [len(ageLimits) + 1]int // how many that are open are younger than each limit, and the rest
+	ages [len(ageLimits) + 1]int // how many open responses are younger than each of ageLimits, and the rest
 }
 
 // ageLimits are the ages by which the page counts.
 var ageLimits = [...]time.Duration{time.Second, 10 * time.Second, time.Minute, time.Hour, 24 * time.Hour}
 
-func now(d *middleware.Drainer, report middleware.Report, options middleware.OpenOptions) snapshot {
+func takeSnapshot(d *middleware.Drainer, report middleware.Report, options middleware.OpenOptions) snapshot {
 	s := snapshot{Report: report}
 	options.Match = func(r *stream.Response) bool {
 		i, age := 0, r.Age()
@@ -171,7 +171,7 @@ func now(d *middleware.Drainer, report middleware.Report, options middleware.Ope
 //go:embed page.html
 var pageText string
 
-var page = template.Must(template.New("page").Funcs(template.FuncMap{"short": short}).Parse(pageText))
+var page = template.Must(template.New("page").Funcs(template.FuncMap{"short": short, "split": strings.Split, "outcomes": outcomes}).Parse(pageText))
 
 // short returns d as a person reads it.
 func short(d time.Duration) string {
