@@ -24,67 +24,58 @@ type key struct {
 
 // labels keeps the sets of attributes, since to make one costs more than to count.
 type labels struct {
-	mu     sync.RWMutex
-	routes map[string]route // by pattern
+	mu     sync.RWMutex    // guards following
+	routes map[string]bool // the patterns that are told apart
 	sets   map[key]metric.MeasurementOption
 }
-
-// A route is a pattern, taken apart.
-type route struct{ method, path string }
 
 // maxRoutes is how many patterns are told apart: a router may make up one for each request.
 const maxRoutes = 500
 
-// known returns k, without its route if that is none of those that are told apart.
-func (l *labels) known(k key) key {
+// known returns pattern, or "" if it is none of those that are told apart.
+func (l *labels) known(pattern string) string {
 	l.mu.RLock()
-	_, known := l.routes[k.route]
-	full := len(l.routes) >= maxRoutes
+	known, full := l.routes[pattern], len(l.routes) >= maxRoutes
 	l.mu.RUnlock()
-	if known {
-		return k
-	}
-	if !full {
+	if !known && !full {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if _, known = l.routes[k.route]; !known && len(l.routes) < maxRoutes {
-			l.routes[k.route], known = routeOf(k.route, k.format), true
+		if known = l.routes[pattern] || len(l.routes) < maxRoutes; known {
+			l.routes[pattern] = true
 		}
 	}
 	if !known {
-		k.route = ""
+		return ""
 	}
-	return k
+	return pattern
 }
 
-func routeOf(pattern string, format stream.Format) route {
-	if method, path, ok := strings.Cut(pattern, " "); ok && format != stream.Task {
-		return route{method, path}
-	}
-	return route{path: pattern}
-}
-
-// set returns the attributes for k.
-func (l *labels) set(k key) metric.MeasurementOption {
-	k = l.known(k)
+// attributes returns the attributes for k.
+func (l *labels) attributes(k key) metric.MeasurementOption {
+	k.route = l.known(k.route)
 	l.mu.RLock()
 	set := l.sets[k]
-	r := l.routes[k.route]
 	l.mu.RUnlock()
 	if set != nil {
 		return set
 	}
-	set = attributes(k, r)
+	set = newAttributes(k)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sets[k] = set
 	return set
 }
 
-func attributes(k key, r route) metric.MeasurementOption {
+// newAttributes makes the attributes for k, of which it leaves out empty ones. A pattern's method, if
+// it has one, has an attribute of its own.
+func newAttributes(k key) metric.MeasurementOption {
+	method, path, ok := strings.Cut(k.route, " ")
+	if !ok || k.format == stream.Task {
+		method, path = "", k.route
+	}
 	all := []attribute.KeyValue{attribute.String("lastcall.kind", k.kind.String()), attribute.String("lastcall.format", string(k.format))}
 	for _, a := range []attribute.KeyValue{
-		attribute.String("http.request.method", r.method), attribute.String("http.route", r.path),
+		attribute.String("http.request.method", method), attribute.String("http.route", path),
 		attribute.String("lastcall.outcome", k.outcome), attribute.String("lastcall.reason", k.reason), attribute.String("lastcall.status", k.status),
 	} {
 		if a.Value.AsString() != "" {

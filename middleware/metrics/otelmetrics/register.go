@@ -40,9 +40,9 @@ func Register(d *middleware.Drainer, p metric.MeterProvider) (unregister func() 
 	if d == nil || p == nil {
 		panic("otelmetrics: Register was given a nil *middleware.Drainer or metric.MeterProvider")
 	}
-	i := &instruments{d: d, labels: labels{routes: map[string]route{}, sets: map[key]metric.MeasurementOption{}}}
+	i := &instruments{d: d, labels: labels{routes: map[string]bool{}, sets: map[key]metric.MeasurementOption{}}}
 	var registration metric.Registration
-	if registration, err = i.make(p.Meter(scope)); err != nil {
+	if registration, err = i.create(p.Meter(scope)); err != nil {
 		return nil, fmt.Errorf("otelmetrics: %w", err)
 	}
 	before := d.Observe
@@ -68,7 +68,8 @@ type instruments struct {
 	labels
 }
 
-func (i *instruments) make(m metric.Meter) (metric.Registration, error) {
+// create makes the instruments, and has collect called at each collection.
+func (i *instruments) create(m metric.Meter) (metric.Registration, error) {
 	var errs []error
 	counter := func(name, unit, description string) metric.Int64Counter {
 		c, err := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(description))
@@ -116,21 +117,21 @@ func byReason(reason string) metric.MeasurementOption {
 // observe counts a first byte, or an end.
 func (i *instruments) observe(o middleware.Observation) {
 	ctx := context.Background()
-	of := key{route: o.Route, kind: o.Kind, format: o.Format}
+	k := key{route: o.Route, kind: o.Kind, format: o.Format}
 	if o.Outcome == "" {
-		i.firstByte.Record(ctx, o.Age.Seconds(), i.set(of))
+		i.firstByte.Record(ctx, o.Age.Seconds(), i.attributes(k))
 		return
 	}
-	ended, timed := of, of
+	ended, timed := k, k
 	ended.outcome, ended.reason = o.Outcome, o.Reason
 	timed.status = statusOf(o)
-	i.responses.Add(ctx, 1, i.set(ended))
+	i.responses.Add(ctx, 1, i.attributes(ended))
 	switch {
 	case o.Outcome == "refused":
 	case o.Kind == policy.Infinite:
-		i.streamDuration.Record(ctx, o.Age.Seconds(), i.set(timed))
+		i.streamDuration.Record(ctx, o.Age.Seconds(), i.attributes(timed))
 	default:
-		i.responseDuration.Record(ctx, o.Age.Seconds(), i.set(timed))
+		i.responseDuration.Record(ctx, o.Age.Seconds(), i.attributes(timed))
 	}
 	if o.Told {
 		i.farewells.Add(ctx, 1, byReason(o.Reason))
@@ -146,12 +147,12 @@ func (i *instruments) collect(_ context.Context, to metric.Observer) error {
 	for report = range i.d.Watch(context.Background()) {
 		break
 	}
-	open := map[key]int64{} // by what the set has: other patterns than the first 500 are one
+	open := map[key]int64{} // patterns that aren't told apart are one
 	for _, g := range report.Groups {
-		open[i.known(key{route: g.Route, kind: g.Kind, format: g.Format})] += int64(g.Open)
+		open[key{route: i.known(g.Route), kind: g.Kind, format: g.Format}] += int64(g.Open)
 	}
-	for of, n := range open {
-		to.ObserveInt64(i.active, n, i.set(of))
+	for k, n := range open {
+		to.ObserveInt64(i.active, n, i.attributes(k))
 	}
 	for _, p := range phases {
 		value := int64(0)

@@ -31,15 +31,13 @@ var openLabels = []string{"http_request_method", "http_route", "lastcall_kind", 
 type Collector struct {
 	d *middleware.Drainer
 
-	responses                           *prometheus.CounterVec
-	responseDuration, streamDuration    *prometheus.HistogramVec
-	firstByte                           *prometheus.HistogramVec
-	farewells                           *prometheus.CounterVec
-	late                                prometheus.Counter
-	active, phase, began, drainDeadline *prometheus.Desc
+	responses, farewells                        *prometheus.CounterVec
+	late                                        prometheus.Counter
+	responseDuration, streamDuration, firstByte *prometheus.HistogramVec
+	active, phase, began, deadline              *prometheus.Desc
 
-	mu     sync.RWMutex     // guards following
-	routes map[string]route // by pattern
+	mu     sync.RWMutex    // guards following
+	routes map[string]bool // the patterns that are told apart
 	series map[key]series
 }
 
@@ -62,7 +60,7 @@ func New(d *middleware.Drainer) *Collector {
 	counter := func(name, help string) prometheus.CounterOpts { return prometheus.CounterOpts{Name: name, Help: help} }
 	c := &Collector{
 		d:      d,
-		routes: map[string]route{},
+		routes: map[string]bool{},
 		series: map[key]series{},
 		responses: prometheus.NewCounterVec(counter("lastcall_responses_total",
 			"Responses that have ended or were refused."), with("lastcall_outcome", "lastcall_reason")),
@@ -80,7 +78,7 @@ func New(d *middleware.Drainer) *Collector {
 		phase: prometheus.NewDesc("lastcall_drain_phase",
 			"1 for the phase that the drain is in, and 0 for the others.", []string{"lastcall_phase"}, nil),
 		began: prometheus.NewDesc("lastcall_drain_start_timestamp_seconds", "When the drain began.", nil, nil),
-		drainDeadline: prometheus.NewDesc("lastcall_drain_deadline_timestamp_seconds",
+		deadline: prometheus.NewDesc("lastcall_drain_deadline_timestamp_seconds",
 			"When the budget of the drain is used up.", nil, nil),
 	}
 	for _, reason := range []string{"drain", "shed", "age"} {
@@ -131,28 +129,26 @@ type series struct {
 
 // seriesOf returns the series for k. They are kept, since to look them up costs more than to count.
 func (c *Collector) seriesOf(k key) series {
-	r, known := c.routeOf(k.route, k.format)
-	if !known {
-		k.route = ""
-	}
+	k.route = c.known(k.route)
 	c.mu.RLock()
 	s, kept := c.series[k]
 	c.mu.RUnlock()
 	if kept {
 		return s
 	}
-	of := []string{r.method, r.path, k.kind.String(), string(k.format)}
+	values := openLabelValues(k.route, k.kind, k.format)
+	open := values[:]
 	switch {
 	case k.outcome == "":
-		s.firstByte = c.firstByte.WithLabelValues(of...)
+		s.firstByte = c.firstByte.WithLabelValues(open...)
 	case k.outcome == "refused":
 	case k.kind == policy.Infinite:
-		s.duration = c.streamDuration.WithLabelValues(append(of, statusOf(k))...)
+		s.duration = c.streamDuration.WithLabelValues(append(open, statusOf(k))...)
 	default:
-		s.duration = c.responseDuration.WithLabelValues(append(of, statusOf(k))...)
+		s.duration = c.responseDuration.WithLabelValues(append(open, statusOf(k))...)
 	}
 	if k.outcome != "" {
-		s.responses = c.responses.WithLabelValues(append(of, k.outcome, k.reason)...)
+		s.responses = c.responses.WithLabelValues(append(open, k.outcome, k.reason)...)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -175,33 +171,35 @@ func statusOf(k key) string {
 	return k.reason
 }
 
-// A route is a pattern, taken apart.
-type route struct{ method, path string }
-
 // maxRoutes is how many patterns are told apart: a router may make up one for each request.
 const maxRoutes = 500
 
-// routeOf returns the labels for a route of a Drainer's, and whether it is one of those that are
-// told apart.
-func (c *Collector) routeOf(pattern string, format stream.Format) (r route, known bool) {
+// known returns pattern, or "" if it is none of those that are told apart.
+func (c *Collector) known(pattern string) string {
 	c.mu.RLock()
-	r, known = c.routes[pattern]
-	full := len(c.routes) >= maxRoutes
+	known, full := c.routes[pattern], len(c.routes) >= maxRoutes
 	c.mu.RUnlock()
-	if known || full {
-		return r, known
+	if !known && !full {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if known = c.routes[pattern] || len(c.routes) < maxRoutes; known {
+			c.routes[pattern] = true
+		}
 	}
-	r.path = pattern
-	if method, path, ok := strings.Cut(pattern, " "); ok && format != stream.Task {
-		r = route{method, path}
+	if !known {
+		return ""
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, known = c.routes[pattern]; !known && len(c.routes) >= maxRoutes {
-		return route{}, false
+	return pattern
+}
+
+// openLabelValues returns the values of openLabels. A pattern's method, if it has one, has a label
+// of its own.
+func openLabelValues(pattern string, kind policy.Kind, format stream.Format) [4]string {
+	method, path, ok := strings.Cut(pattern, " ")
+	if !ok || format == stream.Task {
+		method, path = "", pattern
 	}
-	c.routes[pattern] = r
-	return r, true
+	return [4]string{method, path, kind.String(), string(format)}
 }
 
 // Describe implements [prometheus.Collector].
@@ -209,7 +207,7 @@ func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, v := range c.counted() {
 		v.Describe(descs)
 	}
-	for _, desc := range []*prometheus.Desc{c.active, c.phase, c.began, c.drainDeadline} {
+	for _, desc := range []*prometheus.Desc{c.active, c.phase, c.began, c.deadline} {
 		descs <- desc
 	}
 }
@@ -227,8 +225,13 @@ func (c *Collector) Collect(metrics chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 		metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
-	for of, open := range c.open(report) {
-		gauge(c.active, float64(open), of[:]...)
+	// What was open before is there as zero, as long as a drain's report has it.
+	open := map[[4]string]int{}
+	for _, g := range report.Groups {
+		open[openLabelValues(c.known(g.Route), g.Kind, g.Format)] += g.Open
+	}
+	for values, n := range open {
+		gauge(c.active, float64(n), values[:]...)
 	}
 	for _, p := range phases {
 		value := 0.0
@@ -240,21 +243,10 @@ func (c *Collector) Collect(metrics chan<- prometheus.Metric) {
 	if report.Phase != middleware.Serving {
 		gauge(c.began, float64(report.Began.UnixMilli())/1e3)
 		if report.Phase != middleware.Done {
-			gauge(c.drainDeadline, float64(report.Began.Add(report.Took+report.Left).UnixMilli())/1e3)
+			gauge(c.deadline, float64(report.Began.Add(report.Took+report.Left).UnixMilli())/1e3)
 		}
 	}
 	for _, v := range c.counted() {
 		v.Collect(metrics)
 	}
-}
-
-// open returns how many responses are open by the labels in openLabels. What was once open is there
-// as zero, as long as a drain's report has it.
-func (c *Collector) open(report middleware.Report) map[[4]string]int {
-	open := map[[4]string]int{}
-	for _, g := range report.Groups {
-		r, _ := c.routeOf(g.Route, g.Format)
-		open[[4]string{r.method, r.path, g.Kind.String(), string(g.Format)}] += g.Open
-	}
-	return open
 }
