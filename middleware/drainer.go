@@ -91,8 +91,13 @@ type Drainer struct {
 	running    []*runningServer             // the servers that RunAll serves
 	failure    error                        // of the first of them that failed
 
-	watch  sync.Mutex    // held while a report is made for watchers; taken before mu; guards following
-	shared watchedReport // what Watch yielded last
+	watched struct { // what Watch yielded last
+		sync.Mutex // held while a report is made; taken before mu; guards following
+		of         *drain
+		over       bool // of was
+		report     Report
+		next       time.Time // when another one may be made
+	}
 }
 
 func (d *Drainer) init() {

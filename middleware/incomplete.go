@@ -7,7 +7,7 @@ import (
 	"github.com/lastcall-go/lastcall/internal/tracked"
 )
 
-// maxNamed is how many responses an error names together. The others it counts.
+// maxNamed is how many responses an error names together; it counts the others.
 const maxNamed = 4
 
 // An IncompleteError says what a drain had to cut, and why it ended early if it did.
@@ -19,37 +19,33 @@ type IncompleteError struct {
 
 // Error names the cause, and up to four responses each of Running and Cut.
 func (e *IncompleteError) Error() string {
-	names := func(all []ResponseInfo) string { return summary(all[:min(maxNamed, len(all))], len(all)) }
 	var parts []string
 	if e.Cause != nil {
 		parts = append(parts, fmt.Sprintf("ended early: %v", e.Cause))
 	}
-	var running, forgotten []ResponseInfo
-	for _, a := range e.Running {
-		if a.Hijacker != "" {
-			forgotten = append(forgotten, a)
-		} else {
-			running = append(running, a)
+	add := func(what string, all []ResponseInfo) {
+		if n := len(all); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s: %s", n, what, summary(all[:min(n, maxNamed)], n)))
 		}
 	}
-	if len(running) > 0 {
-		parts = append(parts, fmt.Sprintf("%d still running, which must return when their context is canceled: %s",
-			len(running), names(running)))
+	var running, forgotten []ResponseInfo
+	for _, i := range e.Running {
+		if i.Hijacker != "" {
+			forgotten = append(forgotten, i)
+		} else {
+			running = append(running, i)
+		}
 	}
-	if len(forgotten) > 0 {
-		parts = append(parts, fmt.Sprintf("%d returned, but nobody closed the connection that they hijacked: %s",
-			len(forgotten), names(forgotten)))
-	}
-	if len(e.Cut) > 0 {
-		parts = append(parts, fmt.Sprintf("%d cut: %s", len(e.Cut), names(e.Cut)))
-	}
+	add("still running, which must return when their context is canceled", running)
+	add("returned, but nobody closed the connection that they hijacked", forgotten)
+	add("cut", e.Cut)
 	return "middleware: drain incomplete: " + strings.Join(parts, "; ")
 }
 
 // Unwrap returns the Cause.
 func (e *IncompleteError) Unwrap() error { return e.Cause }
 
-// summary describes some of so many responses, and counts the others.
+// summary describes the responses given, and counts the others of so many.
 func summary(some []ResponseInfo, of int) string {
 	var names []string
 	for _, i := range some {

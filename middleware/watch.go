@@ -76,26 +76,19 @@ func (d *Drainer) state() (began <-chan struct{}, current *drain) {
 // until the next. What was made within that time is given to all watchers, unless the drain has
 // begun or ended since.
 func (d *Drainer) sharedReport(of *drain, over bool) (r Report, wait time.Duration) {
-	d.watch.Lock()
-	defer d.watch.Unlock()
+	w := &d.watched
+	w.Lock()
+	defer w.Unlock()
 	now := time.Now()
-	if s := &d.shared; s.of != of || s.over != over || !now.Before(s.next) {
-		*s = watchedReport{of: of, over: over, report: d.Report()}
+	if w.of != of || w.over != over || !now.Before(w.next) {
 		wait := watchServing
 		if of != nil && !over {
 			wait = watchDraining
 		}
-		s.next = now.Add(max(wait, watchCost*time.Since(now)))
+		w.of, w.over, w.report = of, over, d.Report()
+		w.next = now.Add(max(wait, watchCost*time.Since(now)))
 	}
-	return d.shared.report, max(0, time.Until(d.shared.next))
-}
-
-// A watchedReport is what Watch yielded last.
-type watchedReport struct {
-	of     *drain
-	over   bool // of was
-	report Report
-	next   time.Time // when another one may be made
+	return w.report, max(0, time.Until(w.next))
 }
 
 // ErrTakenBack is what [Drainer.Wait] returns when [Drainer.Resume] takes the drain back.
