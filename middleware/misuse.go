@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"path"
 	"runtime"
-	"strings"
 )
 
 // logMisuse logs what net/http logs when a handler misuses its writer, with the handler's line:
@@ -23,7 +22,7 @@ func (x *exchange) logMisuse(what string) bool {
 	var pc [32]uintptr
 	frames := runtime.CallersFrames(pc[:runtime.Callers(2, pc[:])])
 	caller, more := frames.Next()
-	for more && (strings.HasPrefix(caller.Function, "net/http.") || strings.HasPrefix(caller.Function, ours+"middleware.")) {
+	for more && hasAnyPrefix(caller.Function, "net/http.", ours+"middleware.") {
 		caller, more = frames.Next()
 	}
 	logf("http: %s from %s (%s:%d)", what, caller.Function, path.Base(caller.File), caller.Line)

@@ -7,6 +7,7 @@ import (
 	"path"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/lastcall-go/lastcall/internal/tracked"
@@ -93,11 +94,12 @@ func programLines(frames []string) string {
 		function := frames[i][:max(0, strings.LastIndexByte(frames[i], '('))]
 		file, _, _ := strings.Cut(strings.TrimSpace(frames[i+1]), " ")
 		line := path.Base(function) + " (" + path.Base(file) + ")"
-		switch rest, standard := strings.CutPrefix(file, standardRoot()); {
+		switch {
 		case isOurs(function) && !strings.Contains(file, "_test.go:"):
-		case !standard || strings.Contains(rest[:max(0, strings.IndexByte(rest, '/'))], "."):
+		case !isStandard(file):
 			lines = append(lines, line)
-		case innermost == "" && !strings.HasPrefix(function, "runtime.") && !strings.HasPrefix(function, "sync.") && !strings.HasPrefix(function, "internal/"):
+		case hasAnyPrefix(function, "runtime.", "sync.", "internal/"): // how it waits, not where
+		case innermost == "":
 			innermost = line
 		}
 	}
@@ -108,13 +110,18 @@ func programLines(frames []string) string {
 }
 
 func isOurs(function string) bool {
-	rest, ok := strings.CutPrefix(function, ours)
-	return ok && (strings.HasPrefix(rest, "middleware.") || strings.HasPrefix(rest, "internal/") || strings.HasPrefix(rest, "stream."))
+	return hasAnyPrefix(function, ours+"middleware.", ours+"internal/", ours+"stream.")
 }
 
-// standardRoot returns the directory of the standard library's sources, as stacks name it: empty if
-// the program was built with -trimpath.
-func standardRoot() string {
-	file, _ := runtime.FuncForPC(reflect.ValueOf(http.NotFound).Pointer()).FileLine(0)
-	return strings.TrimSuffix(file, "net/http/server.go")
+// isStandard reports whether a file, as stacks name it, is one of the standard library's. In a program
+// that was built with -trimpath those have no directory in front, and other modules' have a dot in
+// their first element.
+func isStandard(file string) bool {
+	known, _ := runtime.FuncForPC(reflect.ValueOf(http.NotFound).Pointer()).FileLine(0)
+	rest, standard := strings.CutPrefix(file, strings.TrimSuffix(known, "net/http/server.go"))
+	return standard && !strings.Contains(rest[:max(0, strings.IndexByte(rest, '/'))], ".")
+}
+
+func hasAnyPrefix(s string, prefixes ...string) bool {
+	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(s, p) })
 }
