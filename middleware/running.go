@@ -118,32 +118,31 @@ func (r *runningServer) closeListeners() {
 	})
 }
 
-// awaitFirstRequests gives the connections that were accepted just now time for their first request,
-// which is refused. The listeners must be closed. Requests that come after
-// http.Server.Shutdown was called get no answer.
-func (r *runningServer) awaitFirstRequests(ctx context.Context) {
-	var wait time.Duration
+// unusedUntil returns when the youngest of the unused connections will have been open for so long, zero
+// if there is none.
+func (r *runningServer) unusedUntil(open time.Duration) (until time.Time) {
 	r.unused.Range(func(_, accepted any) bool {
-		wait = max(wait, connectWait-time.Since(accepted.(time.Time)))
+		if at := accepted.(time.Time).Add(open); at.After(until) {
+			until = at
+		}
 		return true
 	})
-	if wait > 0 {
+	return until
+}
+
+// close shuts the server down once the drain is over. Connections that were accepted just now have
+// time for their first request, which is refused, unless the drain was hurried: a request that comes
+// after http.Server.Shutdown was called gets no answer. Busy connections may stay until ctx ends.
+// close reports whether none was busy then.
+func (r *runningServer) close(ctx context.Context, hurried bool) bool {
+	r.closeListeners()
+	if wait := time.Until(r.unusedUntil(connectWait)); wait > 0 && !hurried {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 		}
-	}
-}
-
-// close shuts the server down once the drain is over. Busy connections may stay until ctx ends. If
-// the drain was hurried, no first request is waited for. close reports whether no connection was
-// busy at the end.
-func (r *runningServer) close(ctx context.Context, hurried bool) bool {
-	r.closeListeners()
-	if !hurried {
-		r.awaitFirstRequests(ctx)
 	}
 	r.unused.Range(func(c, _ any) bool {
 		if _, still := r.unused.LoadAndDelete(c); still {
@@ -186,8 +185,10 @@ func (s *scheduler) settleListeners(now time.Time) bool {
 		s.closeListeners()
 	}
 	dr.announceEnd = dr.settledAt.Add(settleWait)
-	if until := s.firstRequestsUntil(now); until.After(dr.announceEnd) {
-		dr.announceEnd = until
+	for _, r := range s.runningServers() {
+		if until := r.unusedUntil(firstRequestWait); until.After(dr.announceEnd) {
+			dr.announceEnd = until
+		}
 	}
 	dr.announceEnd = earlier(dr.announceEnd, dr.closedAt.Add(min(firstRequestWait+settleWait, dr.work/4)))
 	return !now.Before(dr.announceEnd)
@@ -220,20 +221,6 @@ func (s *scheduler) runningServers() []*runningServer {
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
 	return slices.Clone(s.d.running)
-}
-
-// firstRequestsUntil returns until when first requests may come on connections that were accepted,
-// zero if there are no such connections.
-func (s *scheduler) firstRequestsUntil(now time.Time) (until time.Time) {
-	for _, r := range s.runningServers() {
-		r.unused.Range(func(_, accepted any) bool {
-			if at := accepted.(time.Time).Add(firstRequestWait); at.After(now) && at.After(until) {
-				until = at
-			}
-			return true
-		})
-	}
-	return until
 }
 
 // connSettled is called when a connection has sent its first request, or was closed before. The
