@@ -16,13 +16,13 @@ import (
 type ResponseInfo struct {
 	Route    string // method, path and pattern, see [stream.Response.Route]
 	Pattern  string `json:",omitzero"` // that an http.ServeMux matched, where that is known
-	Remote   string `json:",omitzero"` // its client's address, as [Drainer].RedactRemote leaves it; a task has none
+	Remote   string `json:",omitzero"` // its client's address, or what [Drainer].RedactRemote gives for it; a task has none
 	Kind     policy.Kind
 	Format   stream.Format
 	Age      time.Duration // since it began
 	Idle     time.Duration // since its last byte
 	Told     bool          // its farewell has gone out
-	Hijacker string        `json:",omitzero"` // the function that hijacked its connection, which nobody has closed since its handler returned
+	Hijacker string        `json:",omitzero"` // the function that hijacked its connection, if its handler has returned and left that open
 	Running  bool          // the handler hadn't returned, or its hijacked connection wasn't closed, when the drain gave up
 
 	// Where is what the handler was doing and in which lines of the program, the innermost first, as
@@ -64,10 +64,11 @@ func (d *Drainer) info(r *tracked.Response) ResponseInfo {
 	g := d.groupOf(r)
 	p, _ := d.placeOf(r)
 	i := ResponseInfo{
-		Route: r.Route(), Pattern: tracked.Printable(r.Pattern()), Kind: g.Kind, Format: stream.Format(g.Format),
-		Age: r.Age(), Idle: r.Idle(), Told: r.FarewellSent(), Hijacker: hijackerOf(r), Where: p.String(), Stack: p.stack,
+		Route: r.Route(), Kind: g.Kind, Format: stream.Format(g.Format), Age: r.Age(), Idle: r.Idle(), Told: r.FarewellSent(),
+		Hijacker: hijackerOf(r), Where: p.String(), Stack: p.stack,
 	}
-	if i.Format != stream.Task {
+	if i.Format != stream.Task { // which has a name in place of a pattern, and no client
+		i.Pattern = tracked.Printable(g.Pattern)
 		i.Remote = r.Request().RemoteAddr
 		if d.RedactRemote != nil {
 			d.guard("RedactRemote", func() { i.Remote = d.RedactRemote(i.Remote) })

@@ -112,7 +112,7 @@ var ErrTakenBack = errors.New("middleware: Wait: the drain was taken back")
 func (d *Drainer) Wait(ctx context.Context) error {
 	d.init()
 	if own := tracked.From(ctx); own.In(&d.registry) {
-		own.WatchEnd() // so that the scheduler takes it from its queue
+		own.WatchEnd() // has the scheduler take it from its queue
 		d.endObserved(own, tracked.Completed)
 	}
 	began, current := d.state()
