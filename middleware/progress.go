@@ -12,11 +12,15 @@ import (
 )
 
 const (
-	maxLongest = 3               // responses that hold up the drain longest are named
-	nameAfter  = 5 * time.Second // from when the drain planned them on, the log names those
-	lateAfter  = time.Second     // from its cancel on, a handler that hasn't returned is located
-	maxLocated = 4               // handlers are located at once
-	maxLooks   = 4               // times in a drain handlers are located
+	// maxLongest is how many of the responses that hold up a drain the log and reports name.
+	maxLongest = 3
+	// nameAfter is how long after the announcement the log begins to name them.
+	nameAfter = 5 * time.Second
+	// lateAfter is how long after its context was canceled a handler is located that still runs:
+	// maxLocated handlers at once, maxLooks times in a drain.
+	lateAfter  = time.Second
+	maxLocated = 4
+	maxLooks   = 4
 )
 
 // logProgress is called every second of a drain. It logs what is open and, once the drain takes

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	watchServing  = time.Second            // between two reports of Watch while nothing drains
-	watchDraining = 100 * time.Millisecond // between two while something does
-	watchCost     = 50                     // a report isn't made again for so many times as long as it took
+	watchServing  = time.Second            // from one report of Watch to the next while nothing drains
+	watchDraining = 100 * time.Millisecond // the same during a drain
+	watchCost     = 50                     // the next is due after so many times as long as the last one took
 )
 
 // Watch yields reports: one at once, one when a drain begins, is over or is taken back, and between
