@@ -23,6 +23,7 @@ func (x *exchange) hintLocked(returned bool) {
 				"swallowed", swallowed)
 		}
 	case x.Canceled() && x.committed && !x.committedAfterCancel && x.missing == unknownLength && x.Kind() != policy.Infinite:
+		// It had begun a body without a declared length before it was canceled.
 		x.hint(func(dr *drain) { dr.streaming++ },
 			"a finite response was still streaming when the drain had to cancel it; if it never ends by itself, give it Kind: Infinite")
 	}

@@ -20,10 +20,10 @@ import (
 //	err := d.Run(ctx, srv, func() error { return srv.ServeTLS(l, "", "") })
 //
 // The listener stays open until the drain is over, so that late requests get the Drainer's Refusal;
-// [Drainer.CloseListeners] has it closed at the drain's beginning. Then Run closes connections on
-// which no request ever came. Those that are still busy, with handlers outside of [Graceful] or for
-// HTTP/2 clients that ignore GOAWAY, are closed within the budget's reserve (2 s, unless
-// Budget.Reserve is set). serve must return when srv is shut down: Run waits for that a second
+// with [Drainer.CloseListeners] it is closed as soon as the announcement is over. After the drain Run
+// closes connections on which no request ever came. Those that are still busy, with handlers outside
+// of [Graceful] or for HTTP/2 clients that ignore GOAWAY, are closed within the budget's reserve (2 s,
+// unless Budget.Reserve is set). serve must return when srv is shut down: Run waits for that a second
 // longer, then returns an error.
 //
 // Run returns nil when no handler under d is running and serve has returned: what the handlers used

@@ -16,10 +16,10 @@ const (
 	watchCost     = 50                     // the next is due after so many times as long as the last one took
 )
 
-// Watch yields reports: one at once, one when a drain begins, is over or is taken back, and between
-// these one a second while serving and ten a second while draining. Where many responses are open
-// there are fewer: Watch takes up a fiftieth of one core's time at most, however many watch. It ends
-// when ctx does, behind the report of a drain that is over and final, or when the caller breaks the
+// Watch yields reports: one at once, one whenever a drain begins, is over or is taken back, and
+// otherwise one a second while serving and ten a second while draining. Where many responses are open
+// there are fewer: all watchers together take up a fiftieth of one core's time at most. Watch ends
+// when ctx does, after the report of a drain that is over and final, or when the caller breaks the
 // loop.
 //
 //	for r := range d.Watch(ctx) {
@@ -94,9 +94,9 @@ func (d *Drainer) sharedReport(of *drain, over bool) (r Report, wait time.Durati
 // ErrTakenBack is what [Drainer.Wait] returns when [Drainer.Resume] takes the drain back.
 var ErrTakenBack = errors.New("middleware: Wait: the drain was taken back")
 
-// Wait waits until a drain is over, whoever begins it and when: that of a preStop hook begins it and
-// waits. Its error is nil or an [*IncompleteError], as that of [Drainer.Shutdown], [ErrTakenBack], or
-// one that wraps that of ctx, whose end ends nothing but the waiting.
+// Wait waits until a drain is over, whoever begins it and when. It returns nil or an
+// [*IncompleteError], as [Drainer.Shutdown] does, [ErrTakenBack], or an error that wraps that of ctx,
+// whose end ends only the waiting. The handler of a preStop hook begins a drain and waits for it:
 //
 //	mux.HandleFunc("POST /drain", func(w http.ResponseWriter, r *http.Request) {
 //		d.Drain()
