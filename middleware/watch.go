@@ -81,12 +81,12 @@ func (d *Drainer) sharedReport(of *drain, over bool) (r Report, wait time.Durati
 	defer w.Unlock()
 	now := time.Now()
 	if w.of != of || w.over != over || !now.Before(w.next) {
-		wait := watchServing
+		gap := watchServing
 		if of != nil && !over {
-			wait = watchDraining
+			gap = watchDraining
 		}
 		w.of, w.over, w.report = of, over, d.Report()
-		w.next = now.Add(max(wait, watchCost*time.Since(now)))
+		w.next = now.Add(max(gap, watchCost*time.Since(now)))
 	}
 	return w.report, max(0, time.Until(w.next))
 }
