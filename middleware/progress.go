@@ -1,7 +1,6 @@
 package middleware
 
 import (
-	"cmp"
 	"log/slog"
 	"runtime"
 	"slices"
@@ -96,26 +95,20 @@ func (d *Drainer) placeOf(r *tracked.Response) (p place, located bool) {
 // longest returns the n responses that hold up a drain the longest: those first that ignore their
 // canceled context, then the finite ones, whose end is theirs, then streams, and the oldest of each.
 func longest(open []*tracked.Response, n int) []*tracked.Response {
-	rank := func(r *tracked.Response) int {
+	var canceled, finite, streams []*tracked.Response // the n oldest of each, in order
+	for _, r := range open {
+		oldest := &streams
 		switch {
 		case r.Canceled():
-			return 0
+			oldest = &canceled
 		case r.Kind() != policy.Infinite:
-			return 1
+			oldest = &finite
 		}
-		return 2
-	}
-	compare := func(a, b *tracked.Response) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.CompareBegan(b))
-	}
-	first := make([]*tracked.Response, 0, n+1)
-	for _, r := range open {
-		if len(first) == n && compare(r, first[n-1]) >= 0 {
-			continue
+		if at, _ := slices.BinarySearchFunc(*oldest, r, (*tracked.Response).CompareBegan); at < n {
+			*oldest = slices.Insert(*oldest, at, r)
+			*oldest = (*oldest)[:min(n, len(*oldest))]
 		}
-		at, _ := slices.BinarySearchFunc(first, r, compare)
-		first = slices.Insert(first, at, r)
-		first = first[:min(n, len(first))]
 	}
-	return first
+	all := slices.Concat(canceled, finite, streams)
+	return all[:min(n, len(all))]
 }
