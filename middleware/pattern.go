@@ -20,18 +20,19 @@ func (d *Drainer) noteHandler(next http.Handler) {
 	d.onlyMux.Store(mux)
 }
 
-// groupOf returns the response's group. If that has no pattern yet, it asks the only ServeMux for it.
-func (d *Drainer) groupOf(r *tracked.Response) tracked.Group {
-	g, mux := r.Group(), d.onlyMux.Load()
-	if mux == nil || g.Pattern != "" {
-		return g
+// findPattern asks the only ServeMux for the pattern of a response that has none yet, and reports
+// whether there is one.
+func (d *Drainer) findPattern(r *tracked.Response) (found bool) {
+	mux := d.onlyMux.Load()
+	if mux == nil {
+		return false
 	}
 	in := r.Request()
 	target, err := url.ParseRequestURI(in.RequestURI) // not in.URL, which handlers may change
 	if err != nil {
-		return g
+		return false
 	}
 	_, pattern := mux.Handler(&http.Request{Method: in.Method, Host: in.Host, URL: target})
 	r.SetPatternIfUnknown(pattern)
-	return r.Group()
+	return pattern != ""
 }

@@ -219,7 +219,10 @@ func (d *Drainer) groupsOf(open []*tracked.Response, ended map[tracked.Group]tra
 	var last tracked.Group
 	var group *Group
 	for _, r := range open {
-		t := d.groupOf(r)
+		t := r.Group()
+		if t.Pattern == "" && d.findPattern(r) {
+			t = r.Group()
+		}
 		if group == nil || t != last { // else it is in the group of the one before, as most are
 			last, group = t, groupFor(t)
 		}

@@ -61,7 +61,10 @@ func (i ResponseInfo) LogValue() slog.Value {
 
 // info returns what is known now of a response. d.mu must not be held.
 func (d *Drainer) info(r *tracked.Response) ResponseInfo {
-	g := d.groupOf(r)
+	g := r.Group()
+	if g.Pattern == "" && d.findPattern(r) {
+		g = r.Group()
+	}
 	p, _ := d.placeOf(r)
 	i := ResponseInfo{
 		Route: r.Route(), Kind: g.Kind, Format: stream.Format(g.Format), Age: r.Age(), Idle: r.Idle(), Told: r.FarewellSent(),
