@@ -26,19 +26,20 @@ type Call interface {
 // newCall returns a Call for a response with this header in protocol p, or nil where nothing can be
 // inserted into its body.
 func newCall(h http.Header, p protocol) Call {
-	// In gRPC and gRPC-Web a call that ended before its first message may have its status in the
-	// header.
-	ended := len(h["Grpc-Status"]) > 0
 	switch p {
 	case grpcProtocol:
-		return &grpc{messageBody{ended: ended}}
+		return &grpc{messageBody{ended: endedInHeader(h)}}
 	case grpcWebProtocol:
-		return &grpcWeb{messageBody{endFlag: webTrailers, ended: ended}}
+		return &grpcWeb{messageBody{endFlag: webTrailers, ended: endedInHeader(h)}}
 	case connectProtocol:
 		return &connectStream{messageBody{endFlag: endOfStream}}
 	}
 	return nil
 }
+
+// endedInHeader reports whether the status of a call of gRPC or gRPC-Web is in the header, as it may
+// be if the call ended before its first message.
+func endedInHeader(h http.Header) bool { return len(h["Grpc-Status"]) > 0 }
 
 // A protocol of remote procedure calls.
 type protocol uint8

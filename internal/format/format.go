@@ -63,7 +63,11 @@ type Body interface {
 // GET in this format goes on until somebody ends it. body is nil if no farewell can be inserted:
 // the format isn't known, the body has a Content-Encoding, or the header lacks what a Body needs.
 func Recognize(h http.Header) (body Body, known, endless bool) {
-	contentType := h.Get("Content-Type")
+	contentTypes := h["Content-Type"]
+	if len(contentTypes) == 0 {
+		return nil, false, false
+	}
+	contentType := contentTypes[0]
 	known = true
 	switch media := mediaType(contentType); media {
 	case "text/event-stream":
