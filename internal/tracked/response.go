@@ -193,13 +193,16 @@ func (r *Response) kindLocked() policy.Kind {
 	return r.shape
 }
 
-// change calls f, which changes what the response's kind depends on. If that makes it one of
-// another kind after its plan was published, or if it is or was a stream that ends by its age,
-// change reports it to [Registry.OnChange].
-func (r *Response) change(f func()) {
+// lock locks mu for a change of what the response's kind depends on, and returns its kind before.
+func (r *Response) lock() (before policy.Kind) {
 	r.mu.Lock()
-	before := r.kindLocked()
-	f()
+	return r.kindLocked()
+}
+
+// unlock unlocks mu after such a change. If that makes the response one of another kind after its
+// plan was published, or if it is or was a stream that ends by its age, unlock reports it to
+// [Registry.OnChange].
+func (r *Response) unlock(before policy.Kind) {
 	after := r.kindLocked()
 	report := before != after && r.ending != nil && r.ending.published ||
 		r.rule.MaxAge > 0 && (before == policy.Infinite || after == policy.Infinite)
@@ -213,17 +216,19 @@ func (r *Response) change(f func()) {
 // back. An unknown kind is ignored.
 func (r *Response) Tag(k policy.Kind) {
 	if k <= policy.Infinite {
-		r.change(func() { r.tag = k })
+		before := r.lock()
+		r.tag = k
+		r.unlock(before)
 	}
 }
 
 // Refine lays rule over the one that the response has.
 func (r *Response) Refine(rule policy.Rule) {
 	if rule != (policy.Rule{}) {
-		r.change(func() {
-			merged := rule.Over(*r.rule)
-			r.rule = &merged
-		})
+		before := r.lock()
+		merged := rule.Over(*r.rule)
+		r.rule = &merged
+		r.unlock(before)
 	}
 }
 
@@ -231,10 +236,10 @@ func (r *Response) Refine(rule policy.Rule) {
 // which its handler was found, if that is known. It returns the kind that the drain takes it for,
 // and the format that its rule specifies.
 func (r *Response) SetShape(kind policy.Kind, format, pattern string) (takenFor policy.Kind, specified policy.Format) {
-	r.change(func() {
-		r.setShapeLocked(kind, format, pattern)
-		takenFor, specified = r.kindLocked(), r.rule.Format
-	})
+	before := r.lock()
+	r.setShapeLocked(kind, format, pattern)
+	takenFor, specified = r.kindLocked(), r.rule.Format
+	r.unlock(before)
 	return takenFor, specified
 }
 
@@ -248,10 +253,10 @@ func (r *Response) SetFormat(format string) {
 // SetCarrier records that c carries the response from now on, which is a stream in this format, and
 // the pattern as SetShape does.
 func (r *Response) SetCarrier(c Carrier, format, pattern string) {
-	r.change(func() {
-		r.carrier = c
-		r.setShapeLocked(policy.Infinite, format, pattern)
-	})
+	before := r.lock()
+	r.carrier = c
+	r.setShapeLocked(policy.Infinite, format, pattern)
+	r.unlock(before)
 }
 
 // SetPattern records the pattern by which the response's handler was found, if that is known.
