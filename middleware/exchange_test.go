@@ -27,7 +27,7 @@ func TestAFarewellFollowsTheConnection(t *testing.T) {
 	x.AllowFarewell()
 	ws := wsconn.New(here, wsconn.Options{Upgraded: true, BeforeFarewell: x.BeginFarewell})
 	x.req = *x.Request()
-	x.switchCarrier(webSocket{Conn: ws}, &hijacked{x: x}, format.WebSocket)
+	x.switchCarrier(webSocket{ws, &hijacked{x: x}}, format.WebSocket)
 	x.ended = true
 	said := make(chan struct{})
 	go func() {

@@ -40,8 +40,7 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	if x.hijacked != nil {
 		x.lock.Unlock()
 		x.ReleaseContext()
-		x.hijacked.returned.Store(true)
-		x.hijacked.done() // the response lasts until its connection is closed
+		x.hijacked.done(handlerReturned) // the response lasts until its connection is closed
 		return abort && returned
 	}
 	// net/http removes the multipart files of the request that it made, not of x.req, its copy.

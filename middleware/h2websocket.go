@@ -19,23 +19,22 @@ import (
 // handler's return would end the stream, so it has to wait for the client's Close.
 type h2WebSocket struct {
 	webSocket
-	x        *exchange
 	bodies   *bodiesConn
-	hijacked *hijacked
 	accepted atomic.Bool   // by a status of 2xx
 	closed   chan struct{} // closed when the handler has returned and nothing more is to come
 }
 
 func newH2WebSocket(x *exchange) *h2WebSocket {
-	s := &h2WebSocket{x: x, bodies: &bodiesConn{x: x, body: x.req.Body}, hijacked: &hijacked{x: x}, closed: make(chan struct{})}
+	s := &h2WebSocket{bodies: &bodiesConn{x: x, body: x.req.Body}, closed: make(chan struct{})}
+	s.h = &hijacked{x: x}
 	s.Conn = wsconn.New(s.bodies, wsconn.Options{
 		Upgraded: true, Abort: func() { x.ifOpen(x.breakOff) }, BeforeFarewell: x.BeginFarewell, Ended: drained, OnAnswer: x.CloseDraining,
 		OnClose: func() {
+			s.h.done(connClosed)
 			close(s.closed)
-			s.hijacked.done()
 		},
 	})
-	x.req.Body = connectBody{s, x.req.Body}
+	x.req.Body = connectBody{s}
 	return s
 }
 
@@ -43,14 +42,14 @@ func newH2WebSocket(x *exchange) *h2WebSocket {
 // WebSocket. The exchange's lock must be held.
 func (s *h2WebSocket) acceptIf(status int) {
 	if status/100 == 2 && !s.accepted.Swap(true) {
-		s.x.switchCarrier(s, s.hijacked, format.WebSocket)
+		s.h.x.switchCarrier(s, format.WebSocket)
 	}
 }
 
 // acceptOnWrite is called before a write or a flush. It accepts the WebSocket with a 200 if no
 // status has been written, and reports whether it is accepted.
 func (s *h2WebSocket) acceptOnWrite() bool {
-	x := s.x
+	x := s.h.x
 	if !s.accepted.Load() && x.acquire() {
 		if !x.committed {
 			x.commitLocked(http.StatusOK)
@@ -66,9 +65,10 @@ func (s *h2WebSocket) acceptOnWrite() bool {
 // cut, so that a client that was told late can answer: once a read of such a body has met its
 // deadline, no other can succeed.
 func (s *h2WebSocket) Finish() {
-	m, _ := s.x.Moments()
+	x := s.h.x
+	m, _ := x.Moments()
 	half := time.Now().Add(time.Until(m.Cut) / 2)
-	s.x.ifOpen(func() { _ = s.x.controller().SetReadDeadline(half) })
+	x.ifOpen(func() { _ = x.controller().SetReadDeadline(half) })
 	s.Conn.Finish()
 }
 
@@ -76,7 +76,7 @@ func (s *h2WebSocket) Finish() {
 // client has answered a farewell, as long as the handler could have. It reports whether the stream
 // has to be reset because its end could pass for a clean one.
 func (s *h2WebSocket) handlerEnded(returned bool) (abort bool) {
-	x, state := s.x, s.State()
+	x, state := s.h.x, s.State()
 	switch {
 	case !returned:
 		x.ifOpen(func() { _ = x.controller().SetReadDeadline(time.Now()) })
@@ -93,20 +93,17 @@ func (s *h2WebSocket) handlerEnded(returned bool) (abort bool) {
 }
 
 // connectBody is the request's body, as the handler gets it.
-type connectBody struct {
-	s    *h2WebSocket
-	body io.Closer
-}
+type connectBody struct{ s *h2WebSocket }
 
 func (b connectBody) Read(p []byte) (int, error) { return b.s.Read(p) }
 
 // Close leaves the body open where the client's Close is still to come through it. net/http closes
 // it after the handler.
 func (b connectBody) Close() error {
-	if b.s.x.FarewellSent() {
+	if b.s.h.x.FarewellSent() {
 		return nil
 	}
-	return b.body.Close()
+	return b.s.bodies.body.Close()
 }
 
 // A bodiesConn is a net.Conn over the body of a CONNECT and that of its response. Its Close does

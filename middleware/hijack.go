@@ -16,47 +16,50 @@ import (
 // A connCarrier carries a response over a connection, or over the bodies of a CONNECT.
 type connCarrier interface {
 	tracked.Carrier
-	outcome(canceled bool) tracked.Outcome
+	of() *hijacked
+	outcome(canceled bool) tracked.Outcome // once the response has ended
+	Swallowed() int64                      // bytes that the handler wrote behind the farewell
 }
 
 // hijacked is what an exchange has once a connCarrier carries it. The response ends when the
 // connection is closed and the handler has returned, in either order: a handler may give the
 // connection to goroutines of its own and return, or go on after it is closed.
 type hijacked struct {
-	x         *exchange
-	conn      connCarrier
-	remaining atomic.Int32 // of the two: the connection is open, the handler runs
-	returned  atomic.Bool  // the handler has
-	by        uintptr      // a program counter in the function that hijacked it; zero: unknown
+	x    *exchange
+	conn connCarrier
+	past atomic.Uint32 // connClosed and handlerReturned, once they have come
+	by   uintptr       // a program counter in the function that hijacked the connection; zero: unknown
 }
 
-// done is called when the connection is closed, and when the handler has returned.
-func (h *hijacked) done() {
-	if h.remaining.Add(-1) == 0 {
-		if ws, ok := h.conn.(interface{ Swallowed() int64 }); ok {
-			h.x.d.countSwallowed(ws.Swallowed())
-		}
+const (
+	connClosed = 1 << iota
+	handlerReturned
+)
+
+// done is called with connClosed and with handlerReturned when that has come.
+func (h *hijacked) done(what uint32) {
+	if h.past.Or(what)|what == connClosed|handlerReturned {
+		h.x.d.countSwallowed(h.conn.Swallowed())
 		h.x.d.end(&h.x.Response, h.conn.outcome(h.x.Canceled()))
 	}
 }
 
 // switchCarrier makes c carry the response from now on. x's lock must be held.
-func (x *exchange) switchCarrier(c connCarrier, h *hijacked, formatName string) {
-	h.conn = c
-	h.remaining.Store(2)
-	x.hijacked = h
+func (x *exchange) switchCarrier(c connCarrier, formatName string) {
+	x.hijacked = c.of()
+	x.hijacked.conn = c
 	x.SetCarrier(c, formatName, x.req.Pattern)
 	if x.d.Observe != nil && x.lastByte.Load() == 0 {
 		x.d.observeFirstByte(&x.Response)
 	}
-	// Both may have been asked for while the response was still being written.
+	// The drain may have called Cut, Farewell or Finish of x instead, until a moment ago.
 	if x.wasCut.Load() {
 		c.Cut()
 	} else if f := x.farewell.Load(); f != nil {
 		c.Farewell(f.Farewell, f.retry)
 	}
 	if x.Canceled() {
-		x.d.scheduler.post(func() { x.d.scheduler.workers.apart(c.Finish) }) // which may have come too early
+		x.d.scheduler.post(func() { x.d.scheduler.workers.apart(c.Finish) })
 	}
 }
 
@@ -84,7 +87,7 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 		carrier, handle = raw, raw.handle()
 	}
 	rebind(brw, handle, early)
-	x.switchCarrier(carrier, h, formatName)
+	x.switchCarrier(carrier, formatName)
 	return handle, brw, nil
 }
 
@@ -113,7 +116,8 @@ func (w webSocket) of() *hijacked { return w.h }
 func newWebSocket(conn net.Conn, early []byte, h *hijacked) *wsconn.Conn {
 	return wsconn.New(conn, wsconn.Options{
 		Upgraded: h.x.status == http.StatusSwitchingProtocols, Early: early,
-		Abort: func() { closeHard(conn) }, BeforeFarewell: h.x.BeginFarewell, Ended: drained, OnAnswer: h.x.CloseDraining, OnClose: h.done,
+		Abort: func() { closeHard(conn) }, BeforeFarewell: h.x.BeginFarewell, Ended: drained, OnAnswer: h.x.CloseDraining,
+		OnClose: func() { h.done(connClosed) },
 	})
 }
 

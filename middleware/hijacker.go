@@ -49,15 +49,11 @@ func packageOf(function string) string {
 // has returned since and nobody has closed the connection: it may have been forgotten. Else it
 // returns "".
 func hijackerOf(r *tracked.Response) string {
-	c, ok := r.Carrier().(interface{ of() *hijacked })
-	if !ok {
+	c, ok := r.Carrier().(connCarrier)
+	if !ok || c.of().past.Load() != handlerReturned {
 		return ""
 	}
-	h := c.of()
-	if h == nil || !h.returned.Load() || h.remaining.Load() != 1 {
-		return ""
-	}
-	if name := functionAt(h.by); name != "" {
+	if name := functionAt(c.of().by); name != "" {
 		return name
 	}
 	return "an unknown function"

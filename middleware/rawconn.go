@@ -37,7 +37,7 @@ func (c *rawConn) moved(n int, err error) (int, error) {
 func (c *rawConn) Close() error {
 	err := c.Conn.Close()
 	if c.closed.CompareAndSwap(false, true) {
-		c.hijacked.done()
+		c.hijacked.done(connClosed)
 	}
 	return err
 }
@@ -79,8 +79,6 @@ func (c *rawConn) copied(n int64, err error) (int64, error) {
 // it.
 func (c *rawConn) NetConn() net.Conn { return c.Conn }
 
-func (c *rawConn) of() *hijacked { return c.hijacked }
-
 // These methods and Cut implement [tracked.Carrier].
 
 func (c *rawConn) Farewell(policy.Farewell, time.Duration) {}
@@ -103,6 +101,9 @@ func (c *rawConn) Cut() {
 		closeHard(c.Conn)
 	}
 }
+
+func (c *rawConn) of() *hijacked    { return c.hijacked }
+func (c *rawConn) Swallowed() int64 { return 0 }
 
 func (c *rawConn) outcome(canceled bool) tracked.Outcome {
 	switch {
