@@ -26,11 +26,11 @@ type h2WebSocket struct {
 
 func newH2WebSocket(x *exchange) *h2WebSocket {
 	s := &h2WebSocket{bodies: &bodiesConn{x: x, body: x.req.Body}, closed: make(chan struct{})}
-	s.h = &hijacked{x: x}
+	s.hijacked = &hijacked{x: x}
 	s.Conn = wsconn.New(s.bodies, wsconn.Options{
 		Upgraded: true, Abort: func() { x.ifOpen(x.breakOff) }, BeforeFarewell: x.BeginFarewell, Ended: drained, OnAnswer: x.CloseDraining,
 		OnClose: func() {
-			s.h.done(connClosed)
+			s.done(connClosed)
 			close(s.closed)
 		},
 	})
@@ -42,14 +42,14 @@ func newH2WebSocket(x *exchange) *h2WebSocket {
 // WebSocket. The exchange's lock must be held.
 func (s *h2WebSocket) acceptIf(status int) {
 	if status/100 == 2 && !s.accepted.Swap(true) {
-		s.h.x.switchCarrier(s, format.WebSocket)
+		s.x.switchCarrier(s, format.WebSocket)
 	}
 }
 
 // acceptOnWrite is called before a write or a flush. It accepts the WebSocket with a 200 if no
 // status has been written, and reports whether it is accepted.
 func (s *h2WebSocket) acceptOnWrite() bool {
-	x := s.h.x
+	x := s.x
 	if !s.accepted.Load() && x.acquire() {
 		if !x.committed {
 			x.commitLocked(http.StatusOK)
@@ -65,7 +65,7 @@ func (s *h2WebSocket) acceptOnWrite() bool {
 // cut, so that a client that was told late can answer: once a read of such a body has met its
 // deadline, no other can succeed.
 func (s *h2WebSocket) Finish() {
-	x := s.h.x
+	x := s.x
 	m, _ := x.Moments()
 	half := time.Now().Add(time.Until(m.Cut) / 2)
 	x.ifOpen(func() { _ = x.controller().SetReadDeadline(half) })
@@ -76,7 +76,7 @@ func (s *h2WebSocket) Finish() {
 // client has answered a farewell, as long as the handler could have. It reports whether the stream
 // has to be reset because its end could pass for a clean one.
 func (s *h2WebSocket) handlerEnded(returned bool) (abort bool) {
-	x, state := s.h.x, s.State()
+	x, state := s.x, s.State()
 	switch {
 	case !returned:
 		x.ifOpen(func() { _ = x.controller().SetReadDeadline(time.Now()) })
@@ -100,7 +100,7 @@ func (b connectBody) Read(p []byte) (int, error) { return b.s.Read(p) }
 // Close leaves the body open where the client's Close is still to come through it. net/http closes
 // it after the handler.
 func (b connectBody) Close() error {
-	if b.s.h.x.FarewellSent() {
+	if b.s.x.FarewellSent() {
 		return nil
 	}
 	return b.s.bodies.body.Close()

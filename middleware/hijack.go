@@ -16,14 +16,14 @@ import (
 // A connCarrier carries a response over a connection, or over the bodies of a CONNECT.
 type connCarrier interface {
 	tracked.Carrier
-	of() *hijacked
+	common() *hijacked
 	outcome(canceled bool) tracked.Outcome // once the response has ended
 	Swallowed() int64                      // bytes that the handler wrote behind the farewell
 }
 
-// hijacked is what an exchange has once a connCarrier carries it. The response ends when the
-// connection is closed and the handler has returned, in either order: a handler may give the
-// connection to goroutines of its own and return, or go on after it is closed.
+// hijacked is what all connCarriers have in common. The response ends when the connection is closed
+// and the handler has returned, in either order: a handler may give the connection to goroutines of
+// its own and return, or go on after it is closed.
 type hijacked struct {
 	x    *exchange
 	conn connCarrier
@@ -36,6 +36,8 @@ const (
 	handlerReturned
 )
 
+func (h *hijacked) common() *hijacked { return h }
+
 // done is called with connClosed and with handlerReturned when that has come.
 func (h *hijacked) done(what uint32) {
 	if h.past.Or(what)|what == connClosed|handlerReturned {
@@ -46,7 +48,7 @@ func (h *hijacked) done(what uint32) {
 
 // switchCarrier makes c carry the response from now on. x's lock must be held.
 func (x *exchange) switchCarrier(c connCarrier, formatName string) {
-	x.hijacked = c.of()
+	x.hijacked = c.common()
 	x.hijacked.conn = c
 	x.SetCarrier(c, formatName, x.req.Pattern)
 	if x.d.Observe != nil && x.lastByte.Load() == 0 {
@@ -106,10 +108,8 @@ func rebind(brw *bufio.ReadWriter, c net.Conn, early []byte) {
 // A webSocket carries a response that has become a WebSocket.
 type webSocket struct {
 	*wsconn.Conn
-	h *hijacked
+	*hijacked
 }
-
-func (w webSocket) of() *hijacked { return w.h }
 
 // newWebSocket and rebind are apart from hijack so that the stack of a WebSocket's goroutine stays
 // at 4 KiB: what they need doesn't lie on it while net/http hijacks.

@@ -50,10 +50,10 @@ func packageOf(function string) string {
 // returns "".
 func hijackerOf(r *tracked.Response) string {
 	c, ok := r.Carrier().(connCarrier)
-	if !ok || c.of().past.Load() != handlerReturned {
+	if !ok || c.common().past.Load() != handlerReturned {
 		return ""
 	}
-	if name := functionAt(c.of().by); name != "" {
+	if name := functionAt(c.common().by); name != "" {
 		return name
 	}
 	return "an unknown function"

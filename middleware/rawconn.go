@@ -14,10 +14,10 @@ import (
 // a CONNECT's tunnel. The drain writes nothing into it: it cancels the context, and then closes it.
 type rawConn struct {
 	net.Conn
-	hijacked *hijacked
-	copying  atomic.Int32 // copies that are left to the kernel
-	closed   atomic.Bool  // by the handler
-	wasCut   atomic.Bool
+	*hijacked
+	copying atomic.Int32 // copies that are left to the kernel
+	closed  atomic.Bool  // by the handler
+	wasCut  atomic.Bool
 }
 
 func (c *rawConn) Read(p []byte) (int, error)  { return c.moved(c.Conn.Read(p)) }
@@ -26,7 +26,7 @@ func (c *rawConn) Write(p []byte) (int, error) { return c.moved(c.Conn.Write(p))
 // moved returns what a Read or a Write returned, and calls byteMoved if it moved any bytes.
 func (c *rawConn) moved(n int, err error) (int, error) {
 	if n > 0 {
-		c.hijacked.x.byteMoved()
+		c.x.byteMoved()
 	}
 	if err != nil && err != io.EOF && c.wasCut.Load() {
 		err = drained(err)
@@ -37,7 +37,7 @@ func (c *rawConn) moved(n int, err error) (int, error) {
 func (c *rawConn) Close() error {
 	err := c.Conn.Close()
 	if c.closed.CompareAndSwap(false, true) {
-		c.hijacked.done(connClosed)
+		c.done(connClosed)
 	}
 	return err
 }
@@ -69,7 +69,7 @@ func (k copier) WriteTo(dst io.Writer) (int64, error) {
 // copied returns what a copy returned that is over now.
 func (c *rawConn) copied(n int64, err error) (int64, error) {
 	if n > 0 {
-		c.hijacked.x.byteMoved()
+		c.x.byteMoved()
 	}
 	c.copying.Add(-1)
 	return n, err
@@ -86,7 +86,7 @@ func (c *rawConn) DropMessage()                            {}
 func (c *rawConn) Finish()                                 {}
 
 func (c *rawConn) LastByte() time.Time {
-	last := c.hijacked.x.LastByte()
+	last := c.x.LastByte()
 	if c.copying.Load() > 0 {
 		if moved, known := lastMoved(c.Conn); known && moved.After(last) {
 			return moved
@@ -102,7 +102,6 @@ func (c *rawConn) Cut() {
 	}
 }
 
-func (c *rawConn) of() *hijacked    { return c.hijacked }
 func (c *rawConn) Swallowed() int64 { return 0 }
 
 func (c *rawConn) outcome(canceled bool) tracked.Outcome {
