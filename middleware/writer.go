@@ -99,15 +99,13 @@ func (x *exchange) write(p []byte) (int, error) {
 		return x.writeAfterEnd(len(p))
 	}
 	defer x.release()
-	switch {
-	case x.wasCut.Load():
-		return 0, errCut // an error ends even handlers that don't watch their context
-	case x.mutedLocked():
-		return 0, errCanceled
-	case x.farewellWritten:
+	if discards, err := x.discardsLocked(); err != nil {
+		return 0, err
+	} else if discards {
 		x.farewell.Load().swallowed += int64(len(p))
 		return len(p), nil
-	case len(p) > 0 && x.hijacked != nil && x.logMisuse("response.Write on hijacked connection"):
+	}
+	if len(p) > 0 && x.hijacked != nil && x.logMisuse("response.Write on hijacked connection") {
 		return 0, http.ErrHijacked
 	}
 	x.commitLocked(http.StatusOK)
@@ -117,22 +115,28 @@ func (x *exchange) write(p []byte) (int, error) {
 	return x.writeThroughLocked(p)
 }
 
-// mutedLocked reports whether the response is a stream whose writes fail, since the drain has
-// canceled it. What a farewell waits for may still be written, and so may an answer to the cancel.
-// Without a farewell, a handler that knows of the cancel may also end its body in order, as a
-// compressor does.
-func (x *exchange) mutedLocked() bool {
+// discardsLocked reports whether what the handler writes isn't sent any more: after a cut, behind
+// the farewell, and after the cancel of a stream. With an error its writes fail, which ends also
+// handlers that don't watch their context; without one they don't notice.
+//
+// A canceled stream may still write its answer to the cancel, and what a farewell waits for. Without
+// a farewell, a handler that knows of the cancel may also end its body in order, as a compressor
+// does.
+func (x *exchange) discardsLocked() (discards bool, err error) {
+	canceled := x.Canceled() && !x.committedAfterCancel
 	switch {
-	case !x.Canceled() || x.committedAfterCancel:
-		return false
+	case x.wasCut.Load():
+		return true, errCut
+	case x.farewellWritten && canceled:
+		return true, errCanceled
 	case x.farewellWritten:
-		return true
-	case !x.committed:
-		return false
-	case x.CancelSeen() || x.body != nil && x.farewell.Load() != nil:
-		return false
+		return true, nil
+	case !canceled || !x.committed || x.CancelSeen() || x.body != nil && x.farewell.Load() != nil:
+		return false, nil
+	case x.Kind() == policy.Infinite:
+		return true, errCanceled
 	}
-	return x.Kind() == policy.Infinite
+	return false, nil
 }
 
 // writeAfterEnd returns the result of a write of n bytes after the handler has returned.
@@ -189,18 +193,19 @@ func (x *exchange) readFrom(src io.Reader) (int64, error) {
 	if !kernelCanCopy(src) || !x.acquire() {
 		return io.Copy(plain, src)
 	}
-	switch {
-	case x.body != nil || x.farewellWritten || x.wasCut.Load() || x.hijacked != nil || x.mutedLocked():
+	if discards, _ := x.discardsLocked(); discards || x.body != nil || x.hijacked != nil {
 		x.release()
 		return io.Copy(plain, src)
-	case !x.committed:
+	}
+	if !x.committed {
 		// The first bytes go by themselves, as in net/http, which looks at 512 for a Content-Type:
 		// if the source fails before them, no status may have been sent.
 		x.release()
 		first, err := io.CopyN(plain, src, 512)
 		if err == io.EOF {
 			return first, nil
-		} else if err != nil {
+		}
+		if err != nil {
 			return first, err
 		}
 		rest, err := x.readFrom(src)
@@ -235,13 +240,8 @@ func (x *exchange) flush() error {
 		return err
 	}
 	defer x.release()
-	switch {
-	case x.wasCut.Load():
-		return errCut
-	case x.mutedLocked():
-		return errCanceled
-	case x.farewellWritten:
-		return nil
+	if discards, err := x.discardsLocked(); discards {
+		return err
 	}
 	x.commitLocked(http.StatusOK)
 	err := x.controller().Flush()
