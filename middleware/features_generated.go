@@ -2,7 +2,11 @@
 
 package middleware
 
-import "net/http"
+import (
+	"net"
+	"net/http"
+	"syscall"
+)
 
 // writerWith returns a writer with exactly the optional interfaces given.
 func (x *exchange) writerWith(has int) http.ResponseWriter {
@@ -197,4 +201,103 @@ func (x *exchange) writerWith(has int) http.ResponseWriter {
 		}{flushWriter{plainWriter{x}}, hijacker{x}, notifier{x}, readerFrom{x}, pusher{x}}
 	}
 	return plainWriter{x}
+}
+
+// handleWith returns c with exactly the optional methods given.
+func (c *rawConn) handleWith(has int, r closeReader, w closeWriter, s syscall.Conn, k copier) net.Conn {
+	switch has {
+	case canCloseRead:
+		return struct {
+			*rawConn
+			closeReader
+		}{c, r}
+	case canCloseWrite:
+		return struct {
+			*rawConn
+			closeWriter
+		}{c, w}
+	case canCloseRead | canCloseWrite:
+		return struct {
+			*rawConn
+			closeReader
+			closeWriter
+		}{c, r, w}
+	case canSyscall:
+		return struct {
+			*rawConn
+			syscall.Conn
+		}{c, s}
+	case canCloseRead | canSyscall:
+		return struct {
+			*rawConn
+			closeReader
+			syscall.Conn
+		}{c, r, s}
+	case canCloseWrite | canSyscall:
+		return struct {
+			*rawConn
+			closeWriter
+			syscall.Conn
+		}{c, w, s}
+	case canCloseRead | canCloseWrite | canSyscall:
+		return struct {
+			*rawConn
+			closeReader
+			closeWriter
+			syscall.Conn
+		}{c, r, w, s}
+	case canCopy:
+		return struct {
+			*rawConn
+			copier
+		}{c, k}
+	case canCloseRead | canCopy:
+		return struct {
+			*rawConn
+			closeReader
+			copier
+		}{c, r, k}
+	case canCloseWrite | canCopy:
+		return struct {
+			*rawConn
+			closeWriter
+			copier
+		}{c, w, k}
+	case canCloseRead | canCloseWrite | canCopy:
+		return struct {
+			*rawConn
+			closeReader
+			closeWriter
+			copier
+		}{c, r, w, k}
+	case canSyscall | canCopy:
+		return struct {
+			*rawConn
+			syscall.Conn
+			copier
+		}{c, s, k}
+	case canCloseRead | canSyscall | canCopy:
+		return struct {
+			*rawConn
+			closeReader
+			syscall.Conn
+			copier
+		}{c, r, s, k}
+	case canCloseWrite | canSyscall | canCopy:
+		return struct {
+			*rawConn
+			closeWriter
+			syscall.Conn
+			copier
+		}{c, w, s, k}
+	case canCloseRead | canCloseWrite | canSyscall | canCopy:
+		return struct {
+			*rawConn
+			closeReader
+			closeWriter
+			syscall.Conn
+			copier
+		}{c, r, w, s, k}
+	}
+	return c
 }

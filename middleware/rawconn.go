@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/tracked"
@@ -42,8 +43,44 @@ func (c *rawConn) Close() error {
 	return err
 }
 
-// A copier is the part of a handle that has the kernel copy. How far that is, only the kernel knows:
-// see LastByte.
+// The optional methods that a connection can have beyond net.Conn's, which the handler gets as well.
+const (
+	canCloseRead = 1 << iota // proxies pass a half-close on by these two
+	canCloseWrite
+	canSyscall
+	canCopy // ReadFrom and WriteTo, by which the kernel copies by itself
+)
+
+type (
+	closeReader interface{ CloseRead() error }
+	closeWriter interface{ CloseWrite() error }
+)
+
+// handle returns what the handler gets: the rawConn, with those of the optional methods that the
+// connection has. What is moved through SyscallConn doesn't change the time of the last byte.
+func (c *rawConn) handle() net.Conn {
+	has := 0
+	r, ok := c.Conn.(closeReader)
+	if ok {
+		has |= canCloseRead
+	}
+	w, ok := c.Conn.(closeWriter)
+	if ok {
+		has |= canCloseWrite
+	}
+	s, ok := c.Conn.(syscall.Conn)
+	if ok {
+		has |= canSyscall
+	}
+	from, ok := c.Conn.(io.ReaderFrom)
+	to, both := c.Conn.(io.WriterTo)
+	if ok && both {
+		has |= canCopy
+	}
+	return c.handleWith(has, r, w, s, copier{c, from, to})
+}
+
+// A copier has the kernel copy, which alone knows how far it has come: see LastByte.
 type copier struct {
 	c    *rawConn
 	from io.ReaderFrom // c's connection
