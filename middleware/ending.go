@@ -68,17 +68,15 @@ func (x *exchange) tornLocked() bool {
 	return x.body != nil && x.body.Torn()
 }
 
-// awaitBreak waits after the farewell of a response that is to be broken off, be it by a panic, for
-// the rest of breakGap, or until the request's context ends, as it does when the client leaves and
-// after a cut. The handler must have returned, and a farewell have been asked for.
+// awaitBreak is called when the handler has returned or panicked, and a farewell was asked for. If
+// that was written and the response is to be broken off, it waits for the rest of breakGap, or until
+// the request's context ends, as it does when the client leaves and after a cut.
 func (x *exchange) awaitBreak(returned bool) {
 	x.lock.Lock() // a farewell that is being written ends first, at the latest by the cut
 	f := x.farewell.Load()
-	waits := x.farewellWritten && x.hijacked == nil && !x.wasCut.Load() &&
-		(x.farewellOutcome == tracked.ToldBroken || x.farewellOutcome == tracked.Told && !returned)
-	if waits {
-		f.ended = true
-	}
+	told := x.farewellWritten && x.hijacked == nil && !x.wasCut.Load()
+	waits := told && (x.farewellOutcome == tracked.ToldBroken || x.farewellOutcome == tracked.Told && !returned)
+	f.ended = waits
 	x.lock.Unlock()
 	if !waits {
 		return
@@ -106,16 +104,10 @@ func (x *exchange) flushEndLocked() {
 // outcomeLocked returns how the response ended. The handler must have returned, or panicked.
 func (x *exchange) outcomeLocked(returned bool) tracked.Outcome {
 	switch {
-	case x.farewellWritten && x.farewell.Load().ended && x.farewellOutcome == tracked.ToldBroken:
-		return x.toldLocked(tracked.ToldBroken)
+	case x.farewellWritten:
+		return x.toldOutcomeLocked(returned)
 	case x.wasCut.Load():
 		return tracked.Cut
-	case x.farewellWritten && x.farewellOutcome == tracked.Told && !returned && !x.farewell.Load().inBody:
-		return tracked.Cut // what was to be told comes when the handler has returned
-	case x.farewellWritten && x.farewellOutcome == tracked.Told && !returned:
-		return x.toldLocked(tracked.ToldBroken) // net/http breaks the connection
-	case x.farewellWritten:
-		return x.toldLocked(x.farewellOutcome)
 	case returned && x.d.draining() && x.RefusedByHandler():
 		return tracked.Refused
 	case !x.Canceled():
@@ -130,13 +122,26 @@ func (x *exchange) outcomeLocked(returned bool) tracked.Outcome {
 	return tracked.Completed // its handler ended it without knowing of the cancel
 }
 
-// toldLocked returns o, or that the response completed by itself if its client has left: a writer
-// that has only Flush loses the error of the farewell. A cut ends the request's context as well.
-func (x *exchange) toldLocked(o tracked.Outcome) tracked.Outcome {
-	if !x.wasCut.Load() && x.Request().Context().Err() != nil && !reaches[interface{ FlushError() error }](x.w) {
+// toldOutcomeLocked is outcomeLocked for a response whose farewell was written.
+func (x *exchange) toldOutcomeLocked(returned bool) tracked.Outcome {
+	f, outcome := x.farewell.Load(), x.farewellOutcome
+	if x.wasCut.Load() {
+		if f.ended && outcome == tracked.ToldBroken {
+			return outcome // the cut came while awaitBreak waited
+		}
+		return tracked.Cut
+	}
+	if outcome == tracked.Told && !returned {
+		if !f.inBody {
+			return tracked.Cut // what was to be told comes when the handler has returned
+		}
+		outcome = tracked.ToldBroken // net/http breaks the connection
+	}
+	// A writer that has only Flush loses the error that the farewell meets when the client has left.
+	if x.Request().Context().Err() != nil && !reaches[interface{ FlushError() error }](x.w) {
 		return tracked.Completed
 	}
-	return o
+	return outcome
 }
 
 // completeLocked reports whether the body is known to be complete. The handler must have returned.

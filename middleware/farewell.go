@@ -17,11 +17,11 @@ type farewell struct {
 	retry time.Duration // the client's reconnect slot
 
 	// Guarded by the exchange's lock.
-	broken    bool // the ending is to be a broken one
 	written   time.Time
-	inBody    bool  // it has bytes in the body, all of which were sent
+	inBody    bool  // all of it was sent, as bytes of the body
+	broken    bool  // the ending is to be a broken one
 	swallowed int64 // bytes that the handler wrote after it
-	ended     bool  // the handler has returned after it, before any cut
+	ended     bool  // the handler has returned or panicked after it, before any cut
 }
 
 // Farewell implements [tracked.Carrier].
@@ -76,22 +76,22 @@ func (x *exchange) writeFarewellLocked() {
 		x.d.guard("writing a farewell", func() { err = x.sendFarewellLocked(text) })
 	}
 	f.written, f.inBody = time.Now(), err == nil && len(text) > 0
-	code := f.Code
-	if len(text) == 0 {
-		code = 0
+	if len(text) > 0 {
+		f.broken = x.endsBroken(f.Code)
+	} else {
+		f.broken = x.endsBroken(0)
 	}
-	f.broken = x.endsBroken(code)
 	switch {
-	case err == nil && len(text) == 0 && !x.isCallLocked():
-		x.farewellOutcome = tracked.Canceled
-	case err == nil && f.broken:
-		x.farewellOutcome = tracked.ToldBroken
-	case err == nil:
-		x.farewellOutcome = tracked.Told
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		x.farewellOutcome = tracked.Cut
-	default:
+	case err != nil:
 		x.farewellOutcome = tracked.Completed // the client has left
+	case len(text) == 0 && !x.isCallLocked():
+		x.farewellOutcome = tracked.Canceled
+	case f.broken:
+		x.farewellOutcome = tracked.ToldBroken
+	default:
+		x.farewellOutcome = tracked.Told
 	}
 }
 
