@@ -10,27 +10,27 @@ import (
 	"strings"
 )
 
-// A requestBody is the body of an HTTP/1 request, as the handler gets it. It notes what net/http has
-// no other way to let the exchange know.
-type requestBody exchange
+// A requestBody is the body of an HTTP/1 request, as the handler gets it. It notes what net/http
+// has no other way to let the exchange know.
+type requestBody struct{ x *exchange }
 
-// bodyFor returns the body that the handler of a request with one gets. Only net/http's own bodies are followed: the
-// handler, or net/http for it, may ask another one for its type.
+// bodyFor returns the body that the handler of a request with one gets. Only net/http's own bodies
+// are followed: the handler, or net/http for it, may ask another one for its type.
 func (x *exchange) bodyFor(r *http.Request) io.ReadCloser {
 	if r.ProtoMajor != 1 || !isNetHTTP1(x.w) {
 		return r.Body
 	}
 	switch reflect.TypeOf(r.Body).String() {
 	case "*http.body", "*http.expectContinueReader":
-		return (*requestBody)(x)
+		return requestBody{x}
 	}
 	return r.Body
 }
 
-func (b *requestBody) Close() error { return (*exchange)(b).Request().Body.Close() }
+func (b requestBody) Close() error { return b.x.Request().Body.Close() }
 
-func (b *requestBody) Read(p []byte) (int, error) {
-	x := (*exchange)(b)
+func (b requestBody) Read(p []byte) (int, error) {
+	x := b.x
 	n, err := x.Request().Body.Read(p)
 	// An http.MaxBytesReader asks for a byte more than it may have, and for nothing once it got that.
 	// It then looks at its ResponseWriter for an unexported method of net/http's, which ours can't

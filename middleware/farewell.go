@@ -29,14 +29,14 @@ func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
 	x.farewell.Store(&farewell{Farewell: f.Expand(retry), retry: retry})
 	x.pending.Store(true)
 	x.flushPending()
-	if c := x.Carrier(); c != tracked.Carrier(x) { // the connection was hijacked a moment ago
+	if c := x.successor(); c != nil {
 		c.Farewell(f, retry)
 	}
 }
 
 // DropMessage implements [tracked.Carrier]: a farewell in a body always has its message.
 func (x *exchange) DropMessage() {
-	if c := x.Carrier(); c != tracked.Carrier(x) { // the connection was hijacked a moment ago
+	if c := x.successor(); c != nil {
 		c.DropMessage()
 	}
 }

@@ -153,7 +153,7 @@ func (x *exchange) Finish() {
 		x.readsEnded = true
 		_ = x.controller().SetReadDeadline(time.Now())
 	})
-	if c := x.Carrier(); c != tracked.Carrier(x) { // the connection was hijacked a moment ago
+	if c := x.successor(); c != nil {
 		c.Finish()
 	}
 }
@@ -170,7 +170,7 @@ func (x *exchange) Cut() {
 		x.wasCut.Store(true)
 		x.breakOff()
 	})
-	if c := x.Carrier(); c != tracked.Carrier(x) { // the connection was hijacked a moment ago
+	if c := x.successor(); c != nil {
 		c.Cut()
 	}
 }

@@ -65,6 +65,15 @@ func (x *exchange) switchCarrier(c connCarrier, formatName string) {
 	}
 }
 
+// successor returns what carries the response in x's place, or nil while x does. The drain may still
+// call x when the connection was hijacked a moment ago.
+func (x *exchange) successor() tracked.Carrier {
+	if c := x.Carrier(); c != tracked.Carrier(x) {
+		return c
+	}
+	return nil
+}
+
 func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if !x.acquire() {
 		return nil, nil, errEnded

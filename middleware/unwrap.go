@@ -16,7 +16,8 @@ import (
 type unwrapped struct{ plainWriter }
 
 // A writer has Flush or Hijack only where it works: go-sse and coder/websocket call what is there,
-// and have nothing else to try when it fails.
+// and have nothing else to try when it fails. Each of these types holds one pointer, so that to
+// unwrap costs no allocation.
 type (
 	unwrappedFlusher  struct{ unwrapped }
 	unwrappedHijacker struct{ unwrappedFlusher }
@@ -32,6 +33,28 @@ func (x *exchange) unwrapped() http.ResponseWriter {
 	}
 	return u
 }
+
+func (u unwrapped) Unwrap() http.ResponseWriter { return u.x.w }
+
+func (u unwrapped) SetReadDeadline(t time.Time) error {
+	if s := u.x.connect; s != nil && s.accepted.Load() && u.x.FarewellSent() {
+		return nil // reading goes on for the client's Close
+	}
+	return u.x.controller().SetReadDeadline(t)
+}
+
+func (u unwrapped) SetWriteDeadline(t time.Time) error {
+	if s := u.x.connect; s != nil && s.accepted.Load() {
+		return s.SetWriteDeadline(t)
+	}
+	return u.x.controller().SetWriteDeadline(t)
+}
+
+func (u unwrapped) EnableFullDuplex() error { return u.x.controller().EnableFullDuplex() }
+
+func (u unwrappedFlusher) FlushError() error { return u.x.flush() }
+
+func (u unwrappedHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return u.x.hijack() }
 
 func unwrap(w http.ResponseWriter) http.ResponseWriter {
 	if u, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
@@ -57,28 +80,6 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 	}
 	return w
 }
-
-func (u unwrapped) Unwrap() http.ResponseWriter { return u.x.w }
-
-func (u unwrapped) SetReadDeadline(t time.Time) error {
-	if s := u.x.connect; s != nil && s.accepted.Load() && u.x.FarewellSent() {
-		return nil // reading goes on for the client's Close
-	}
-	return u.x.controller().SetReadDeadline(t)
-}
-
-func (u unwrapped) SetWriteDeadline(t time.Time) error {
-	if s := u.x.connect; s != nil && s.accepted.Load() {
-		return s.SetWriteDeadline(t)
-	}
-	return u.x.controller().SetWriteDeadline(t)
-}
-
-func (u unwrapped) EnableFullDuplex() error { return u.x.controller().EnableFullDuplex() }
-
-func (u unwrappedFlusher) FlushError() error { return u.x.flush() }
-
-func (u unwrappedHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return u.x.hijack() }
 
 // writesTo reports whether what is written to w becomes part of the response: w unwraps to its
 // writer, or is an old wrapper around that without an Unwrap, which has the same header. A recorder
