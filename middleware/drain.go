@@ -15,22 +15,19 @@ import (
 // A drain is the state of one drain of a Drainer, under way or over.
 type drain struct {
 	// Immutable.
-	began                   time.Time
-	deadline                time.Time // when all is over, at the latest
-	cause                   string
-	found                   Tally         // the responses that were open when it began
-	announce, work, reserve time.Duration // how its time is divided
-	cutWait                 time.Duration // how long after the last cut handlers have to return
-	done                    chan struct{} // closed when the drain is over
-	takenBack               chan struct{} // closed when Resume has taken it back
+	began     time.Time
+	deadline  time.Time // when all is over, at the latest
+	cause     string
+	found     Tally         // the responses that were open when it began
+	reserve   time.Duration // between the end of its work and its own
+	cutWait   time.Duration // how long after the last cut handlers have to return
+	done      chan struct{} // closed when the drain is over
+	takenBack chan struct{} // closed when Resume has taken it back
 
 	hurried atomic.Bool // all was cut: by Close, or since a context has ended
 
 	// Guarded by Drainer.mu.
-	final                bool // it can't be taken back
-	phase                Phase
-	entered              []entry // what phase was, and when, in order
-	ended                time.Time
+	entered              []entry // the phases so far: the last is the current one
 	aborted              []ResponseInfo
 	places               map[*tracked.Response]place // of handlers that locate looked for; nil once the drain is over
 	streaming, swallowed int                         // see Report
@@ -41,7 +38,7 @@ type drain struct {
 	announceEnd time.Time
 	closedAt    time.Time       // when the listeners were closed; zero: they have not been
 	settledAt   time.Time       // when the last connection has sent its first request since
-	end         time.Time       // when all is over, at the latest
+	work        time.Duration   // from start until all that is left is cut, at the latest
 	plan        *policy.Plan    // nil until the announcement is over; what follows is set then
 	start       time.Time       // what the plan's moments count from
 	empty       <-chan struct{} // closed when no response is left
@@ -67,23 +64,27 @@ func newDrain(d *Drainer, limit time.Time, cause string, found Tally) *drain {
 	shorten := func(t time.Duration) time.Duration { return time.Duration(factor * float64(t)) }
 	now := time.Now()
 	dr := &drain{
-		began: now, cause: cause, found: found, done: make(chan struct{}), takenBack: make(chan struct{}), cutWait: b.Reserve / 2,
-		places:   make(map[*tracked.Response]place),
-		announce: shorten(b.Announce), work: shorten(b.Total - b.Announce - b.Reserve), reserve: shorten(b.Reserve),
+		began: now, cause: cause, found: found, entered: []entry{{Announcing, now}}, announceEnd: now.Add(shorten(b.Announce)),
+		work: shorten(b.Total - b.Announce - b.Reserve), reserve: shorten(b.Reserve), cutWait: b.Reserve / 2,
+		done: make(chan struct{}), takenBack: make(chan struct{}), places: make(map[*tracked.Response]place),
 	}
-	dr.deadline = now.Add(dr.announce + dr.work + dr.reserve)
-	dr.enterLocked(Announcing, now)
+	dr.deadline = dr.announceEnd.Add(dr.work + dr.reserve)
 	return dr
 }
 
-// enterLocked begins a phase.
-func (dr *drain) enterLocked(p Phase, at time.Time) {
-	dr.phase = p
-	if p == Done {
-		dr.ended = at
-	} else {
-		dr.entered = append(dr.entered, entry{p, at})
+// phaseLocked returns the current phase, and when it was entered.
+func (dr *drain) phaseLocked() entry { return dr.entered[len(dr.entered)-1] }
+
+// workEnd returns when all that is left is cut, at the latest, once the responses are planned.
+func (dr *drain) workEnd() time.Time { return dr.start.Add(dr.work) }
+
+// end returns when all is over, at the latest: before the deadline where the announcement was cut
+// short.
+func (dr *drain) end() time.Time {
+	if dr.plan == nil {
+		return dr.deadline
 	}
+	return dr.workEnd().Add(dr.reserve)
 }
 
 // hasPlan reports whether a drain is under way and past its announcement: requests are refused, and
@@ -99,9 +100,8 @@ func (s *scheduler) beginDrain(dr *drain) {
 		return
 	}
 	s.d.log(slog.LevelInfo, "drain begins",
-		append(dr.found.attrs(), "announce", dr.announce, "budget", dr.deadline.Sub(dr.began), "cause", dr.cause)...)
+		append(dr.found.attrs(), "announce", dr.announceEnd.Sub(dr.began), "budget", dr.deadline.Sub(dr.began), "cause", dr.cause)...)
 	s.drain = dr
-	dr.announceEnd, dr.end = dr.began.Add(dr.announce), dr.deadline
 	dr.ticker = time.NewTicker(time.Second)
 }
 
@@ -140,20 +140,16 @@ func (s *scheduler) endAnnounce() {
 func (s *scheduler) planAll(now time.Time) {
 	dr := s.drain
 	switch {
-	case !dr.closedAt.IsZero():
+	case !dr.closedAt.IsZero(): // while the announcement was over and first requests still waited for
 		dr.work -= min(dr.work, now.Sub(dr.closedAt))
-	case s.mustCloseListeners(): // cutAll doesn't wait for the end of the announcement
+	case s.mustCloseListeners(): // by cutAll, which doesn't wait for the end of the announcement
 		s.closeListeners()
 	}
-	workEnd := now.Add(dr.work)
-	dr.plan, dr.start, dr.lastCut = policy.NewPlan(dr.work, rand.Uint64()), now, now
-	dr.end = workEnd.Add(dr.reserve)
+	plan := policy.NewPlan(dr.work, rand.Uint64())
+	dr.plan, dr.start, dr.lastCut = plan, now, now
 	s.enterPhase(Draining)
-	var open []*tracked.Response
-	plan := dr.plan
-	open, dr.empty = s.d.registry.Close(func(rule policy.Rule) bool { return plan.Admits(rule, time.Since(now)) })
-
-	dr.sessions = mcpSessions(open)
+	open, empty := s.d.registry.Close(func(rule policy.Rule) bool { return plan.Admits(rule, time.Since(now)) })
+	dr.empty, dr.sessions = empty, mcpSessions(open)
 
 	var endings []*tracked.Ending
 	var subjects []policy.Subject
@@ -167,11 +163,11 @@ func (s *scheduler) planAll(now time.Time) {
 			continue // it has been cut, and is about to end
 		}
 		// Published before its kind is read: a change of the kind is reported from then on.
-		r.Publish(tracked.Moments{Cancel: workEnd, Cut: workEnd})
+		r.Publish(tracked.Moments{Cancel: dr.workEnd(), Cut: dr.workEnd()})
 		kind := r.Kind()
 		endings, subjects = append(endings, e), append(subjects, subject(r, kind, dr.ruleOf(e, kind)))
 	}
-	for i, m := range dr.plan.Begin(subjects) {
+	for i, m := range plan.Begin(subjects) {
 		s.plan(endings[i], subjects[i].Kind, tracked.Add(now, m))
 	}
 }
@@ -216,7 +212,7 @@ func (s *scheduler) planLate(r *tracked.Response) bool {
 	if e.Queued > 0 || r.Canceled() {
 		return false
 	}
-	workEnd := s.drain.start.Add(s.drain.work)
+	workEnd := s.drain.workEnd()
 	r.Publish(tracked.Moments{Cancel: workEnd, Cut: workEnd}) // before its kind is read, as in planAll
 	s.replan(e, r.Kind())
 	return true
@@ -276,9 +272,9 @@ func (s *scheduler) endDrain() {
 	s.drain = nil
 	dr.ticker.Stop()
 	d.mu.Lock()
-	dr.enterLocked(Done, time.Now())
+	dr.entered = append(dr.entered, entry{Done, time.Now()})
 	dr.places = nil
-	if dr.final {
+	if isClosed(d.madeFinal) {
 		s.refuseTasks()
 	}
 	d.mu.Unlock()
@@ -337,8 +333,8 @@ func (s *scheduler) enterPhase(p Phase) {
 	}
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
-	if slices.Index(phases, p) > slices.Index(phases, s.drain.phase) {
-		s.drain.enterLocked(p, time.Now())
+	if slices.Index(phases, p) > slices.Index(phases, s.drain.phaseLocked().phase) {
+		s.drain.entered = append(s.drain.entered, entry{p, time.Now()})
 	}
 }
 
@@ -347,12 +343,13 @@ func (s *scheduler) resume() error {
 	d := s.d
 	d.mu.Lock()
 	dr := d.current
-	if dr == nil || dr.final {
+	switch {
+	case dr == nil:
 		d.mu.Unlock()
-		if dr != nil {
-			return ErrFinal
-		}
 		return nil
+	case isClosed(d.madeFinal):
+		d.mu.Unlock()
+		return ErrFinal
 	}
 	d.current = nil
 	d.drainBegan = make(chan struct{})

@@ -81,7 +81,7 @@ type Drainer struct {
 	isDraining atomic.Bool
 	spentConns atomic.Bool   // there was one: see servedConn
 	serveCalls atomic.Int32  // calls of Run whose serve function has not returned
-	madeFinal  chan struct{} // closed when the drain can't be taken back any more
+	madeFinal  chan struct{} // closed, under mu, when the drain can't be taken back any more
 
 	mu         sync.Mutex                   // guards following, and drain's fields that say so; taken before a registry's locks
 	drainBegan chan struct{}                // closed when a drain begins; made anew by Resume
@@ -255,14 +255,13 @@ func (d *Drainer) begin(limit time.Time, final bool, cause string) *drain {
 		close(d.drainBegan)
 		d.scheduler.post(func() { d.scheduler.beginDrain(dr) })
 	}
-	if final && !dr.final {
-		dr.final = true
+	if final && !isClosed(d.madeFinal) {
 		close(d.madeFinal)
 		if d.CloseListeners {
 			d.scheduler.post(d.scheduler.closeListenersIfDue)
 		}
 	}
-	if dr.final && dr.phase == Done {
+	if isClosed(d.madeFinal) && dr.phaseLocked().phase == Done {
 		d.scheduler.refuseTasks()
 	}
 	return dr

@@ -29,7 +29,7 @@ func (s *scheduler) logProgress(now time.Time) {
 	d, dr := s.d, s.drain
 	open := d.registry.Open()
 	if d.Logger != nil {
-		attrs := append(tally(open).attrs(), "left", dr.end.Sub(now).Round(time.Millisecond))
+		attrs := append(tally(open).attrs(), "left", dr.end().Sub(now).Round(time.Millisecond))
 		if dr.plan != nil && now.Sub(dr.start) >= nameAfter {
 			attrs = append(attrs, "waiting", summary(d.infos(longest(open, maxLongest)), len(open)))
 		}

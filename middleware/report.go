@@ -181,20 +181,18 @@ func (d *Drainer) Report() Report {
 
 // reportLocked writes what the drain itself knows into report.
 func (dr *drain) reportLocked(report *Report) {
-	now := dr.ended
-	if now.IsZero() {
-		now = time.Now()
+	current, now := dr.phaseLocked(), time.Now()
+	report.Phases = make(map[Phase]time.Duration)
+	for i, next := range dr.entered[1:] {
+		report.Phases[dr.entered[i].phase] = next.at.Sub(dr.entered[i].at)
+	}
+	if current.phase == Done {
+		now = current.at
+	} else {
+		report.Phases[current.phase] = now.Sub(current.at)
 		report.Left = max(0, dr.deadline.Sub(now))
 	}
-	report.Phase, report.Cause, report.Began, report.Took, report.Found = dr.phase, dr.cause, dr.began, now.Sub(dr.began), dr.found
-	report.Phases = make(map[Phase]time.Duration)
-	for i, p := range dr.entered {
-		until := now
-		if i+1 < len(dr.entered) {
-			until = dr.entered[i+1].at
-		}
-		report.Phases[p.phase] = until.Sub(p.at)
-	}
+	report.Phase, report.Cause, report.Began, report.Took, report.Found = current.phase, dr.cause, dr.began, now.Sub(dr.began), dr.found
 	report.Aborted = slices.Clone(dr.aborted)
 	report.Streaming, report.Swallowed, report.SwallowedBytes = dr.streaming, dr.swallowed, dr.swallowedBytes
 }

@@ -195,11 +195,7 @@ func (s *scheduler) settleListeners(now time.Time) bool {
 }
 
 // mustCloseListeners reports whether the drain closes the listeners: not if it may be taken back.
-func (s *scheduler) mustCloseListeners() bool {
-	s.d.mu.Lock()
-	defer s.d.mu.Unlock()
-	return s.d.CloseListeners && s.drain.final
-}
+func (s *scheduler) mustCloseListeners() bool { return s.d.CloseListeners && isClosed(s.d.madeFinal) }
 
 // closeListeners closes the servers' listeners and their idle connections.
 func (s *scheduler) closeListeners() {

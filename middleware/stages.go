@@ -99,7 +99,7 @@ func isConn(c tracked.Carrier) bool {
 // withinWork returns t, or where the drain's work ends before that, its end.
 func (s *scheduler) withinWork(t time.Time) time.Time {
 	if s.hasPlan() {
-		return earlier(t, s.drain.start.Add(s.drain.work))
+		return earlier(t, s.drain.workEnd())
 	}
 	return t
 }
