@@ -258,8 +258,9 @@ func (s *scheduler) endDrain() {
 	if late {
 		return
 	}
-	d.giveUp(dr, running)
-	if len(running) == 0 {
+	if len(running) > 0 {
+		d.giveUp(dr, running)
+	} else {
 		s.waitWorkers(dr.cutWait)
 	}
 	for r := range s.picked { // whose end changed has not seen yet
@@ -286,9 +287,6 @@ func (s *scheduler) endDrain() {
 
 // giveUp ends the responses that are still running, with where their handlers are.
 func (d *Drainer) giveUp(dr *drain, running []*tracked.Response) {
-	if len(running) == 0 {
-		return
-	}
 	stacks := takeStacks()
 	for n, r := range running {
 		var p place
@@ -302,8 +300,7 @@ func (d *Drainer) giveUp(dr *drain, running []*tracked.Response) {
 		if i.Stack != "" {
 			attrs = append(attrs, "stack", i.Stack)
 		}
-		d.logAborted("still running; given up", i, attrs...)
-		d.endCut(r, i)
+		d.endCut(r, i, "still running; given up", attrs...)
 	}
 }
 

@@ -282,9 +282,7 @@ func (d *Drainer) endObserved(r *tracked.Response, o tracked.Outcome) bool {
 // end ends a response with its outcome.
 func (d *Drainer) end(r *tracked.Response, o tracked.Outcome) {
 	if _, ended := r.Outcome(); !ended && o == tracked.Cut {
-		i := d.info(r)
-		d.logAborted("cut", i)
-		d.endCut(r, i)
+		d.endCut(r, d.info(r), "cut")
 	} else if !d.endObserved(r, o) { // a drain has given it up
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -292,13 +290,11 @@ func (d *Drainer) end(r *tracked.Response, o tracked.Outcome) {
 	}
 }
 
-func (d *Drainer) logAborted(msg string, i ResponseInfo, more ...any) {
+// endCut ends a response as one that was cut, logs that with msg and more, and adds i to the drain's
+// report.
+func (d *Drainer) endCut(r *tracked.Response, i ResponseInfo, msg string, more ...any) {
 	d.log(slog.LevelWarn, msg, append([]any{"route", i.Route, "kind", i.Kind.String(), "format", string(i.Format),
 		"age", i.Age, "idle", i.Idle}, more...)...)
-}
-
-// endCut ends a response as one that was cut, and adds i to the drain's report.
-func (d *Drainer) endCut(r *tracked.Response, i ResponseInfo) {
 	// r may be the last open response. The lock keeps the drain from ending before i is added.
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,18 +83,13 @@ func (w *workers) take(one *worker) (f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.waiting) == 0 {
-		for i, other := range w.working {
-			if other == one {
-				last := len(w.working) - 1
-				w.working[i], w.working[last] = w.working[last], nil
-				w.working = w.working[:last]
-				break
-			}
-		}
+		i := slices.Index(w.working, one)
+		w.working = slices.Delete(w.working, i, i+1)
 		return nil
 	}
 	f, w.waiting[0] = w.waiting[0], nil
-	if w.waiting = w.waiting[1:]; len(w.waiting) == maxWaiting/2 {
+	w.waiting = w.waiting[1:]
+	if len(w.waiting) == maxWaiting/2 {
 		w.wake()
 	}
 	return f
