@@ -15,9 +15,7 @@ import (
 // handlerEnded ends the response when its handler has returned, or panicked. It reports whether the
 // caller must panic, since a client could otherwise take the body for complete.
 func (x *exchange) handlerEnded(returned bool) (abort bool) {
-	if x.connect != nil && x.connect.accepted.Load() {
-		abort = x.connect.handlerEnded(returned)
-	}
+	reset := x.connect != nil && x.connect.accepted.Load() && x.connect.handlerEnded(returned)
 	if x.farewell.Load() != nil {
 		x.awaitBreak(returned)
 	}
@@ -41,44 +39,49 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 		x.lock.Unlock()
 		x.ReleaseContext()
 		x.hijacked.done(handlerReturned) // the response lasts until its connection is closed
-		return abort && returned
+		return reset && returned
 	}
 	// net/http removes the multipart files of the request that it made, not of x.req, its copy.
 	// After a hijack the handler's goroutines may still use the copy's.
 	in.MultipartForm, in.Form, in.PostForm = x.req.MultipartForm, x.req.Form, x.req.PostForm
-	outcome := tracked.Completed
-	touched := draining || x.Canceled() || x.farewell.Load() != nil || x.wasCut.Load() // by a drain, a Shed or its age
-	if touched {
-		outcome = x.outcomeLocked(returned)
-	}
-	if x.mustBreakLocked(outcome, returned) {
-		abort = true
-		if in.ProtoMajor == 1 || !x.wasCut.Load() {
-			x.breakOff() // a panic alone may be recovered by an outer handler
-		} // else it would send a second RST_STREAM after that of the cut
-	} else {
-		abort = x.writeEndLocked(outcome, returned) || abort
-	}
-	ended := outcome == tracked.Told || outcome == tracked.Canceled && x.Kind() == policy.Infinite
-	if ended && !abort && !x.d.draining() {
-		x.closeAfterReply()
-	}
-	x.silent = outcome == tracked.Completed && !x.committed
-	if touched {
-		x.hintLocked(returned)
-	}
-	if x.d.Observe != nil && x.lastByte.Load() == 0 && returned && !abort {
+	outcome, broken := x.endLocked(returned)
+	if x.d.Observe != nil && x.lastByte.Load() == 0 && returned && !broken {
 		x.d.observeFirstByte(&x.Response) // net/http sends it now
 	}
 	x.lock.Unlock()
 	x.ReleaseContext()
 	x.d.end(&x.Response, outcome)
-	return abort && returned
+	return broken && returned
+}
+
+// endLocked ends what was written of the response as its outcome demands. It returns that, and
+// whether the response is broken off.
+func (x *exchange) endLocked(returned bool) (outcome tracked.Outcome, broken bool) {
+	if !x.d.draining() && !x.Canceled() && x.farewell.Load() == nil && !x.wasCut.Load() {
+		x.silent = !x.committed
+		return tracked.Completed, false // no drain, Shed or age had a hand in it
+	}
+	outcome = x.outcomeLocked(returned)
+	if x.mustBreakLocked(outcome, returned) {
+		broken = true
+		if x.Request().ProtoMajor == 1 || !x.wasCut.Load() { // else the cut has reset the HTTP/2 stream, once
+			x.breakOff() // a panic alone may be recovered by an outer handler
+		}
+	} else {
+		broken = x.writeEndLocked(outcome, returned)
+	}
+	comesBack := outcome == tracked.Told || outcome == tracked.Canceled && x.Kind() == policy.Infinite
+	if comesBack && !broken && !x.d.draining() {
+		x.closeAfterReply()
+	}
+	x.silent = outcome == tracked.Completed && !x.committed
+	x.hintLocked(returned)
+	return outcome, broken
 }
 
 // mustBreakLocked reports whether the response has to be broken off, since net/http would end it in
-// order otherwise: over HTTP/1 after any cut, so that net/http takes no other request from the
-// connection.
+// order otherwise. Over HTTP/1 every response that was cut is, so that net/http takes no other
+// request from its connection.
 func (x *exchange) mustBreakLocked(outcome tracked.Outcome, returned bool) bool {
 	switch outcome {
 	case tracked.ToldBroken:
