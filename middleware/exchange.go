@@ -28,13 +28,16 @@ type exchange struct {
 	pending  atomic.Bool              // farewell was set, and flushPending hasn't tried to write it since
 	wasCut   atomic.Bool              // nothing that is written from now on reaches the client
 
-	openMu sync.Mutex // held with lock to set ended, and alone by ifOpen to use w
+	openMu sync.Mutex  // held by ifOpen, which uses w even while another goroutine writes to it; taken after lock
+	lock   iolock.Lock // held while writing to w
 
-	lock                 iolock.Lock     // held while writing to w; guards following
-	ended                bool            // the handler has returned
-	readsEnded           bool            // Finish has ended the handler's reads of the request's body; guarded by openMu
-	bodyRead             bool            // the request's body to its end; guarded by openMu
-	overLimit            bool            // the request's body went over that of an http.MaxBytesReader; guarded by openMu
+	// Guarded by openMu. Where ended is set lock is held as well, so that either is enough to read it.
+	ended      bool // the handler has returned
+	readsEnded bool // Finish has ended the handler's reads of the request's body
+	bodyRead   bool // to its end, the request's
+	overLimit  bool // the request's body went over the limit of an http.MaxBytesReader
+
+	// Guarded by lock.
 	silent               bool            // the handler wrote nothing and ended by itself
 	answered             bool            // the drain answered in the handler's place
 	committed            bool            // a final status is on its way
@@ -60,21 +63,22 @@ func isNetHTTP1(w http.ResponseWriter) bool {
 func (x *exchange) run(next http.Handler) {
 	returned := false
 	defer func() {
+		// A proxy panics with ErrAbortHandler when its back end breaks off, as that does when the drain
+		// cancels the context. Such a handler counts as returned where its response can end in order.
 		var panicked any
 		if !returned && x.mayEndClean() {
-			// A proxy panics with ErrAbortHandler when its back end breaks off, as it does when the
-			// drain cancels the context.
 			panicked = recover()
 			returned = panicked == http.ErrAbortHandler
 		}
 		if abort := x.handlerEnded(returned); abort {
 			panic(http.ErrAbortHandler) // net/http then doesn't write the end of the body
 		}
+		// A WebSocket over HTTP/2 has ended behind its Close frame, which handlerEnded may have awaited.
 		if !returned && panicked == nil && x.connect != nil && x.connect.State().FarewellWritten {
-			panicked = recover() // as above: behind its Close frame a WebSocket has ended
+			panicked = recover()
 			returned = panicked == http.ErrAbortHandler
 		}
-		if panicked != nil && !returned {
+		if !returned && panicked != nil {
 			panic(panicked)
 		}
 	}()
