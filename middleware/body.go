@@ -62,31 +62,34 @@ func calledByMaxBytesReader() bool {
 	}
 }
 
-// closeConnIfSpoiled has net/http close an HTTP/1 connection with the response where the request's
-// body went over its limit, so that net/http doesn't wait for the rest of it, and where Finish has
-// ended the reading: net/http may have canceled the context of all requests on the connection, or
-// take the rest of the body for the next of them. It is called before the header is sent, for the
-// client to be told, and when the handler has returned, of requests that have a body.
-func (x *exchange) closeConnIfSpoiled() {
+// closeConnIfBodyUnread has an HTTP/1 connection closed behind the response where the rest of the
+// request's body is not to be read: where it went over its limit, so that net/http doesn't wait for
+// it, and where Finish has ended the reads, since net/http may have canceled the context of all
+// requests on the connection, or take the rest for the next of them. It is called twice for requests
+// that have a body: before the header is sent, so that the client is told, and when the handler has
+// returned.
+func (x *exchange) closeConnIfBodyUnread() {
 	x.openMu.Lock()
 	over, ended := x.overLimit, x.readsEnded
 	x.overLimit = false
 	x.openMu.Unlock()
-	switch {
-	case !over && !ended || x.Request().ProtoMajor != 1 || x.hijacked != nil:
+	if !over && !ended || x.Request().ProtoMajor != 1 || x.hijacked != nil {
+		return
+	}
+	switch h := x.w.Header(); {
 	case over:
-		x.closeConn()
+		x.closeConnAtEnd()
 	case !x.committed:
-		x.w.Header().Set("Connection", "close")
-	case x.w.Header().Get("Connection") == "close":
-	case !x.spend():
-		x.closeConn()
+		h.Set("Connection", "close")
+	case h.Get("Connection") == "close": // the client has been told
+	case !x.markConnClosing():
+		x.closeConnAtEnd()
 	}
 }
 
-// closeConn has net/http close the connection when the response has ended. It does so as a body does
-// that goes over its limit, since it may be too late for a Connection: close.
-func (x *exchange) closeConn() {
+// closeConnAtEnd has net/http close the connection when the response has ended. It may be too late
+// for a Connection: close, so it does what has the same effect, as a body that goes over its limit.
+func (x *exchange) closeConnAtEnd() {
 	if w := innermost(x.w); isNetHTTP1(w) {
 		tooLarge := http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0)
 		_, _ = tooLarge.Read(make([]byte, 1))

@@ -70,18 +70,18 @@ type Drainer struct {
 	lastAgeNumber  atomic.Uint64 // last given to a stream that ends by its age; the first is random
 	lastSlotNumber atomic.Uint64 // last given with a reply to come back later; the first is random
 
-	once       sync.Once
-	wrapped    atomic.Bool                   // Graceful was called
-	handlers   atomic.Int32                  // that Graceful has wrapped
-	onlyMux    atomic.Pointer[http.ServeMux] // the only one of them, if it is one; see pattern.go
-	warnNoConn sync.Once
-	warnNested sync.Once
-	badLogger  sync.Once              // for the word on a Logger that panics
-	signal     atomic.Pointer[string] // that NotifyContext has received
-	isDraining atomic.Bool
-	spentConns atomic.Bool   // there was one: see servedConn
-	serveCalls atomic.Int32  // calls of Run whose serve function has not returned
-	madeFinal  chan struct{} // closed, under mu, when the drain can't be taken back any more
+	once         sync.Once
+	wrapped      atomic.Bool                   // Graceful was called
+	handlers     atomic.Int32                  // that Graceful has wrapped
+	onlyMux      atomic.Pointer[http.ServeMux] // the only one of them, if it is one; see pattern.go
+	warnNoConn   sync.Once
+	warnNested   sync.Once
+	badLogger    sync.Once              // for the word on a Logger that panics
+	signal       atomic.Pointer[string] // that NotifyContext has received
+	isDraining   atomic.Bool
+	closingConns atomic.Bool   // a servedConn is closing, or was
+	serveCalls   atomic.Int32  // calls of Run whose serve function has not returned
+	madeFinal    chan struct{} // closed, under mu, when the drain can't be taken back any more
 
 	mu         sync.Mutex                   // guards following, and drain's fields that say so; taken before a registry's locks
 	drainBegan chan struct{}                // closed when a drain begins; made anew by Resume

@@ -34,23 +34,23 @@ type exchange struct {
 	// Guarded by openMu. Where ended is set lock is held as well, so that either is enough to read it.
 	ended      bool // the handler has returned
 	readsEnded bool // Finish has ended the handler's reads of the request's body
-	bodyRead   bool // to its end, the request's
+	bodyRead   bool // the request's body was read to its end
 	overLimit  bool // the request's body went over the limit of an http.MaxBytesReader
 
 	// Guarded by lock.
-	silent               bool            // the handler wrote nothing and ended by itself
-	answered             bool            // the drain answered in the handler's place
+	wroteNothing         bool            // the handler has returned by itself without having written anything
+	drainAnswered        bool            // the drain answered in the handler's place
 	committed            bool            // a final status is on its way
 	committedAfterCancel bool            // committed was set after the drain had canceled the context
 	failed               bool            // a write failed
-	farewellWritten      bool            // what the handler writes from now on is swallowed until the cancel: not sent, and no error
+	farewellWritten      bool            // or is being written; what the handler writes from now on isn't sent
 	farewellOutcome      tracked.Outcome // of a response whose farewell was written
 	outerEncodes         bool            // the header had a Content-Encoding before the handler was called
-	status               uint16
-	unflushed            uint16      // how many bytes of written net/http may still hold back
-	missing              int64       // bytes of the body that the handler has still to write; unknownLength: it has declared no length
-	body                 format.Body // follows the body; nil: no farewell can be put into it
-	hijacked             *hijacked   // nil: a connCarrier doesn't carry the response
+	status               uint16          // the final one, once committed
+	unflushed            uint16          // how many bytes of those written net/http may still hold back
+	missing              int64           // bytes of the body that the handler has still to write; unknownLength: it has declared no length
+	body                 format.Body     // follows the body; nil: no farewell can be put into it
+	hijacked             *hijacked       // nil: a connCarrier doesn't carry the response
 }
 
 // isNetHTTP1 reports whether w is net/http's own writer for HTTP/1, whose type is not exported.

@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -32,7 +31,7 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 	x.openMu.Unlock()
 	in := x.Request()
 	if in.ContentLength != 0 {
-		x.closeConnIfSpoiled()
+		x.closeConnIfBodyUnread()
 	}
 	in.Pattern = x.req.Pattern // an outer handler logs it
 	if x.hijacked != nil {
@@ -58,7 +57,7 @@ func (x *exchange) handlerEnded(returned bool) (abort bool) {
 // whether the response is broken off.
 func (x *exchange) endLocked(returned bool) (outcome tracked.Outcome, broken bool) {
 	if !x.d.draining() && !x.Canceled() && x.farewell.Load() == nil && !x.wasCut.Load() {
-		x.silent = !x.committed
+		x.wroteNothing = !x.committed
 		return tracked.Completed, false // no drain, Shed or age had a hand in it
 	}
 	outcome = x.outcomeLocked(returned)
@@ -72,9 +71,9 @@ func (x *exchange) endLocked(returned bool) (outcome tracked.Outcome, broken boo
 	}
 	comesBack := outcome == tracked.Told || outcome == tracked.Canceled && x.Kind() == policy.Infinite
 	if comesBack && !broken && !x.d.draining() {
-		x.closeAfterReply()
+		x.closeConnOfTold()
 	}
-	x.silent = outcome == tracked.Completed && !x.committed
+	x.wroteNothing = outcome == tracked.Completed && !x.committed
 	x.hintLocked(returned)
 	return outcome, broken
 }
@@ -105,20 +104,20 @@ func (x *exchange) writeEndLocked(outcome tracked.Outcome, returned bool) (broke
 	case x.committed || !returned:
 	case outcome == tracked.Canceled:
 		broken = x.answerCanceled() // else net/http would send a 200 with an empty body
-		x.answered = true
+		x.drainAnswered = true
 	case x.d.draining():
 		x.w.Header().Set("Connection", "close")
 	}
 	return broken
 }
 
-// closeAfterReply has net/http close an HTTP/1 connection whose client was told to come back while
-// the server goes on: over it the client would reach this same replica. It may be too late for a
-// Connection: close, since a stream's header was sent long before.
-func (x *exchange) closeAfterReply() {
+// closeConnOfTold has net/http close an HTTP/1 connection whose client was told to come back while
+// the server goes on: over it the client would reach this same replica. It is too late for a
+// Connection: close where a stream's header was sent long before.
+func (x *exchange) closeConnOfTold() {
 	if r, ok := x.ownConn().(interface{ CloseRead() error }); ok {
-		x.spend()         // a request may have come already
-		_ = r.CloseRead() // to net/http's next read it looks as if the client had closed it
+		x.markConnClosing() // a request may have come already
+		_ = r.CloseRead()   // to net/http's next read it looks as if the client had closed it
 	}
 }
 
@@ -143,7 +142,7 @@ func (x *exchange) ownConn() net.Conn {
 // handler returns an error. Once the request's context has ended, only a goroutine that the handler
 // has started can still write, and the wrapped writer may be in use for another request.
 func (x *exchange) outerMayWrite() bool {
-	return x.silent && x.Request().Context().Err() == nil
+	return x.wroteNothing && x.Request().Context().Err() == nil
 }
 
 // Finish implements [tracked.Carrier]. A handler that waits for the rest of an upload gets an error
@@ -179,13 +178,12 @@ func (x *exchange) Cut() {
 }
 
 // breakOff makes sure that nothing more of the response reaches its client, in particular not the
-// end of its body. The deadlines end a read or a write that the handler is inside of, and reset an
-// HTTP/2 stream. An HTTP/1 connection whose handler does neither is unchanged by them, so it is
-// closed.
+// end of its body. Deadlines end a read or a write that the handler is inside of, and reset an HTTP/2
+// stream. They change nothing of an HTTP/1 connection whose handler does neither, so it is closed.
 func (x *exchange) breakOff() {
 	conn, control := x.ownConn(), x.controller()
-	// Of a time that is past HTTP/2 makes a reset at once. One that were to be so in a moment may
-	// come behind that of a panic, and a stream has one (RFC 9113, section 5.1).
+	// A deadline that is past has HTTP/2 reset the stream at once. One that is now may do so a moment
+	// later, after a panic has, and a stream is reset once (RFC 9113, section 5.1).
 	past := time.Now().Add(-time.Second)
 	_ = control.SetWriteDeadline(past) // not every writer has deadlines
 	_ = control.SetReadDeadline(past)
@@ -200,15 +198,4 @@ func (x *exchange) breakOff() {
 		}
 	}
 	_ = conn.Close()
-}
-
-// closeHard closes a connection without TLS's close_notify alert, which would wait up to five
-// seconds for a peer that doesn't read.
-func closeHard(c net.Conn) { _ = withoutTLS(c).Close() }
-
-func withoutTLS(c net.Conn) net.Conn {
-	if t, ok := c.(*tls.Conn); ok {
-		return t.NetConn()
-	}
-	return c
 }

@@ -117,7 +117,7 @@ func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 	if r.Method == http.MethodPost || rule.Kind == policy.Infinite {
 		x.noteRequest(r, rule.Kind)
 	}
-	if g.d.spentConns.Load() && isSpent(r) {
+	if g.d.closingConns.Load() && onClosingConn(r) {
 		g.d.registry.Refuse(r, rule)
 		g.d.observeUnentered(r, rule)
 		g.d.refuse(w, r, *rule)

@@ -67,7 +67,7 @@ func (x *exchange) commitLocked(status int) {
 		return
 	}
 	if x.Request().ContentLength != 0 {
-		x.closeConnIfSpoiled()
+		x.closeConnIfBodyUnread()
 	}
 	x.committed, x.status, x.committedAfterCancel = true, uint16(status), x.Canceled()
 	noBody := x.Request().Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
@@ -141,7 +141,7 @@ func (x *exchange) discardsLocked() (discards bool, err error) {
 
 // writeAfterEnd returns the result of a write of n bytes after the handler has returned.
 func (x *exchange) writeAfterEnd(n int) (int, error) {
-	if x.farewellWritten || x.answered {
+	if x.farewellWritten || x.drainAnswered {
 		return n, nil
 	}
 	return 0, errEnded
