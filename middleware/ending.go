@@ -160,19 +160,3 @@ func (x *exchange) completeLocked() bool {
 	}
 	return x.committedAfterCancel || !x.CancelSeen() && !x.readsEnded
 }
-
-// closeNotify returns a channel that receives when the client leaves, as inner does, and when the
-// drain cancels: a handler that waits for it alone, as gin's Context.Stream does, would go on until
-// the cut.
-func (x *exchange) closeNotify(inner <-chan bool) <-chan bool {
-	gone, done := make(chan bool, 1), x.Context().Done()
-	go func() { // until the handler has returned, at the latest
-		select {
-		case <-inner:
-			gone <- true
-		case <-done:
-			gone <- true
-		}
-	}()
-	return gone
-}

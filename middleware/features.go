@@ -78,7 +78,7 @@ func (w flushWriter) FlushError() error { return w.x.flush() }
 type http1Writer struct{ flushWriter }
 
 func (w http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.x.hijack() }
-func (w http1Writer) CloseNotify() <-chan bool                     { return notifier{w.x}.CloseNotify() }
+func (w http1Writer) CloseNotify() <-chan bool                     { return w.x.closeNotify() }
 func (w http1Writer) ReadFrom(src io.Reader) (int64, error)        { return w.x.readFrom(src) }
 
 // The parts of all other writers.
@@ -90,12 +90,8 @@ type (
 )
 
 func (p hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return p.x.hijack() }
+func (p notifier) CloseNotify() <-chan bool                     { return p.x.closeNotify() }
 func (p readerFrom) ReadFrom(src io.Reader) (int64, error)      { return p.x.readFrom(src) }
-
-func (p notifier) CloseNotify() <-chan bool {
-	//lint:ignore SA1019 handlers still ask for it
-	return p.x.closeNotify(p.x.w.(http.CloseNotifier).CloseNotify())
-}
 
 func (p pusher) Push(target string, o *http.PushOptions) error {
 	return p.x.w.(http.Pusher).Push(target, o)

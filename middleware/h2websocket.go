@@ -67,8 +67,7 @@ func (s *h2WebSocket) acceptOnWrite() bool {
 func (s *h2WebSocket) Finish() {
 	x := s.x
 	m, _ := x.Moments()
-	half := time.Now().Add(time.Until(m.Cut) / 2)
-	x.ifOpen(func() { _ = x.controller().SetReadDeadline(half) })
+	x.ifOpen(func() { _ = x.controller().SetReadDeadline(halfway(time.Now(), m.Cut)) })
 	s.Conn.Finish()
 }
 
@@ -88,7 +87,7 @@ func (s *h2WebSocket) handlerEnded(returned bool) (abort bool) {
 	}
 	_ = s.Close()
 	<-s.closed
-	_ = s.bodies.Close() // after a cut nobody has
+	_ = s.bodies.Close() // which a cut hasn't done
 	return abort
 }
 

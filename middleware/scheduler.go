@@ -29,8 +29,8 @@ type scheduler struct {
 	drain   *drain                          // nil: none is under way
 	picked  map[*tracked.Response]*shedCall // the streams that Shed picked, until they end
 	workers *workers
-	late    time.Duration // how late the last cancel was that was later than behind
-	lateAt  time.Time     // when that was; zero: none was
+	lag     time.Duration // how late the last cancel was that was later than maxLag
+	lagAt   time.Time     // when that was; zero: none was
 }
 
 // newScheduler returns d's scheduler.
@@ -152,7 +152,8 @@ func (s *scheduler) schedule(e *tracked.Ending, stage int, at time.Time) {
 	}
 }
 
-// unschedule takes a response out of the queue. Its next Round makes its workers' reports void.
+// unschedule takes a response out of the queue. What its workers still report is of an earlier Round,
+// and ignored.
 func (s *scheduler) unschedule(e *tracked.Ending) {
 	heap.Remove(&s.queue, e.Queued-1)
 	e.Schedule = tracked.Schedule{Round: e.Round + 1, AgeNumber: e.AgeNumber}

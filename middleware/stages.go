@@ -73,8 +73,8 @@ func (s *scheduler) cancel(e *tracked.Ending, now time.Time) {
 	s.enterPhase(Canceling)
 	r, m := e.Response, momentsOf(e)
 	if late := now.Sub(e.At); late > 0 {
-		if late > behind {
-			s.late, s.lateAt = late, now
+		if late > maxLag {
+			s.lag, s.lagAt = late, now
 		}
 		m.Cancel, m.Cut = m.Cancel.Add(late), s.withinWork(m.Cut.Add(late))
 		r.Publish(m)
@@ -139,15 +139,15 @@ func (s *scheduler) startFarewell(e *tracked.Ending, now time.Time) {
 		}
 		return written
 	})
-	s.schedule(e, stageDropMessage, m.Farewell.Add(m.Cancel.Sub(m.Farewell)/2))
+	s.schedule(e, stageDropMessage, halfway(m.Farewell, m.Cancel))
 }
 
 // dropMessage has a worker send the farewell without its message, if it still waits for a boundary.
 func (s *scheduler) dropMessage(e *tracked.Ending) {
 	e.MessageDropped = true
-	s.goFarewellWorker(e, func() (written time.Time) {
+	s.goFarewellWorker(e, func() time.Time {
 		e.Response.Carrier().DropMessage()
-		return written
+		return time.Time{}
 	})
 }
 
@@ -172,9 +172,10 @@ func (s *scheduler) farewellDone(e *tracked.Ending, written time.Time) {
 	e.Writing = false
 	r := e.Response
 	r.CloseDraining() // only now, since a handler may return on it and end the body
-	switch {
-	case e.Stage != stageDropMessage && e.Stage != stageCancel:
-	case !written.IsZero():
+	if e.Stage != stageDropMessage && e.Stage != stageCancel {
+		return
+	}
+	if !written.IsZero() {
 		m := s.shiftIfLate(e, written)
 		if soonest := s.withinWork(written.Add(breakGap)); !isConn(r.Carrier()) && m.Cut.Before(soonest) {
 			m.Cut = soonest
@@ -184,17 +185,18 @@ func (s *scheduler) farewellDone(e *tracked.Ending, written time.Time) {
 		if !m.Cancel.After(time.Now()) {
 			s.runNext(e) // before other streams are told
 		}
-	case e.Stage != stageCancel:
-	case !e.MessageDropped:
-		s.dropMessage(e)
-	default:
-		s.stopWaiting(e)
+	} else if e.Stage == stageCancel { // which has waited for the worker
+		if e.MessageDropped {
+			s.scheduleCancel(e)
+		} else {
+			s.dropMessage(e)
+		}
 	}
 }
 
-// stopWaiting schedules the cancel of a response that may have waited for its farewell. That was no
-// lateness of ours.
-func (s *scheduler) stopWaiting(e *tracked.Ending) {
+// scheduleCancel schedules a response's cancel, which may have waited for its farewell: that doesn't
+// count as late.
+func (s *scheduler) scheduleCancel(e *tracked.Ending) {
 	at := momentsOf(e).Cancel
 	if now := time.Now(); at.Before(now) {
 		at = now
@@ -218,23 +220,23 @@ func (s *scheduler) shiftIfLate(e *tracked.Ending, now time.Time) tracked.Moment
 	return tracked.Moments{Farewell: now, Cancel: m.Cancel.Add(late), Cut: m.Cut.Add(late), Retry: m.Retry}
 }
 
-// patience is how long writing a farewell, or the end of a body, has at least, however short the
-// rule's times are: on a busy machine it may take that long where no peer is to blame.
-const patience = 200 * time.Millisecond
+func halfway(from, to time.Time) time.Time { return from.Add(to.Sub(from) / 2) }
+
+// minWriteTime is how long writing a farewell has at least, however short the rule's times are: on a
+// busy machine it may take that long where no peer is to blame.
+const minWriteTime = 200 * time.Millisecond
 
 // postponeCancel puts a response's cancel off while its farewell is still to be written: with a
 // short Timeout the cancel would come first, and end a stream in the middle of an event, say, whose
 // end the farewell waits for. It does so for half of the time between cancel and cut at most.
 func (s *scheduler) postponeCancel(e *tracked.Ending, now time.Time) bool {
 	m := momentsOf(e)
-	half := m.Cut.Sub(m.Cancel) / 2
-	if short := m.Farewell.Add(patience).Sub(m.Cancel.Add(half)); short > 0 && e.Writing {
+	if short := m.Farewell.Add(minWriteTime).Sub(halfway(m.Cancel, m.Cut)); short > 0 && e.Writing {
 		m.Cancel, m.Cut = s.withinWork(m.Cancel.Add(short)), s.withinWork(m.Cut.Add(short))
-		half = m.Cut.Sub(m.Cancel) / 2
 		e.Response.Publish(m)
 	}
-	limit := m.Cancel.Add(half)
-	waits := m.Cancel.Sub(m.Farewell) < half && e.Kind == policy.Infinite && e.Response.AwaitsBoundary()
+	limit := halfway(m.Cancel, m.Cut)
+	waits := m.Cancel.Sub(m.Farewell) < limit.Sub(m.Cancel) && e.Kind == policy.Infinite && e.Response.AwaitsBoundary()
 	if !now.Before(limit) || !e.Writing && !waits {
 		return false
 	}
@@ -242,20 +244,20 @@ func (s *scheduler) postponeCancel(e *tracked.Ending, now time.Time) bool {
 	return true
 }
 
-// behind is how late a cancel or a cut has to be for a sign that the machine hasn't kept up.
-const behind = 10 * time.Millisecond
+// maxLag is how late a cancel or a cut may be. More is a sign that the machine hasn't kept up.
+const maxLag = 10 * time.Millisecond
 
 // postponeCut puts a response's cut off where the machine hasn't kept up, since its handler may not
-// have had its time either: by as much as the cut is late, or once by as much as another cancel
-// was since its own. That is no more than the time from cancel to cut, while the drain has time. In
-// the end a handler that is ready to run has its turn before the cut.
+// have had its time either: by as much as the cut is late, and once also by as much as another
+// response's cancel was late since its own, but each time by the time from cancel to cut at most, and
+// only while the drain has time. At last it lets a handler that is ready to run do so before the cut.
 func (s *scheduler) postponeCut(e *tracked.Ending, now time.Time) bool {
 	m := momentsOf(e)
 	late := now.Sub(e.At)
-	if !e.CutMoved && s.lateAt.After(m.Cancel) {
-		late = max(late, s.late)
+	if !e.CutMoved && s.lagAt.After(m.Cancel) {
+		late = max(late, s.lag)
 	}
-	if late > behind {
+	if late > maxLag {
 		if at := s.withinWork(now.Add(min(late, m.Cut.Sub(m.Cancel)))); at.After(now) {
 			m.Cut, e.CutMoved = at, true
 			e.Response.Publish(m)
@@ -290,7 +292,7 @@ func (s *scheduler) changed(r *tracked.Response) {
 		return
 	}
 	if queued && e.Kind == kind && e.Stage == stageCancel {
-		s.stopWaiting(e)
+		s.scheduleCancel(e)
 	}
 	switch {
 	case s.hasPlan() && !queued:

@@ -251,3 +251,20 @@ func (x *exchange) flush() error {
 	}
 	return err
 }
+
+// closeNotify returns a channel that receives when the client leaves, as the wrapped writer has it,
+// and when the drain cancels: a handler that waits for it alone, as gin's Context.Stream does, would
+// go on until the cut. The wrapped writer must be an [http.CloseNotifier].
+func (x *exchange) closeNotify() <-chan bool {
+	//lint:ignore SA1019 handlers still ask for it
+	inner := x.w.(http.CloseNotifier).CloseNotify()
+	left, done := make(chan bool, 1), x.Context().Done()
+	go func() { // until the handler has returned, at the latest
+		select {
+		case <-inner:
+		case <-done:
+		}
+		left <- true
+	}()
+	return left
+}
