@@ -17,12 +17,11 @@ import (
 // 1, one of 200 ms none.
 const breakGap = 200 * time.Millisecond
 
-// endsBroken reports whether the response is to be broken off at its end, after a farewell with
-// this WebSocket close code, or for code zero, after none. A call never is, since its status tells
-// its client to come back. Else the rule's Ending decides. Where that is not set, a clean end is
-// for clients that come back from one (an EventSource, and those of MCP), and for those that are
-// told to stay away. All others are broken off, since most of them take a clean end for the last
-// word.
+// endsBroken reports whether the response is to be broken off at its end, after a farewell with this
+// WebSocket close code, or after none if that is zero. A call never is, since its status tells its
+// client to come back. Else the rule's Ending decides. Where that isn't set, clients that come back
+// from a clean end get one (an EventSource, and those of MCP), and so do those that are told to stay
+// away. All others are broken off, since most of them take a clean end for the last word.
 func (x *exchange) endsBroken(code int) bool {
 	if x.isCallLocked() {
 		return false
@@ -34,13 +33,13 @@ func (x *exchange) endsBroken(code int) bool {
 		return true
 	}
 	r := x.Request()
-	comesBack := sse.FromEventSource(r) || format.IsMCP(r)
-	return code != policy.StayAway().Code && (code != 0 || acceptsEvents(r)) && !comesBack
-}
-
-// acceptsEvents reports whether r asks for an event stream, by whatever method: who does so by POST
-// takes a clean end for the last word as well.
-func acceptsEvents(r *http.Request) bool {
+	switch {
+	case code == policy.StayAway().Code, sse.FromEventSource(r), format.IsMCP(r):
+		return false
+	case code != 0:
+		return true
+	}
+	// Who asks for an event stream by POST takes a clean end for the last word as well.
 	return sse.Accepts(&http.Request{Method: http.MethodGet, Header: r.Header})
 }
 
@@ -89,9 +88,9 @@ func (x *exchange) awaitBreak(returned bool) {
 	}
 }
 
-// flushEndLocked flushes the end of a body whose beginning has been sent, or that was canceled:
-// net/http would do so once the response has its outcome, and a peer that reads nothing would get
-// less than that says. It waits until the cut at the latest. Any other short body is left to
+// flushEndLocked flushes the end of a body whose beginning has been sent, or that was canceled.
+// net/http would flush it after the response has its outcome, which would be wrong for a peer that
+// doesn't read to the end. It waits until the cut at the latest. Any other short body is left to
 // net/http, which sends it with its length.
 func (x *exchange) flushEndLocked() {
 	if x.committed && x.hijacked == nil && !x.farewellWritten && x.unflushed > 0 && (x.lastByte.Load() != 0 || x.Canceled()) {

@@ -50,15 +50,10 @@ func (d *Drainer) whyUnavailable() string {
 	return "the server is shutting down; please retry"
 }
 
-// answerCanceled answers in place of a handler that wrote nothing, though its context was canceled.
-// It reports whether the answer has to be broken off.
+// answerCanceled answers in place of a handler that wrote nothing after its context was canceled. It
+// reports whether the answer has to be broken off, as some of sse.Refuse have, which panics then.
 func (x *exchange) answerCanceled() (broken bool) {
-	x.clearHeader()
-	if !getsEventStream(x.Request()) {
-		x.d.answerUnavailable(x.w, x.Request(), x.Rule())
-		return false
-	}
-	defer func() { // sse.Refuse breaks off where the client would take a clean end for the last word
+	defer func() {
 		switch v := recover(); v {
 		case nil:
 		case http.ErrAbortHandler:
@@ -67,7 +62,12 @@ func (x *exchange) answerCanceled() (broken bool) {
 			panic(v)
 		}
 	}()
-	sse.Refuse(x.w, x.Request(), x.d.slot(x.Rule()))
+	x.clearHeader()
+	if getsEventStream(x.Request()) {
+		sse.Refuse(x.w, x.Request(), x.d.slot(x.Rule()))
+	} else {
+		x.d.answerUnavailable(x.w, x.Request(), x.Rule())
+	}
 	return false
 }
 

@@ -27,25 +27,25 @@ func (x *exchange) shapeLocked(h http.Header, noBody bool) policy.Kind {
 		return kind
 	}
 	body, known, endless := format.Recognize(h)
-	shown := policy.Finite // what media type and method say
+	usual := policy.Finite // by media type and method
 	if endless && (head || r.Method == http.MethodGet || format.IsMCPSubscription(r)) {
-		shown = policy.Infinite
-		x.noteRequest(r, shown)
+		usual = policy.Infinite
+		x.noteRequest(r, usual)
 	}
-	said := shown
+	shown := usual
 	if known {
-		said = takeKind(h, shown)
+		shown = takeKind(h, usual)
 	}
 	if noBody {
 		body = nil
 	}
-	kind, ruled := x.SetShape(said, formatOf(body), x.req.Pattern)
-	if ruled != policy.AutoFormat && !noBody {
-		body = format.NewBody(ruled, h)
+	kind, specified := x.SetShape(shown, formatOf(body), x.req.Pattern)
+	if specified != policy.AutoFormat && !noBody {
+		body = format.NewBody(specified, h)
 		x.SetFormat(formatOf(body))
 	}
 	x.body = body
-	if known && kind != shown {
+	if known && kind != usual {
 		h[kindHeader] = []string{kind.String()}
 	}
 	return kind
@@ -59,16 +59,13 @@ func formatOf(body format.Body) string {
 	return body.Name()
 }
 
-// takeKind takes the kindHeader off and returns what it says, or shown if it says nothing.
-func takeKind(h http.Header, shown policy.Kind) policy.Kind {
-	said, ok := h[kindHeader]
-	if !ok {
-		return shown
-	}
+// takeKind takes the kindHeader off and returns the kind that it says, or usual if it says none.
+func takeKind(h http.Header, usual policy.Kind) policy.Kind {
+	said := h[kindHeader]
 	delete(h, kindHeader)
 	var k policy.Kind
 	if len(said) != 1 || k.UnmarshalText([]byte(said[0])) != nil || k == policy.Auto {
-		return shown
+		return usual
 	}
 	return k
 }
