@@ -65,9 +65,9 @@ func calledByMaxBytesReader() bool {
 // closeConnIfBodyUnread has an HTTP/1 connection closed behind the response where the rest of the
 // request's body is not to be read: where it went over its limit, so that net/http doesn't wait for
 // it, and where Finish has ended the reads, since net/http may have canceled the context of all
-// requests on the connection, or take the rest for the next of them. It is called twice for requests
-// that have a body: before the header is sent, so that the client is told, and when the handler has
-// returned.
+// requests on the connection, or take the rest for the next of them. It is called twice for
+// requests that have a body: before the header is sent, so that the client is told, and when the
+// handler has returned.
 func (x *exchange) closeConnIfBodyUnread() {
 	x.openMu.Lock()
 	over, ended := x.overLimit, x.readsEnded

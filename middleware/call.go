@@ -49,8 +49,8 @@ func (x *exchange) writeStatusLocked() bool {
 	return true
 }
 
-// finishFarewellLocked writes what the farewell of a call has beside bytes in the body: trailers,
-// which net/http sends when the handler has returned, or a whole answer.
+// finishFarewellLocked writes the part of a farewell that comes when the handler has returned. Only
+// calls have one: trailers, which net/http sends then, or the whole answer.
 func (x *exchange) finishFarewellLocked() {
 	f := x.farewell.Load()
 	if call, ok := x.body.(format.Call); ok {

@@ -12,7 +12,7 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A drain is the state of one drain of a Drainer, under way or over.
+// A drain is one drain of a Drainer, under way or over.
 type drain struct {
 	// Immutable.
 	began     time.Time
@@ -206,7 +206,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// planLate plans a response that was admitted since planAll. It reports false if r is none.
+// planLate plans r if it was admitted since planAll and has no plan yet, and reports whether it has
+// done so.
 func (s *scheduler) planLate(r *tracked.Response) bool {
 	e := r.Ending()
 	if e.Queued > 0 || r.Canceled() {

@@ -16,8 +16,8 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A Drainer ends the responses of one or more servers in order, once: after its drain it refuses all
-// requests for good, unless [Drainer.Resume] takes back what [Drainer.Drain] began.
+// A Drainer ends the responses of one or more servers in order, once: after its drain it refuses
+// all requests for good, unless [Drainer.Resume] takes back what [Drainer.Drain] began.
 //
 // The zero Drainer is ready to use. It must not be copied after first use, and its fields must not
 // change after the first call of [Graceful] with it. Its methods may be called concurrently.
@@ -236,9 +236,9 @@ func (d *Drainer) ConnContext(ctx context.Context, c net.Conn) context.Context {
 
 func (d *Drainer) draining() bool { return d.isDraining.Load() }
 
-// begin begins a drain, unless there is one, and returns the current one. A limit shortens the one
-// that it begins, a zero limit doesn't. final makes it one that can't be taken back. cause is that
-// of the drain that it begins, beside a signal that has come.
+// begin begins a drain, unless there is one, and returns the current one. A limit, if it isn't
+// zero, shortens the drain that it begins, and cause is told as its cause, with a signal that has
+// come. With final the drain, also one that had begun, can't be taken back any more.
 func (d *Drainer) begin(limit time.Time, final bool, cause string) *drain {
 	d.init()
 	d.mu.Lock()
@@ -279,7 +279,7 @@ func (d *Drainer) endObserved(r *tracked.Response, o tracked.Outcome) bool {
 	return r.End(o)
 }
 
-// end ends a response with its outcome.
+// end ends a response with its outcome, and reports it as aborted if that is a cut.
 func (d *Drainer) end(r *tracked.Response, o tracked.Outcome) {
 	if _, ended := r.Outcome(); !ended && o == tracked.Cut {
 		d.endCut(r, d.info(r), "cut")
@@ -290,8 +290,8 @@ func (d *Drainer) end(r *tracked.Response, o tracked.Outcome) {
 	}
 }
 
-// endCut ends a response as one that was cut, logs that with msg and more, and adds i to the drain's
-// report.
+// endCut ends a response as one that was cut, logs that with msg and more, and adds i to the
+// drain's report.
 func (d *Drainer) endCut(r *tracked.Response, i ResponseInfo, msg string, more ...any) {
 	d.log(slog.LevelWarn, msg, append([]any{"route", i.Route, "kind", i.Kind.String(), "format", string(i.Format),
 		"age", i.Age, "idle", i.Idle}, more...)...)

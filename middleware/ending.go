@@ -17,11 +17,11 @@ import (
 // 1, one of 200 ms none.
 const breakGap = 200 * time.Millisecond
 
-// endsBroken reports whether the response is to be broken off at its end, after a farewell with this
-// WebSocket close code, or after none if that is zero. A call never is, since its status tells its
-// client to come back. Else the rule's Ending decides. Where that isn't set, clients that come back
-// from a clean end get one (an EventSource, and those of MCP), and so do those that are told to stay
-// away. All others are broken off, since most of them take a clean end for the last word.
+// endsBroken reports whether the response is to be broken off at its end, after a farewell with
+// this WebSocket close code, or after none if that is zero. A call never is, since its status tells
+// its client to come back. Else the rule's Ending decides. Where that isn't set, clients that come
+// back from a clean end get one (an EventSource, and those of MCP), and so do those that are told
+// to stay away. All others are broken off, since most of them take a clean end for the last word.
 func (x *exchange) endsBroken(code int) bool {
 	if x.isCallLocked() {
 		return false
@@ -68,8 +68,8 @@ func (x *exchange) tornLocked() bool {
 }
 
 // awaitBreak is called when the handler has returned or panicked, and a farewell was asked for. If
-// that was written and the response is to be broken off, it waits for the rest of breakGap, or until
-// the request's context ends, as it does when the client leaves and after a cut.
+// that was written and the response is to be broken off, it waits for the rest of breakGap, or
+// until the request's context ends, as it does when the client leaves and after a cut.
 func (x *exchange) awaitBreak(returned bool) {
 	x.lock.Lock() // a farewell that is being written ends first, at the latest by the cut
 	f := x.farewell.Load()

@@ -48,7 +48,7 @@ type exchange struct {
 	outerEncodes         bool            // the header had a Content-Encoding before the handler was called
 	status               uint16          // the final one, once committed
 	unflushed            uint16          // how many bytes of those written net/http may still hold back
-	missing              int64           // bytes of the body that the handler has still to write; unknownLength: it has declared no length
+	missing              int64           // bytes of the body still to be written; unknownLength: none was declared
 	body                 format.Body     // follows the body; nil: no farewell can be put into it
 	hijacked             *hijacked       // nil: a connCarrier doesn't carry the response
 }

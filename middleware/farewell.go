@@ -53,8 +53,8 @@ func (x *exchange) writeFarewellIfDueLocked() {
 }
 
 // writeFarewellLocked writes the farewell, unless the response has become one that gets none. There
-// must be a place for it, see writeFarewellIfDueLocked. What is not in the body is written by
-// finishFarewellLocked.
+// must be a place for it, see writeFarewellIfDueLocked. The part of it that comes behind the body
+// is written when the handler has returned, by finishFarewellLocked.
 func (x *exchange) writeFarewellLocked() {
 	f := x.farewell.Load()
 	if f == nil || x.farewellWritten || x.wasCut.Load() {
@@ -65,7 +65,7 @@ func (x *exchange) writeFarewellLocked() {
 		return
 	}
 	x.farewellWritten = true
-	x.farewell.Store(f) // in case that it has been asked for again
+	x.farewell.Store(f) // in place of another one that may have been asked for just now
 	x.ifOpen(func() { x.extendWriteDeadline(time.Second) })
 	var text []byte
 	var err error
@@ -131,11 +131,10 @@ func (x *exchange) writeAroundFarewellLocked(p []byte) (int, error) {
 	return end + n, err
 }
 
-// extendWriteDeadline sets a write deadline in place of one of the handler's, which may be past:
-// that long after the cut, but a second from now at least, since a drain that is late may be past
-// its cut. It must not come before the cut, which may be put off, or over HTTP/2 both would reset
-// the stream. extendWriteDeadline must not run at the same time as Cut, whose deadline it would
-// replace.
+// extendWriteDeadline replaces the handler's write deadline, which may be past, by one that long
+// after the cut, and at least a second from now, since a drain that is late may be past its cut.
+// Over HTTP/2 a deadline before the cut, which may be put off, would reset the stream and then so
+// would the cut. It must not run at the same time as Cut, whose deadline it would replace.
 func (x *exchange) extendWriteDeadline(afterCut time.Duration) {
 	if !x.wasCut.Load() {
 		m, _ := x.Moments()

@@ -178,8 +178,9 @@ func (x *exchange) Cut() {
 }
 
 // breakOff makes sure that nothing more of the response reaches its client, in particular not the
-// end of its body. Deadlines end a read or a write that the handler is inside of, and reset an HTTP/2
-// stream. They change nothing of an HTTP/1 connection whose handler does neither, so it is closed.
+// end of its body. Deadlines end a read or a write that the handler is inside of, and reset an
+// HTTP/2 stream. They change nothing of an HTTP/1 connection whose handler does neither, so it is
+// closed.
 func (x *exchange) breakOff() {
 	conn, control := x.ownConn(), x.controller()
 	// A deadline that is past has HTTP/2 reset the stream at once. One that is now may do so a moment

@@ -62,12 +62,12 @@ func Graceful(d *Drainer, rules ...policy.Rule) func(http.Handler) http.Handler 
 
 type graceful struct {
 	d        *Drainer
-	rule     policy.Rule  // of the rules given to Graceful
+	rule     policy.Rule  // the rules given to Graceful, as one
 	constant *policy.Rule // the rule of every request; nil: d.Policy decides for each
 	next     http.Handler
 
-	mu    sync.Mutex
-	rules map[policy.Rule]*policy.Rule // guarded by mu; see ruleFor
+	mu     sync.Mutex
+	shared map[policy.Rule]*policy.Rule // guarded by mu; see ruleFor
 }
 
 func (g *graceful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -131,8 +131,8 @@ func (g *graceful) track(w http.ResponseWriter, r *http.Request) *exchange {
 	return x
 }
 
-// maxRules is how many rules are kept to be shared. Few policies have more different ones.
-const maxRules = 1000
+// maxShared is how many rules are kept to be shared. Few policies have more different ones.
+const maxShared = 1000
 
 // ruleFor returns the request's rule. Responses with equal rules share one, to save memory.
 func (g *graceful) ruleFor(r *http.Request) *policy.Rule {
@@ -142,13 +142,13 @@ func (g *graceful) ruleFor(r *http.Request) *policy.Rule {
 	rule := g.rule.Over(g.d.Policy.Rule(r))
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if shared := g.rules[rule]; shared != nil {
-		return shared
+	if equal := g.shared[rule]; equal != nil {
+		return equal
 	}
 	kept := rule // if rule itself escaped, every request would cost an allocation
-	if g.rules == nil || len(g.rules) >= maxRules {
-		g.rules = make(map[policy.Rule]*policy.Rule)
+	if g.shared == nil || len(g.shared) >= maxShared {
+		g.shared = make(map[policy.Rule]*policy.Rule)
 	}
-	g.rules[rule] = &kept
+	g.shared[rule] = &kept
 	return &kept
 }

@@ -65,8 +65,8 @@ func (x *exchange) switchCarrier(c connCarrier, formatName string) {
 	}
 }
 
-// successor returns what carries the response in x's place, or nil while x does. The drain may still
-// call x when the connection was hijacked a moment ago.
+// successor returns what carries the response in x's place, or nil while x does. The drain may
+// still call x when the connection was hijacked a moment ago.
 func (x *exchange) successor() tracked.Carrier {
 	if c := x.Carrier(); c != tracked.Carrier(x) {
 		return c
@@ -102,9 +102,9 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return handle, brw, nil
 }
 
-// rebind has brw read and write through c, with early still buffered: golang.org/x/net/websocket and
-// coder/websocket write frames through brw.Writer, and gorilla/websocket counts what brw.Reader has
-// buffered.
+// rebind has brw read and write through c, with early still buffered: golang.org/x/net/websocket
+// and coder/websocket write frames through brw.Writer, and gorilla/websocket counts what brw.Reader
+// has buffered.
 func rebind(brw *bufio.ReadWriter, c net.Conn, early []byte) {
 	brw.Writer.Reset(c)
 	brw.Reader.Reset(c)

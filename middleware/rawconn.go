@@ -43,7 +43,8 @@ func (c *rawConn) Close() error {
 	return err
 }
 
-// The optional methods that a connection can have beyond net.Conn's, which the handler gets as well.
+// The optional methods that a connection can have beyond net.Conn's, which the handler gets as
+// well.
 const (
 	canCloseRead = 1 << iota // proxies pass a half-close on by these two
 	canCloseWrite

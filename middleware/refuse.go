@@ -50,8 +50,9 @@ func (d *Drainer) whyUnavailable() string {
 	return "the server is shutting down; please retry"
 }
 
-// answerCanceled answers in place of a handler that wrote nothing after its context was canceled. It
-// reports whether the answer has to be broken off, as some of sse.Refuse have, which panics then.
+// answerCanceled answers in place of a handler that wrote nothing after its context was canceled.
+// It reports whether the answer has to be broken off, as some of sse.Refuse have, which panics
+// then.
 func (x *exchange) answerCanceled() (broken bool) {
 	defer func() {
 		switch v := recover(); v {

@@ -152,8 +152,8 @@ func (s *scheduler) schedule(e *tracked.Ending, stage int, at time.Time) {
 	}
 }
 
-// unschedule takes a response out of the queue. What its workers still report is of an earlier Round,
-// and ignored.
+// unschedule takes a response out of the queue. What its workers still report is of an earlier
+// Round, and ignored.
 func (s *scheduler) unschedule(e *tracked.Ending) {
 	heap.Remove(&s.queue, e.Queued-1)
 	e.Schedule = tracked.Schedule{Round: e.Round + 1, AgeNumber: e.AgeNumber}

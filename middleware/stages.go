@@ -194,8 +194,8 @@ func (s *scheduler) farewellDone(e *tracked.Ending, written time.Time) {
 	}
 }
 
-// scheduleCancel schedules a response's cancel, which may have waited for its farewell: that doesn't
-// count as late.
+// scheduleCancel schedules a response's cancel, which may have waited for its farewell: that
+// doesn't count as late.
 func (s *scheduler) scheduleCancel(e *tracked.Ending) {
 	at := momentsOf(e).Cancel
 	if now := time.Now(); at.Before(now) {
@@ -222,8 +222,8 @@ func (s *scheduler) shiftIfLate(e *tracked.Ending, now time.Time) tracked.Moment
 
 func halfway(from, to time.Time) time.Time { return from.Add(to.Sub(from) / 2) }
 
-// minWriteTime is how long writing a farewell has at least, however short the rule's times are: on a
-// busy machine it may take that long where no peer is to blame.
+// minWriteTime is how long writing a farewell has at least, however short the rule's times are: on
+// a busy machine it may take that long where no peer is to blame.
 const minWriteTime = 200 * time.Millisecond
 
 // postponeCancel puts a response's cancel off while its farewell is still to be written: with a
@@ -249,8 +249,9 @@ const maxLag = 10 * time.Millisecond
 
 // postponeCut puts a response's cut off where the machine hasn't kept up, since its handler may not
 // have had its time either: by as much as the cut is late, and once also by as much as another
-// response's cancel was late since its own, but each time by the time from cancel to cut at most, and
-// only while the drain has time. At last it lets a handler that is ready to run do so before the cut.
+// response's cancel was late since its own, but each time by the time from cancel to cut at most,
+// and only while the drain has time. At last it lets a handler that is ready to run do so before
+// the cut.
 func (s *scheduler) postponeCut(e *tracked.Ending, now time.Time) bool {
 	m := momentsOf(e)
 	late := now.Sub(e.At)

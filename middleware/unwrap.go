@@ -10,9 +10,9 @@ import (
 	"github.com/lastcall-go/lastcall/internal/tracked"
 )
 
-// unwrapped is what a handler's writer unwraps to. [http.ResponseController] looks for a Flush or a
-// Hijack that the wrapped writer lacks in what that one unwraps to. Here it finds ours first, and
-// the exchange knows of the call.
+// unwrapped is what a handler's writer unwraps to. It has Flush or Hijack where the wrapped writer
+// lacks them but unwraps to one that has them: there [http.ResponseController] would find them, and
+// call them past the exchange.
 type unwrapped struct{ plainWriter }
 
 // A writer has Flush or Hijack only where it works: go-sse and coder/websocket call what is there,

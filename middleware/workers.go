@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// workers do what may have to wait for a response's peer. Few of them do all of it, since each
-// step is short; only while some are stuck with their peers are there more, so that a peer holds up
-// nobody else for longer than a few times stuckAfter. There are none while there is nothing to do.
+// workers do what may have to wait for a response's peer. Each step is short, so a few do all of
+// it. More come only while some are stuck with their peers, so that a peer holds up others for a
+// few times stuckAfter at most. There are none while there is nothing to do.
 type workers struct {
 	wake  func()         // called when there is room again
 	guard func(f func()) // calls f, and catches its panic
@@ -18,14 +18,14 @@ type workers struct {
 	mu      sync.Mutex // guards following
 	waiting []func()   // what no worker has taken yet, in order
 	working []*worker
-	checked time.Time      // by unstick
+	checked time.Time      // when unstick last looked
 	all     sync.WaitGroup // the workers, and the goroutines of apart
 }
 
 // A worker is a goroutine that takes what waits.
 type worker struct {
 	steps atomic.Uint64 // counts beginnings and ends: odd while it does something
-	seen  uint64        // steps as stuck saw them last; guarded by workers.mu
+	seen  uint64        // steps as unstick saw them last; guarded by workers.mu
 }
 
 const (
@@ -62,9 +62,9 @@ func (w *workers) addLocked(seen uint64) {
 	w.all.Go(func() { w.work(one) })
 }
 
-// work takes what waits until nothing does. After each step it lets others run first: what the step
-// woke, a handler or the scheduler, is done with soon then, instead of standing in line behind
-// thousands like it while its time runs out.
+// work takes what waits until nothing does. After each step it lets others run first: the handler
+// that the step woke, say, which would otherwise wait behind thousands of others while its time
+// runs out.
 func (w *workers) work(one *worker) {
 	for {
 		f := w.take(one)
@@ -78,7 +78,8 @@ func (w *workers) work(one *worker) {
 	}
 }
 
-// take returns the next that waits, or nil, and one is none of the workers any more.
+// take returns what has waited longest. If nothing waits it returns nil, and one is no worker any
+// more.
 func (w *workers) take(one *worker) (f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -95,8 +96,8 @@ func (w *workers) take(one *worker) (f func()) {
 	return f
 }
 
-// unstick adds workers where those that there are have been at one step since it last looked. It
-// returns when it has to be called again, zero if nothing waits.
+// unstick adds a worker for each that is still at the step at which it saw it last. It returns when
+// it has to be called again, zero if nothing waits.
 func (w *workers) unstick(now time.Time) (again time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

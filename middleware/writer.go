@@ -16,8 +16,8 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// errEnded is for a write after the handler has returned, when net/http may already use its buffers
-// for another request.
+// errEnded is for what the handler's writer is asked after the handler has returned, when net/http
+// may already use its own for another request.
 var errEnded = fmt.Errorf("middleware: response used after the handler returned: %w", http.ErrHandlerTimeout)
 
 // errCanceled ends handlers that write until an error and don't look at their context.
@@ -25,8 +25,8 @@ var errCanceled = fmt.Errorf("middleware: write to a stream after its cancel: %w
 
 var errCut = drained(fmt.Errorf("middleware: write to a response that the drain has cut: %w", net.ErrClosed))
 
-// A drainedError is an error of a body or a connection, because the drain has ended it. By
-// [errors.Is] it is [stream.ErrDraining] as well.
+// A drainedError is the error of a body or a connection that the drain has ended. By [errors.Is] it
+// is [stream.ErrDraining] as well.
 type drainedError struct{ error }
 
 func drained(err error) error { return drainedError{err} }
@@ -61,7 +61,7 @@ func (x *exchange) writeHeader(status int) {
 }
 
 // commitLocked notes that a final status is about to go out, and takes from the header what kind of
-// response this is.
+// response this is. It does nothing if that has been done.
 func (x *exchange) commitLocked(status int) {
 	if x.committed || x.hijacked != nil {
 		return
@@ -119,9 +119,9 @@ func (x *exchange) write(p []byte) (int, error) {
 // the farewell, and after the cancel of a stream. With an error its writes fail, which ends also
 // handlers that don't watch their context; without one they don't notice.
 //
-// A canceled stream may still write its answer to the cancel, and what a farewell waits for. Without
-// a farewell, a handler that knows of the cancel may also end its body in order, as a compressor
-// does.
+// A canceled stream may still write its answer to the cancel, and what a farewell waits for.
+// Without a farewell, a handler that knows of the cancel may also end its body in order, as a
+// compressor does.
 func (x *exchange) discardsLocked() (discards bool, err error) {
 	canceled := x.Canceled() && !x.committedAfterCancel
 	switch {
@@ -164,10 +164,10 @@ const netHTTPBuffer = 2048
 // unknownLength is what is missing of a body that has no Content-Length.
 const unknownLength = math.MaxInt64
 
-// wroteLocked counts n bytes of the body, and notes whether their write failed. The time of the last
-// byte is set once net/http can't hold all of them back. How much another writer holds back is
-// unknown: a stream's bytes that go through one set that time at once. What has gone out says nothing
-// of the last of the bytes, so that at least one counts as held back until a flush.
+// wroteLocked counts n bytes of the body, and notes whether their write failed. The time of the
+// last byte is set once net/http can't hold all of them back. How much another writer holds back is
+// unknown: for a stream that is written through one it is set at once. Since the last of the bytes
+// may be held back whatever went out before them, one counts as unflushed until a flush.
 func (x *exchange) wroteLocked(n int64, err error) {
 	x.failed = x.failed || err != nil
 	if x.missing != unknownLength {
@@ -253,8 +253,8 @@ func (x *exchange) flush() error {
 }
 
 // closeNotify returns a channel that receives when the client leaves, as the wrapped writer has it,
-// and when the drain cancels: a handler that waits for it alone, as gin's Context.Stream does, would
-// go on until the cut. The wrapped writer must be an [http.CloseNotifier].
+// and when the drain cancels: a handler that waits for it alone, as gin's Context.Stream does,
+// would go on until the cut. The wrapped writer must be an [http.CloseNotifier].
 func (x *exchange) closeNotify() <-chan bool {
 	//lint:ignore SA1019 handlers still ask for it
 	inner := x.w.(http.CloseNotifier).CloseNotify()
