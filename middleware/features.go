@@ -49,7 +49,7 @@ func featuresOf(w http.ResponseWriter) (has int) {
 // Each also has WriteString and Unwrap (see unwrapped), and if it has Flush, FlushError.
 //
 // http1Writer holds one pointer, so that making one costs no allocation. All others are put
-// together from parts.
+// together from the interfaces themselves, see writerWith.
 func (x *exchange) writer() http.ResponseWriter {
 	has := featuresOf(x.w)
 	if has == http1Features {
@@ -74,25 +74,10 @@ type flushWriter struct{ plainWriter }
 func (w flushWriter) Flush()            { _ = w.x.flush() }
 func (w flushWriter) FlushError() error { return w.x.flush() }
 
-// http1Writer stands for net/http's own writer for HTTP/1.
+// http1Writer stands for net/http's own writer for HTTP/1. As a single one of its interfaces it is
+// also a part of other writers.
 type http1Writer struct{ flushWriter }
 
 func (w http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.x.hijack() }
 func (w http1Writer) CloseNotify() <-chan bool                     { return w.x.closeNotify() }
 func (w http1Writer) ReadFrom(src io.Reader) (int64, error)        { return w.x.readFrom(src) }
-
-// The parts of all other writers.
-type (
-	hijacker   struct{ x *exchange }
-	notifier   struct{ x *exchange }
-	readerFrom struct{ x *exchange }
-	pusher     struct{ x *exchange }
-)
-
-func (p hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return p.x.hijack() }
-func (p notifier) CloseNotify() <-chan bool                     { return p.x.closeNotify() }
-func (p readerFrom) ReadFrom(src io.Reader) (int64, error)      { return p.x.readFrom(src) }
-
-func (p pusher) Push(target string, o *http.PushOptions) error {
-	return p.x.w.(http.Pusher).Push(target, o)
-}
