@@ -41,7 +41,7 @@ type drain struct {
 	work        time.Duration   // from start until all that is left is cut, at the latest
 	plan        *policy.Plan    // nil until the announcement is over; what follows is set then
 	start       time.Time       // what the plan's moments count from
-	empty       <-chan struct{} // closed when no response is left
+	allEnded    <-chan struct{} // closed when no response is left
 	lastCut     time.Time       // start, until a response is cut
 
 	sessions map[string]*mcpSession // with open calls
@@ -115,7 +115,7 @@ func (s *scheduler) advance(now time.Time) {
 		if !now.Before(dr.announceEnd) && s.settleListeners(now) {
 			s.planAll(now)
 		}
-	case isClosed(dr.empty), len(s.queue) == 0 && !now.Before(dr.lastCut.Add(dr.cutWait)):
+	case isClosed(dr.allEnded), len(s.queue) == 0 && !now.Before(dr.lastCut.Add(dr.cutWait)):
 		s.endDrain()
 	}
 }
@@ -148,8 +148,8 @@ func (s *scheduler) planAll(now time.Time) {
 	plan := policy.NewPlan(dr.work, rand.Uint64())
 	dr.plan, dr.start, dr.lastCut = plan, now, now
 	s.enterPhase(Draining)
-	open, empty := s.d.registry.Close(func(rule policy.Rule) bool { return plan.Admits(rule, time.Since(now)) })
-	dr.empty, dr.sessions = empty, mcpSessions(open)
+	open, allEnded := s.d.registry.Close(func(rule policy.Rule) bool { return plan.Admits(rule, time.Since(now)) })
+	dr.allEnded, dr.sessions = allEnded, mcpSessions(open)
 
 	var endings []*tracked.Ending
 	var subjects []policy.Subject

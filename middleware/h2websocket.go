@@ -21,7 +21,7 @@ type h2WebSocket struct {
 	webSocket
 	bodies   *bodiesConn
 	accepted atomic.Bool   // by a status of 2xx
-	closed   chan struct{} // closed when the handler has returned and nothing more is to come
+	closed   chan struct{} // closed when the WebSocket is
 }
 
 func newH2WebSocket(x *exchange) *h2WebSocket {
@@ -71,9 +71,9 @@ func (s *h2WebSocket) Finish() {
 	s.Conn.Finish()
 }
 
-// handlerEnded closes the WebSocket when its handler has returned, or panicked, and waits until the
-// client has answered a farewell, as long as the handler could have. It reports whether the stream
-// has to be reset because its end could pass for a clean one.
+// handlerEnded closes the WebSocket when its handler has returned, or panicked. If a farewell was
+// sent it waits for the client's answer, for as long as the handler could have. It reports whether
+// the stream has to be reset because its end could pass for a clean one.
 func (s *h2WebSocket) handlerEnded(returned bool) (abort bool) {
 	x, state := s.x, s.State()
 	switch {
@@ -105,8 +105,8 @@ func (b connectBody) Close() error {
 	return b.s.bodies.body.Close()
 }
 
-// A bodiesConn is a net.Conn over the body of a CONNECT and that of its response. Its Close does
-// nothing: the stream ends when the handler returns.
+// A bodiesConn is a net.Conn over the body of a CONNECT and that of its response. The stream that
+// carries them isn't its to close: net/http ends it when the handler has returned.
 type bodiesConn struct {
 	x    *exchange
 	body io.ReadCloser

@@ -16,6 +16,7 @@ import (
 // A connCarrier carries a response over a connection, or over the bodies of a CONNECT.
 type connCarrier interface {
 	tracked.Carrier
+	Handle() net.Conn // what the handler gets
 	common() *hijacked
 	outcome(canceled bool) tracked.Outcome // once the response has ended
 	Swallowed() int64                      // bytes that the handler wrote behind the farewell
@@ -47,10 +48,10 @@ func (h *hijacked) done(what uint32) {
 }
 
 // switchCarrier makes c carry the response from now on. x's lock must be held.
-func (x *exchange) switchCarrier(c connCarrier, formatName string) {
+func (x *exchange) switchCarrier(c connCarrier, speaks string) {
 	x.hijacked = c.common()
 	x.hijacked.conn = c
-	x.SetCarrier(c, formatName, x.req.Pattern)
+	x.SetCarrier(c, speaks, x.req.Pattern)
 	if x.d.Observe != nil && x.lastByte.Load() == 0 {
 		x.d.observeFirstByte(&x.Response)
 	}
@@ -87,18 +88,16 @@ func (x *exchange) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	early := bytes.Clone(buffered)
 
 	h := &hijacked{x: x, by: hijackedBy()}
-	var carrier connCarrier
-	var handle net.Conn
-	formatName := format.Hijacked
+	var c connCarrier
+	var speaks string
 	if format.WebSocketUpgrade(&x.req) {
-		ws := newWebSocket(conn, early, h)
-		carrier, handle, formatName = webSocket{ws, h}, ws.Handle(), format.WebSocket
+		c, speaks = webSocket{newWebSocket(conn, early, h), h}, format.WebSocket
 	} else {
-		raw := &rawConn{Conn: conn, hijacked: h}
-		carrier, handle = raw, raw.handle()
+		c, speaks = &rawConn{Conn: conn, hijacked: h}, format.Hijacked
 	}
+	handle := c.Handle()
 	rebind(brw, handle, early)
-	x.switchCarrier(carrier, formatName)
+	x.switchCarrier(c, speaks)
 	return handle, brw, nil
 }
 

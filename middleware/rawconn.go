@@ -57,9 +57,9 @@ type (
 	closeWriter interface{ CloseWrite() error }
 )
 
-// handle returns what the handler gets: the rawConn, with those of the optional methods that the
+// Handle returns what the handler gets: the rawConn, with those of the optional methods that the
 // connection has. What is moved through SyscallConn doesn't change the time of the last byte.
-func (c *rawConn) handle() net.Conn {
+func (c *rawConn) Handle() net.Conn {
 	has := 0
 	r, ok := c.Conn.(closeReader)
 	if ok {

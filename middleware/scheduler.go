@@ -115,10 +115,10 @@ func (s *scheduler) sleep(timer *time.Timer, look time.Time) {
 	if len(s.queue) > 0 {
 		next = s.queue[0].At
 	}
-	var empty <-chan struct{}
+	var allEnded <-chan struct{}
 	var tick <-chan time.Time
 	if dr := s.drain; dr != nil {
-		empty, tick = dr.empty, dr.ticker.C
+		allEnded, tick = dr.allEnded, dr.ticker.C
 		switch {
 		case dr.plan == nil && (next.IsZero() || dr.announceEnd.Before(next)):
 			next = dr.announceEnd
@@ -135,7 +135,7 @@ func (s *scheduler) sleep(timer *time.Timer, look time.Time) {
 	}
 	select {
 	case <-s.wake:
-	case <-empty:
+	case <-allEnded:
 	case <-tick:
 		s.logProgress(time.Now())
 	case <-timer.C:
