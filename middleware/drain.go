@@ -162,14 +162,20 @@ func (s *scheduler) planAll(now time.Time) {
 		case e.Queued == 0 && r.Canceled():
 			continue // it has been cut, and is about to end
 		}
-		// Published before its kind is read: a change of the kind is reported from then on.
-		r.Publish(tracked.Moments{Cancel: dr.workEnd(), Cut: dr.workEnd()})
-		kind := r.Kind()
+		kind := dr.kindOf(r)
 		endings, subjects = append(endings, e), append(subjects, subject(r, kind, dr.ruleOf(e, kind)))
 	}
 	for i, m := range plan.Begin(subjects) {
 		s.plan(endings[i], subjects[i].Kind, tracked.Add(now, m))
 	}
+}
+
+// kindOf returns the kind of a response that is to be planned. From here on a change of it is
+// reported, since the end of the drain's work is published as the moment of the response's cut.
+func (dr *drain) kindOf(r *tracked.Response) policy.Kind {
+	end := dr.workEnd()
+	r.Publish(tracked.Moments{Cancel: end, Cut: end})
+	return r.Kind()
 }
 
 func subject(r *tracked.Response, kind policy.Kind, rule policy.Rule) policy.Subject {
@@ -213,9 +219,7 @@ func (s *scheduler) planLate(r *tracked.Response) bool {
 	if e.Queued > 0 || r.Canceled() {
 		return false
 	}
-	workEnd := s.drain.workEnd()
-	r.Publish(tracked.Moments{Cancel: workEnd, Cut: workEnd}) // before its kind is read, as in planAll
-	s.replan(e, r.Kind())
+	s.replan(e, s.drain.kindOf(r))
 	return true
 }
 
