@@ -73,8 +73,8 @@ func (x *exchange) tornLocked() bool {
 func (x *exchange) awaitBreak(returned bool) {
 	x.lock.Lock() // a farewell that is being written ends first, at the latest by the cut
 	f := x.farewell.Load()
-	told := x.farewellWritten && x.hijacked == nil && !x.wasCut.Load()
-	waits := told && (x.farewellOutcome == tracked.ToldBroken || x.farewellOutcome == tracked.Told && !returned)
+	breaks := x.farewellOutcome == tracked.ToldBroken || x.farewellOutcome == tracked.Told && !returned
+	waits := breaks && x.farewellWritten && x.hijacked == nil && !x.wasCut.Load()
 	f.ended = waits
 	x.lock.Unlock()
 	if !waits {

@@ -21,11 +21,11 @@ type rawConn struct {
 	wasCut  atomic.Bool
 }
 
-func (c *rawConn) Read(p []byte) (int, error)  { return c.moved(c.Conn.Read(p)) }
-func (c *rawConn) Write(p []byte) (int, error) { return c.moved(c.Conn.Write(p)) }
+func (c *rawConn) Read(p []byte) (int, error)  { return c.note(c.Conn.Read(p)) }
+func (c *rawConn) Write(p []byte) (int, error) { return c.note(c.Conn.Write(p)) }
 
-// moved returns what a Read or a Write returned, and calls byteMoved if it moved any bytes.
-func (c *rawConn) moved(n int, err error) (int, error) {
+// note notes the result of a Read or a Write and returns it, its error as that of a drain after Cut.
+func (c *rawConn) note(n int, err error) (int, error) {
 	if n > 0 {
 		c.x.byteMoved()
 	}
@@ -43,10 +43,9 @@ func (c *rawConn) Close() error {
 	return err
 }
 
-// The optional methods that a connection can have beyond net.Conn's, which the handler gets as
-// well.
+// The optional methods of a connection, beyond net.Conn's.
 const (
-	canCloseRead = 1 << iota // proxies pass a half-close on by these two
+	canCloseRead = 1 << iota // by this and the next a proxy passes a half-close on
 	canCloseWrite
 	canSyscall
 	canCopy // ReadFrom and WriteTo, by which the kernel copies by itself
@@ -92,24 +91,23 @@ func (k copier) ReadFrom(src io.Reader) (int64, error) {
 	if _, known := lastMoved(k.c.Conn); !known {
 		return io.Copy(struct{ io.Writer }{k.c}, src)
 	}
-	k.c.copying.Add(1)
-	return k.c.copied(k.from.ReadFrom(src))
+	return k.copy(func() (int64, error) { return k.from.ReadFrom(src) })
 }
 
 func (k copier) WriteTo(dst io.Writer) (int64, error) {
 	if _, known := lastMoved(k.c.Conn); !known {
 		return io.Copy(dst, struct{ io.Reader }{k.c})
 	}
-	k.c.copying.Add(1)
-	return k.c.copied(k.to.WriteTo(dst))
+	return k.copy(func() (int64, error) { return k.to.WriteTo(dst) })
 }
 
-// copied returns what a copy returned that is over now.
-func (c *rawConn) copied(n int64, err error) (int64, error) {
+func (k copier) copy(f func() (int64, error)) (int64, error) {
+	k.c.copying.Add(1)
+	defer k.c.copying.Add(-1)
+	n, err := f()
 	if n > 0 {
-		c.x.byteMoved()
+		k.c.x.byteMoved()
 	}
-	c.copying.Add(-1)
 	return n, err
 }
 

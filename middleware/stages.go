@@ -293,13 +293,14 @@ func (s *scheduler) changed(r *tracked.Response) {
 		return
 	}
 	if queued && e.Kind == kind && e.Stage == stageCancel {
-		s.scheduleCancel(e)
+		s.scheduleCancel(e) // its farewell goes out now, perhaps after the cancel was put off for it
 	}
 	switch {
 	case s.hasPlan() && !queued:
 		s.planLate(r)
 	case s.hasPlan():
-		if e.Kind != kind && e.Stage <= stageCancel && !(irrevocable(e) && r.FarewellSent()) {
+		canReplan := e.Stage <= stageCancel && !(irrevocable(e) && r.FarewellSent())
+		if e.Kind != kind && canReplan {
 			s.replan(e, kind)
 		}
 	case !queued || !irrevocable(e):
