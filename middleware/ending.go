@@ -72,14 +72,14 @@ func (x *exchange) tornLocked() bool {
 // until the request's context ends, as it does when the client leaves and after a cut.
 func (x *exchange) awaitBreak(returned bool) {
 	x.lock.Lock() // a farewell that is being written ends first, at the latest by the cut
-	f := x.farewell.Load()
 	breaks := x.farewellOutcome == tracked.ToldBroken || x.farewellOutcome == tracked.Told && !returned
-	waits := breaks && x.farewellWritten && x.hijacked == nil && !x.wasCut.Load()
-	f.ended = waits
-	x.lock.Unlock()
-	if !waits {
+	if !breaks || !x.farewellWritten || x.hijacked != nil || x.wasCut.Load() {
+		x.lock.Unlock()
 		return
 	}
+	f := x.farewell.Load()
+	f.ended = true
+	x.lock.Unlock()
 	timer := time.NewTimer(time.Until(f.written.Add(breakGap)))
 	defer timer.Stop()
 	select {
