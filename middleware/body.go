@@ -7,7 +7,6 @@ import (
 	"os"
 	"reflect"
 	"runtime"
-	"strings"
 )
 
 // A requestBody is the body of an HTTP/1 request, as the handler gets it. It notes what net/http
@@ -84,14 +83,5 @@ func (x *exchange) closeConnIfBodyUnread() {
 	case h.Get("Connection") == "close": // the client has been told
 	case !x.markConnClosing():
 		x.closeConnAtEnd()
-	}
-}
-
-// closeConnAtEnd has net/http close the connection when the response has ended. It may be too late
-// for a Connection: close, so it does what has the same effect, as a body that goes over its limit.
-func (x *exchange) closeConnAtEnd() {
-	if w := innermost(x.w); isNetHTTP1(w) {
-		tooLarge := http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0)
-		_, _ = tooLarge.Read(make([]byte, 1))
 	}
 }

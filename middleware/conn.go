@@ -3,8 +3,11 @@ package middleware
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 )
 
@@ -38,6 +41,41 @@ func (x *exchange) markConnClosing() bool {
 func onClosingConn(r *http.Request) bool {
 	c := connOf(r.Context())
 	return c != nil && r.ProtoMajor == 1 && c.closing.Load()
+}
+
+// closeConnOfTold has net/http close an HTTP/1 connection whose client was told to come back while
+// the server goes on: over it the client would reach this same replica. It is too late for a
+// Connection: close where a stream's header was sent long before.
+func (x *exchange) closeConnOfTold() {
+	if r, ok := x.ownConn().(interface{ CloseRead() error }); ok {
+		x.markConnClosing() // a request may have come already
+		_ = r.CloseRead()   // to net/http's next read it looks as if the client had closed it
+	}
+}
+
+// ownConn returns the connection, without TLS around it, if it carries this response alone: with
+// HTTP/1, while [Drainer.ConnContext] is set. Else it returns nil.
+func (x *exchange) ownConn() net.Conn {
+	ctx := x.Request().Context()
+	// An outer http.TimeoutHandler that has timed out has replied, and the connection may be at its
+	// next request.
+	timedOut := ctx.Err() == context.DeadlineExceeded && fmt.Sprintf("%T", innermost(x.w)) == "*http.timeoutWriter"
+	if x.Request().ProtoMajor != 1 || timedOut {
+		return nil
+	}
+	if c := connOf(ctx); c != nil {
+		return withoutTLS(c.Conn)
+	}
+	return nil
+}
+
+// closeConnAtEnd has net/http close the connection when the response has ended. It may be too late
+// for a Connection: close, so it does what has the same effect, as a body that goes over its limit.
+func (x *exchange) closeConnAtEnd() {
+	if w := innermost(x.w); isNetHTTP1(w) {
+		tooLarge := http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0)
+		_, _ = tooLarge.Read(make([]byte, 1))
+	}
 }
 
 // closeHard closes a connection without TLS's close_notify alert, which would wait up to five

@@ -1,10 +1,7 @@
 package middleware
 
 import (
-	"context"
-	"fmt"
 	"log/slog"
-	"net"
 	"time"
 
 	"github.com/lastcall-go/lastcall/internal/tracked"
@@ -109,32 +106,6 @@ func (x *exchange) writeEndLocked(outcome tracked.Outcome, returned bool) (broke
 		x.w.Header().Set("Connection", "close")
 	}
 	return broken
-}
-
-// closeConnOfTold has net/http close an HTTP/1 connection whose client was told to come back while
-// the server goes on: over it the client would reach this same replica. It is too late for a
-// Connection: close where a stream's header was sent long before.
-func (x *exchange) closeConnOfTold() {
-	if r, ok := x.ownConn().(interface{ CloseRead() error }); ok {
-		x.markConnClosing() // a request may have come already
-		_ = r.CloseRead()   // to net/http's next read it looks as if the client had closed it
-	}
-}
-
-// ownConn returns the connection, without TLS around it, if it carries this response alone: with
-// HTTP/1, while [Drainer.ConnContext] is set. Else it returns nil.
-func (x *exchange) ownConn() net.Conn {
-	ctx := x.Request().Context()
-	// An outer http.TimeoutHandler that has timed out has replied, and the connection may be at its
-	// next request.
-	timedOut := ctx.Err() == context.DeadlineExceeded && fmt.Sprintf("%T", innermost(x.w)) == "*http.timeoutWriter"
-	if x.Request().ProtoMajor != 1 || timedOut {
-		return nil
-	}
-	if c := connOf(ctx); c != nil {
-		return withoutTLS(c.Conn)
-	}
-	return nil
 }
 
 // outerMayWrite reports whether a write after the handler's return can come from an outer handler,
