@@ -14,7 +14,9 @@ import (
 // A servedConn is a connection that the server has accepted, in the contexts of its requests.
 type servedConn struct {
 	net.Conn
-	closing atomic.Bool // requests that still come are refused: net/http cancels their contexts, or closes it
+	// closing: requests that still come are refused, since net/http has canceled their contexts, or is
+	// about to.
+	closing atomic.Bool
 }
 
 type connKey struct{} // of the *servedConn in a request's context
@@ -69,8 +71,8 @@ func (x *exchange) ownConn() net.Conn {
 	return nil
 }
 
-// closeConnAtEnd has net/http close the connection when the response has ended. It may be too late
-// for a Connection: close, so it does what has the same effect, as a body that goes over its limit.
+// closeConnAtEnd has net/http close the connection when the response has ended, in the way that it
+// does behind a request whose body goes over its limit: for a Connection: close it may be too late.
 func (x *exchange) closeConnAtEnd() {
 	if w := innermost(x.w); isNetHTTP1(w) {
 		tooLarge := http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0)
