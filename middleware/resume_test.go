@@ -296,24 +296,31 @@ func TestResumeRemembersWhoWasGivenUp(t *testing.T) {
 	}
 }
 
-// Streams whose peers are all stuck are cut at their time also where the drain that told them was
-// taken back: their cuts wait behind the workers that the farewells hold up, and nothing else is
-// scheduled.
-func TestStuckPeersAreCutAfterAResume(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		stuck := 2 * max(4, runtime.GOMAXPROCS(0)) // more than work where nobody is stuck
-		d := &middleware.Drainer{Policy: policy.Rule{Timeout: time.Second, Mercy: time.Second}}
-		r := serve(t, d, http.HandlerFunc(quiet))
-		for range stuck {
-			c, _ := r.reads("/")
-			defer c.Close()
-		}
-		d.Drain()
-		time.Sleep(500 * time.Millisecond)
-		require.NoError(t, d.Resume())
-		time.Sleep(2 * time.Second)
-		assert.EqualValues(t, stuck, d.Report().Before.Cut)
-		_, err := r.end()
-		assert.NoError(t, err)
-	})
+// Streams whose peers are all stuck are cut at their time also while the server serves: their cuts
+// wait behind the workers that the farewells hold up, and nothing else is scheduled.
+func TestStuckPeersAreCutWhileServing(t *testing.T) {
+	for name, age := range map[string]time.Duration{"told by a drain taken back": 0, "told by their age": time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				stuck := 2 * max(4, runtime.GOMAXPROCS(0)) // more than work where nobody is stuck
+				d := &middleware.Drainer{Policy: policy.Rule{MaxAge: age, Timeout: time.Second, Mercy: time.Second}}
+				r := serve(t, d, http.HandlerFunc(quiet))
+				for range stuck {
+					c, _ := r.reads("/")
+					defer c.Close()
+				}
+				if age == 0 {
+					d.Drain()
+					time.Sleep(500 * time.Millisecond)
+					require.NoError(t, d.Resume())
+				}
+				time.Sleep(2500 * time.Millisecond)
+				assert.Zero(t, d.Report().Open.SSE)
+				_, err := r.end()
+				assert.NoError(t, err)
+				report := d.Report()
+				assert.EqualValues(t, stuck, report.Cut+report.Before.Cut)
+			})
+		})
+	}
 }
