@@ -11,7 +11,7 @@ import (
 // handlerEnded ends the response when its handler has returned, or panicked. It reports whether the
 // caller must panic, since a client could otherwise take the body for complete.
 func (x *exchange) handlerEnded(returned bool) (abort bool) {
-	reset := x.connect != nil && x.connect.accepted.Load() && x.connect.handlerEnded(returned)
+	reset := x.connect != nil && x.connect.wasAccepted() && x.connect.handlerEnded(returned)
 	if x.farewell.Load() != nil {
 		x.awaitBreak(returned)
 	}

@@ -292,6 +292,32 @@ func TestWebSocketOverHTTP2AnsweredWhileTheFarewellIsWritten(t *testing.T) {
 	})
 }
 
+// A lateHeader is a frameStream whose WriteHeader takes a moment.
+type lateHeader struct{ *frameStream }
+
+func (w lateHeader) WriteHeader(status int) {
+	time.Sleep(10 * time.Millisecond)
+	w.frameStream.WriteHeader(status)
+}
+
+// A handler may return while a goroutine of its own accepts the WebSocket, which ends all the same.
+func TestWebSocketOverHTTP2AcceptedAsItsHandlerReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &middleware.Drainer{}
+		h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			go func() { _, _ = io.WriteString(w, hi) }()
+			time.Sleep(5 * time.Millisecond)
+		}))
+		peer := extendedConnect(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(lateHeader{w.(*frameStream)}, r)
+		}))
+		_, _ = io.Copy(io.Discard, peer)
+		assert.Zero(t, d.Report().Open.WebSocket)
+		assert.NoError(t, d.Shutdown(context.Background()))
+		assert.EqualValues(t, 1, d.Report().Before.Completed)
+	})
+}
+
 // A peer that has stopped reading is cut at its own deadline.
 func TestWebSocketOverHTTP2WhosePeerDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
