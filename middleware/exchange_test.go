@@ -3,6 +3,7 @@ package middleware
 import (
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -42,6 +43,37 @@ func TestAFarewellFollowsTheConnection(t *testing.T) {
 	_ = there.Close()
 	<-said
 	_ = here.Close()
+}
+
+// A writer that has another farewell asked for while one is written.
+type askingWriter struct {
+	*httptest.ResponseRecorder
+	x *exchange
+}
+
+func (w *askingWriter) Write(p []byte) (int, error) {
+	if w.x != nil {
+		w.x.Farewell(policy.Farewell{}, time.Hour)
+	}
+	return w.ResponseRecorder.Write(p)
+}
+
+// What is known of a farewell that is being written isn't lost to another one, which comes too late.
+func TestAFarewellThatIsBeingWrittenIsNotReplaced(t *testing.T) {
+	w := &askingWriter{ResponseRecorder: httptest.NewRecorder()}
+	Graceful(new(Drainer), policy.Rule{Ending: policy.CleanEnding})(http.HandlerFunc(func(handed http.ResponseWriter, r *http.Request) {
+		handed.Header().Set("Content-Type", "text/event-stream")
+		_, err := io.WriteString(handed, "data: 1\n\n")
+		assert.NoError(t, err)
+		x := tracked.From(r.Context()).Carrier().(*exchange)
+		w.x = x
+		x.Publish(tracked.Moments{})
+		x.AllowFarewell()
+		x.Farewell(policy.Farewell{}, time.Second)
+		assert.True(t, x.farewell.Load().inBody)
+		assert.Equal(t, time.Second, x.farewell.Load().retry)
+	})).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	assert.Contains(t, w.Body.String(), "retry: 1000\n")
 }
 
 // An exchange and what the allocator adds to it fit into 576 bytes. The next larger size makes a

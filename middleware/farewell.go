@@ -15,6 +15,7 @@ import (
 type farewell struct {
 	policy.Farewell
 	retry time.Duration // the client's reconnect slot
+	begun bool          // it is being written, or was; never changed
 
 	// Guarded by the exchange's lock.
 	written   time.Time
@@ -26,7 +27,13 @@ type farewell struct {
 
 // Farewell implements [tracked.Carrier].
 func (x *exchange) Farewell(f policy.Farewell, retry time.Duration) {
-	x.farewell.Store(&farewell{Farewell: f.Expand(retry), retry: retry})
+	next := &farewell{Farewell: f.Expand(retry), retry: retry}
+	for {
+		last := x.farewell.Load()
+		if last != nil && last.begun || x.farewell.CompareAndSwap(last, next) {
+			break
+		}
+	}
 	x.pending.Store(true)
 	x.flushPending()
 	if c := x.successor(); c != nil {
@@ -65,7 +72,8 @@ func (x *exchange) writeFarewellLocked() {
 		return
 	}
 	x.farewellWritten = true
-	x.farewell.Store(f) // in place of another one that may have been asked for just now
+	f = &farewell{Farewell: f.Farewell, retry: f.retry, begun: true}
+	x.farewell.Store(f) // in place also of another one that was asked for just now
 	x.ifOpen(func() { x.extendWriteDeadline(time.Second) })
 	var text []byte
 	var err error
