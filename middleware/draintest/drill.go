@@ -33,10 +33,11 @@ import (
 //
 // A route is a request in HTTP's own form: a method (GET, if it is left out) and a path, header
 // fields on lines of their own, and after an empty line the body. What it answers tells which
-// client is opened: a WebSocket's, an event stream's, or any other's; a 404 is an answer, too. To a
-// WebSocket the lines of the body are sent as messages. An event stream that never ends has two
-// clients, an EventSource and one that isn't, unless the route has an Accept. A second request,
-// after a line "---", is one that the client has to send before the first can be answered.
+// client is opened: a WebSocket's, an event stream's, or any other's. A 404 is an answer, too; the
+// test's log has what each route was taken for. To a WebSocket the lines of the body are sent as
+// messages. An event stream that never ends has two clients, an EventSource and one that isn't,
+// unless the route has an Accept. A second request, after a line "---", is one that the client has
+// to send before the first can be answered.
 //
 // A call of gRPC, gRPC-Web or Connect is told by its content type, and Connect's unary one by its
 // Connect-Protocol-Version. The lines of its body are its messages, without a prefix: JSON where
@@ -130,6 +131,7 @@ const (
 )
 
 func (d *drill) run() {
+	d.t.Helper()
 	webSocket := false
 	d.trial(afterItsClient, d.route, func(tr *trial) { webSocket = tr.isWebSocket(d.route) })
 	first := d.look(webSocket)
@@ -150,8 +152,23 @@ func (d *drill) run() {
 		d.report("3.5", "", "ends by itself, %s after it began, but is taken for a stream, and would be told goodbye in the middle. "+
 			"Call stream.Tag(r.Context(), policy.Finite) before the first byte, or give the route policy.LetFinish()", seconds(c.took))
 	}
+	d.t.Logf("draintest: %s is drilled as %s", d.route.Name(), d.seenAs())
 	for _, r := range d.requests() {
 		d.trials(r)
+	}
+}
+
+// seenAs returns what the route was taken for, by which a misspelt one can be told.
+func (d *drill) seenAs() string {
+	switch n := d.normal; {
+	case n.webSocket:
+		return "a WebSocket"
+	case d.call != request.NoCall:
+		return fmt.Sprintf("a call of %s", d.call)
+	case n.infinite:
+		return "a stream"
+	default:
+		return fmt.Sprintf("an answer with status %d", n.client.status)
 	}
 }
 
