@@ -1,6 +1,7 @@
-// Package lastcall is the documentation of module github.com/lastcall-go/lastcall: graceful shutdown for HTTP servers
-// that stream. Downloads finish, WebSockets get a close frame, event streams get a final event, and every response ends
-// within one time budget, with a report of how it ended. The handlers stay as they are:
+// Package lastcall is the documentation of module github.com/lastcall-go/lastcall: graceful
+// shutdown for HTTP servers that stream. Downloads finish, WebSockets get a close frame, event
+// streams get a final event, and every response ends within one time budget, with a report of how
+// it ended. The handlers stay as they are:
 //
 //	func main() {
 //		d := &middleware.Drainer{Logger: slog.Default()}
@@ -28,6 +29,6 @@
 //   - [github.com/lastcall-go/lastcall/sse/r3labs]: r3labs/sse, served so that it ends in order.
 //   - [github.com/lastcall-go/lastcall/ws]: for handlers and clients of WebSockets.
 //
-// It sets no signal handler unless middleware.NotifyContext is called, ends no process, and hands no socket to the next
-// one. What else it doesn't do is in docs/limits.md.
+// It sets no signal handler unless middleware.NotifyContext is called, ends no process, and hands
+// no socket to the next one. What else it doesn't do is in docs/limits.md.
 package lastcall

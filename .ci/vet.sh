@@ -26,6 +26,9 @@ forbid 'nobody can stop a time.After: use a timer that is stopped, or context.Af
 if found=$(grep -nHE '\b(TODO|FIXME|XXX)\b' "${files[@]}"); then
 	broken 'what is still to be done is an issue, not a comment' "$found"
 fi
+if found=$(LC_ALL=C.UTF-8 grep -nHE '^.{101}' $(but 'example.*_test\.go$') | grep -E '^[^:]+:[0-9]+:	*// [^ ]'); then
+	broken 'a comment has 100 columns at most' "$found" # where it is no list, and no code in a comment
+fi
 mapfile -t library < <(but '^(middleware/notify\.go|examples/.*|bench/(herd|crowd|atonce|drill)/main\.go|bench/field/.*|internal/zoo/server/main\.go|internal/interplay/recipes/.*|.*_test\.go)$')
 forbid 'the library ends no process and takes no signal (middleware/notify.go is called by name)' \
 	'\b(os\.Exit|log\.Fatal[a-z]*|signal\.(Notify|NotifyContext|Ignore))\(' "${library[@]}"

@@ -20,8 +20,8 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// A tool call by MCP is a POST answered with an event stream, in which the server may ask its client
-// for something. The client answers with another POST.
+// A tool call by MCP is a POST answered with an event stream, in which the server may ask its
+// client for something. The client answers with another POST.
 func TestAnswerThatAToolCallWaitsForIsAdmitted(t *testing.T) {
 	var routes policy.Mux
 	routes.Handle("POST /mcp", policy.Rule{Kind: policy.Finite, Admit: true})

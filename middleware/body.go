@@ -31,9 +31,9 @@ func (b requestBody) Close() error { return b.x.Request().Body.Close() }
 func (b requestBody) Read(p []byte) (int, error) {
 	x := b.x
 	n, err := x.Request().Body.Read(p)
-	// An http.MaxBytesReader asks for a byte more than it may have, and for nothing once it got that.
-	// It then looks at its ResponseWriter for an unexported method of net/http's, which ours can't
-	// have, to have the connection closed.
+	// An http.MaxBytesReader asks for a byte more than it may have, and for nothing once it got
+	// that. It then looks at its ResponseWriter for an unexported method of net/http's, which ours
+	// can't have, to have the connection closed.
 	over := err == nil && n > 0 && n == len(p) && n < cap(p) && calledByMaxBytesReader()
 	x.openMu.Lock()
 	x.bodyRead = x.bodyRead || err == io.EOF

@@ -44,8 +44,8 @@ func headOf(t, whole *testing.T, h http.Handler, request string) string {
 }
 
 // A body that goes over the limit of an http.MaxBytesReader has net/http close the connection, and
-// answer at once where it would wait for the rest of the body. It asks its own writer for that, by a
-// method that no wrapper can have.
+// answer at once where it would wait for the rest of the body. It asks its own writer for that, by
+// a method that no wrapper can have.
 func TestBodyOverItsLimitClosesTheConnection(t *testing.T) {
 	tooLarge := func(w http.ResponseWriter, err error) {
 		if err != nil {

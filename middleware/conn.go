@@ -14,8 +14,8 @@ import (
 // A servedConn is a connection that the server has accepted, in the contexts of its requests.
 type servedConn struct {
 	net.Conn
-	// closing: requests that still come are refused, since net/http has canceled their contexts, or is
-	// about to.
+	// closing: requests that still come are refused, since net/http has canceled their contexts, or
+	// is about to.
 	closing atomic.Bool
 }
 

@@ -15,8 +15,8 @@
 // server goes on, streams end by their rule's MaxAge or when [Drainer.Shed] picks them.
 //
 // Streams are hijacked connections, and text/event-stream and multipart/x-mixed-replace that answer
-// a GET. All other responses are finite, unless a rule's Kind or [stream.Tag] says otherwise. Once a
-// stream's context is canceled its Write and Flush return an error that is [stream.ErrDraining].
+// a GET. All other responses are finite, unless a rule's Kind or [stream.Tag] says otherwise. Once
+// a stream's context is canceled its Write and Flush return an error that is [stream.ErrDraining].
 //
 // A WebSocket here is a connection that was hijacked for Upgrade: websocket (RFC 6455), or an
 // HTTP/2 CONNECT with :protocol websocket (RFC 8441) that was answered with a status of 2xx.

@@ -19,8 +19,8 @@ import (
 	"github.com/lastcall-go/lastcall/stream"
 )
 
-// What fails because the drain has ended it, fails with stream.ErrDraining, beside what it fails with
-// by itself; what fails because the client has left doesn't.
+// What fails because the drain has ended it, fails with stream.ErrDraining, beside what it fails
+// with by itself; what fails because the client has left doesn't.
 func TestErrorsTellTheDrain(t *testing.T) {
 	hijack := func(t *testing.T, w http.ResponseWriter) net.Conn {
 		c, _, err := w.(http.Hijacker).Hijack()

@@ -43,10 +43,10 @@ type Drainer struct {
 	// unavailable for a call of gRPC, gRPC-Web or Connect, in its protocol, [sse.Refuse] for a
 	// request that [sse.Accepts], and 503 with Retry-After for all others.
 	Refusal http.Handler
-	// Logger gets a line when the drain begins, one a second while it goes on, one for each response
-	// that is cut, and one when it ends or is taken back. Cuts and likely mistakes of the program
-	// are warnings. Its handler must not block, which would hold up the drain, and must not call
-	// the Drainer's methods. If it panics, its line is lost. Nil means silent.
+	// Logger gets a line when the drain begins, one a second while it goes on, one for each
+	// response that is cut, and one when it ends or is taken back. Cuts and likely mistakes of the
+	// program are warnings. Its handler must not block, which would hold up the drain, and must not
+	// call the Drainer's methods. If it panics, its line is lost. Nil means silent.
 	Logger *slog.Logger
 	// ReportFile is where the final [Report] is written when the drain is over: as JSON if its name
 	// ends in .json, else as text for people, which Kubernetes shows in kubectl describe pod if the
@@ -59,10 +59,10 @@ type Drainer struct {
 
 	// Observe, if set, is called twice for each response, with no more than its route, kind, format
 	// and times: when its first byte goes out, and when it ends. It is made for metrics, see
-	// [Observation] and the modules under middleware/metrics. It must not block, which would hold up
-	// the response and the drain, and must not call the Drainer's methods or use the response. It is
-	// called concurrently, on goroutines of handlers and of the drain, and the drain isn't over before
-	// it has returned. A panic of it is caught and logged. Nil costs nothing.
+	// [Observation] and the modules under middleware/metrics. It must not block, which would hold
+	// up the response and the drain, and must not call the Drainer's methods or use the response.
+	// It is called concurrently, on goroutines of handlers and of the drain, and the drain isn't
+	// over before it has returned. A panic of it is caught and logged. Nil costs nothing.
 	Observe func(Observation)
 
 	registry       tracked.Registry

@@ -136,7 +136,8 @@ func (x *exchange) toldOutcomeLocked(returned bool) tracked.Outcome {
 		}
 		outcome = tracked.ToldBroken // net/http breaks the connection
 	}
-	// A writer that has only Flush loses the error that the farewell meets when the client has left.
+	// A writer that has only Flush loses the error that the farewell meets when the client has
+	// left.
 	if x.Request().Context().Err() != nil && !reaches[interface{ FlushError() error }](x.w) {
 		return tracked.Completed
 	}

@@ -66,8 +66,8 @@ func TestAnswersThatLookLikeStreamsAreLeftToComplete(t *testing.T) {
 }
 
 // Whoever isn't an EventSource is broken off behind the farewell, no sooner than 200 ms after it,
-// since it would take a clean end for the last word, unless its rule says how it ends, or it is told
-// to stay away.
+// since it would take a clean end for the last word, unless its rule says how it ends, or it is
+// told to stay away.
 func TestStreamsEndAsBringsTheirClientBack(t *testing.T) {
 	goClient := []string{"Accept", "text/event-stream", "Cache-Control", "no-cache"} // with Go's own User-Agent, as r3labs
 	fetched := []string{"Accept", "text/event-stream", "User-Agent", "fetch"}
@@ -187,8 +187,8 @@ func TestFarewellOfRetryAloneOrNothing(t *testing.T) {
 	}
 }
 
-// A handler that can't know of its cancel, and ends by itself within the mercy, has written all. One
-// that has looked at its context may have broken off because of it.
+// A handler that can't know of its cancel, and ends by itself within the mercy, has written all.
+// One that has looked at its context may have broken off because of it.
 func TestWholeIsWhatTheHandlerFinished(t *testing.T) {
 	rule := policy.Rule{Grace: 250 * time.Millisecond, Mercy: 5 * time.Second}
 	for name, c := range map[string]struct {
@@ -258,8 +258,8 @@ func TestAnEchoWhoseReadsTheCancelEndsIsNotWhole(t *testing.T) {
 	})
 }
 
-// A compressed event stream gets no farewell, also behind a proxy, but the ending of one. So does one
-// over POST that a rule says is endless.
+// A compressed event stream gets no farewell, also behind a proxy, but the ending of one. So does
+// one over POST that a rule says is endless.
 func TestCompressedStreamsEndAsOthersDo(t *testing.T) {
 	for name, c := range map[string]struct {
 		method string

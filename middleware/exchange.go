@@ -31,7 +31,8 @@ type exchange struct {
 	openMu sync.Mutex  // held by ifOpen, which uses w even while another goroutine writes to it; taken after lock
 	lock   iolock.Lock // held while writing to w
 
-	// Guarded by openMu. Where ended is set lock is held as well, so that either is enough to read it.
+	// Guarded by openMu. Where ended is set lock is held as well, so that either is enough to read
+	// it.
 	ended      bool // the handler has returned
 	readsEnded bool // Finish has ended the handler's reads of the request's body
 	bodyRead   bool // the request's body was read to its end
@@ -63,8 +64,9 @@ func isNetHTTP1(w http.ResponseWriter) bool {
 func (x *exchange) run(next http.Handler) {
 	returned := false
 	defer func() {
-		// A proxy panics with ErrAbortHandler when its back end breaks off, as that does when the drain
-		// cancels the context. Such a handler counts as returned where its response can end in order.
+		// A proxy panics with ErrAbortHandler when its back end breaks off, as that does when the
+		// drain cancels the context. Such a handler counts as returned where its response can end
+		// in order.
 		var panicked any
 		if !returned && x.mayEndClean() {
 			panicked = recover()
@@ -73,7 +75,8 @@ func (x *exchange) run(next http.Handler) {
 		if abort := x.handlerEnded(returned); abort {
 			panic(http.ErrAbortHandler) // net/http then doesn't write the end of the body
 		}
-		// A WebSocket over HTTP/2 has ended behind its Close frame, which handlerEnded may have awaited.
+		// A WebSocket over HTTP/2 has ended behind its Close frame, which handlerEnded may have
+		// awaited.
 		if !returned && panicked == nil && x.connect != nil && x.connect.State().FarewellWritten {
 			panicked = recover()
 			returned = panicked == http.ErrAbortHandler

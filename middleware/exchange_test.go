@@ -18,7 +18,8 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A farewell that comes to a response whose connection was hijacked, and whose handler has returned, goes to the connection.
+// A farewell that comes to a response whose connection was hijacked, and whose handler has
+// returned, goes to the connection.
 func TestAFarewellFollowsTheConnection(t *testing.T) {
 	here, there := net.Pipe()
 	defer func() { _ = there.Close() }()
@@ -58,7 +59,8 @@ func (w *askingWriter) Write(p []byte) (int, error) {
 	return w.ResponseRecorder.Write(p)
 }
 
-// What is known of a farewell that is being written isn't lost to another one, which comes too late.
+// What is known of a farewell that is being written isn't lost to another one, which comes too
+// late.
 func TestAFarewellThatIsBeingWrittenIsNotReplaced(t *testing.T) {
 	w := &askingWriter{ResponseRecorder: httptest.NewRecorder()}
 	Graceful(new(Drainer), policy.Rule{Ending: policy.CleanEnding})(http.HandlerFunc(func(handed http.ResponseWriter, r *http.Request) {

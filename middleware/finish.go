@@ -154,8 +154,8 @@ func (x *exchange) Cut() {
 // closed.
 func (x *exchange) breakOff() {
 	conn, control := x.ownConn(), x.controller()
-	// A deadline that is past has HTTP/2 reset the stream at once. One that is now may do so a moment
-	// later, after a panic has, and a stream is reset once (RFC 9113, section 5.1).
+	// A deadline that is past has HTTP/2 reset the stream at once. One that is now may do so a
+	// moment later, after a panic has, and a stream is reset once (RFC 9113, section 5.1).
 	past := time.Now().Add(-time.Second)
 	_ = control.SetWriteDeadline(past) // not every writer has deadlines
 	_ = control.SetReadDeadline(past)

@@ -62,8 +62,8 @@ func (s *h2WebSocket) acceptOnWrite() bool {
 	return s.accepted.Load()
 }
 
-// wasAccepted is called when the handler has returned. It reports whether the WebSocket is accepted:
-// a goroutine of the handler's can't accept it any more, since nobody would close it.
+// wasAccepted is called when the handler has returned. It reports whether the WebSocket is
+// accepted: a goroutine of the handler's can't accept it any more, since nobody would close it.
 func (s *h2WebSocket) wasAccepted() bool {
 	s.x.lock.Lock()
 	defer s.x.lock.Unlock()

@@ -148,7 +148,8 @@ func (r *rig) open(path string) *http.Response {
 // getAsync requests path in the background, as an EventSource does, and sends what came of it.
 func (r *rig) getAsync(path string) <-chan answer { return r.getAsyncWith(path, asEventSource...) }
 
-// getAsyncWith requests path in the background, with these header fields, and sends what came of it.
+// getAsyncWith requests path in the background, with these header fields, and sends what came of
+// it.
 func (r *rig) getAsyncWith(path string, header ...string) <-chan answer {
 	c := make(chan answer, 1)
 	go func() {

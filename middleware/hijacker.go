@@ -45,9 +45,9 @@ func packageOf(function string) string {
 	return function[:slash] + base
 }
 
-// hijackerOf returns the name of the function that hijacked the response's connection, if its handler
-// has returned since and nobody has closed the connection: it may have been forgotten. Else it
-// returns "".
+// hijackerOf returns the name of the function that hijacked the response's connection, if its
+// handler has returned since and nobody has closed the connection: it may have been forgotten. Else
+// it returns "".
 func hijackerOf(r *tracked.Response) string {
 	c, ok := r.Carrier().(connCarrier)
 	if !ok || c.common().past.Load() != handlerReturned {

@@ -13,9 +13,9 @@ import (
 // another server, which doesn't know the session and answers 404. The official Go client ends the
 // session then, and with it the calls whose results are still to come from here.
 
-// noteRequest records what the drain may have to know of the header of a request, before the handler
-// can change it. It is called for a POST, whose answer may be long in coming, and for a stream. kind
-// is what is known of the response's kind.
+// noteRequest records what the drain may have to know of the header of a request, before the
+// handler can change it. It is called for a POST, whose answer may be long in coming, and for a
+// stream. kind is what is known of the response's kind.
 func (x *exchange) noteRequest(r *http.Request, kind policy.Kind) {
 	i := tracked.RequestInfo{IsMCP: format.IsMCP(r), EndsWithStatus: kind == policy.Infinite && format.EndsWithStatus(r)}
 	if i.IsMCP {

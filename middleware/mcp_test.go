@@ -61,8 +61,8 @@ func (r *rig) mcp(method string, header ...string) <-chan mcpAnswer {
 	return c
 }
 
-// requireTold requires that a stream was told this long after the drain's beginning, and ended 250 ms
-// later, in order and without an event of ours.
+// requireTold requires that a stream was told this long after the drain's beginning, and ended 250
+// ms later, in order and without an event of ours.
 func (r *rig) requireTold(c <-chan mcpAnswer, after time.Duration) {
 	r.t.Helper()
 	a := <-c
@@ -71,8 +71,8 @@ func (r *rig) requireTold(c <-chan mcpAnswer, after time.Duration) {
 	require.Equal(r.t, after+250*time.Millisecond, a.at.Sub(r.began))
 }
 
-// TestStandingStreamWaitsForItsCalls has sessions of the Model Context Protocol drained: the standing
-// stream of one that has calls is told when the last of them has ended.
+// TestStandingStreamWaitsForItsCalls has sessions of the Model Context Protocol drained: the
+// standing stream of one that has calls is told when the last of them has ended.
 func TestStandingStreamWaitsForItsCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := serve(t, &middleware.Drainer{}, http.HandlerFunc(mcpHandler))

@@ -10,11 +10,11 @@ import (
 )
 
 // An Observation is what [Drainer].Observe is told of a response, or of a task that was handed to
-// [Drainer.Go]. Nothing in it is chosen by the client, so its fields, the times aside, may be labels
-// of metrics.
+// [Drainer.Go]. Nothing in it is chosen by the client, so its fields, the times aside, may be
+// labels of metrics.
 type Observation struct {
-	// Route is as in a [Group]: the pattern that an http.ServeMux matched, or the name of a task. It
-	// is empty where none is known, and never a path.
+	// Route is as in a [Group]: the pattern that an http.ServeMux matched, or the name of a task.
+	// It is empty where none is known, and never a path.
 	Route  string
 	Kind   policy.Kind // Finite also where it is undecided
 	Format stream.Format
@@ -22,9 +22,9 @@ type Observation struct {
 	Late   bool          // it came since the drain began
 
 	// Outcome is how the response ended: "completed", "told", "unanswered", "canceled", "cut" or
-	// "refused", see [Outcomes]. It is empty in the call for the first byte, which comes once net/http
-	// can't hold that byte back any more, or when the connection is hijacked before. There is no such
-	// call for a response of which no byte goes out, and none for a task.
+	// "refused", see [Outcomes]. It is empty in the call for the first byte, which comes once
+	// net/http can't hold that byte back any more, or when the connection is hijacked before. There
+	// is no such call for a response of which no byte goes out, and none for a task.
 	Outcome string
 	Broken  bool // see [Outcomes]
 	Told    bool // its farewell has gone out

@@ -134,8 +134,8 @@ func TestOnFarewellThatReturnsAfterTheDrain(t *testing.T) {
 	})
 }
 
-// A farewell whose OnFarewell function returns when the handler has hijacked the connection, and has
-// returned, is written by that connection.
+// A farewell whose OnFarewell function returns when the handler has hijacked the connection, and
+// has returned, is written by that connection.
 func TestOnFarewellThatReturnsBehindTheUpgrade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &store{t: t}

@@ -93,7 +93,8 @@ func (d *Drainer) placeOf(r *tracked.Response) (p place, located bool) {
 }
 
 // longest returns the n responses that hold up a drain the longest: those first that ignore their
-// canceled context, then the finite ones, whose end is theirs, then streams, and the oldest of each.
+// canceled context, then the finite ones, whose end is theirs, then streams, and the oldest of
+// each.
 func longest(open []*tracked.Response, n int) []*tracked.Response {
 	var canceled, finite, streams []*tracked.Response // the n oldest of each, in order
 	for _, r := range open {

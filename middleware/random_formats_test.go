@@ -100,9 +100,9 @@ func restlessNumbers(dice *dice) http.HandlerFunc {
 	}
 }
 
-// Whatever a stream speaks, however its handler cuts what it writes, and whoever drains, resumes and
-// sheds meanwhile: its client gets each unit, in order and whole, up to the farewell, and nothing
-// behind that.
+// Whatever a stream speaks, however its handler cuts what it writes, and whoever drains, resumes
+// and sheds meanwhile: its client gets each unit, in order and whole, up to the farewell, and
+// nothing behind that.
 func TestRandomWritesInAllFormats(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {

@@ -24,7 +24,8 @@ type rawConn struct {
 func (c *rawConn) Read(p []byte) (int, error)  { return c.note(c.Conn.Read(p)) }
 func (c *rawConn) Write(p []byte) (int, error) { return c.note(c.Conn.Write(p)) }
 
-// note notes the result of a Read or a Write and returns it, its error as that of a drain after Cut.
+// note notes the result of a Read or a Write and returns it, its error as that of a drain after
+// Cut.
 func (c *rawConn) note(n int, err error) (int, error) {
 	if n > 0 {
 		c.x.byteMoved()

@@ -145,8 +145,8 @@ func tally(open []*tracked.Response) (t Tally) {
 
 // A Group counts the responses that have a route, a rule, a kind and a format in common.
 type Group struct {
-	// Route is the pattern that an http.ServeMux matched, or the name of a task. It is empty for all
-	// responses without one: never a path, of which clients may send any number.
+	// Route is the pattern that an http.ServeMux matched, or the name of a task. It is empty for
+	// all responses without one: never a path, of which clients may send any number.
 	Route  string
 	Rule   policy.Rule
 	Kind   policy.Kind // Finite also where it is undecided

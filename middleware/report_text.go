@@ -22,8 +22,8 @@ const (
 	textResponses = 4
 )
 
-// String returns the report as text for people: lines of 80 columns at most, 4,000 bytes in all. Its
-// texts may change from one release to the next.
+// String returns the report as text for people: lines of 80 columns at most, 4,000 bytes in all.
+// Its texts may change from one release to the next.
 func (r Report) String() string {
 	var t textLines
 	switch r.Phase {

@@ -25,10 +25,10 @@ type ResponseInfo struct {
 	Hijacker string        `json:",omitzero"` // the function that hijacked its connection, if its handler has returned and left that open
 	Running  bool          // the handler hadn't returned, or its hijacked connection wasn't closed, when the drain gave up
 
-	// Where is what the handler was doing and in which lines of the program, the innermost first, as
-	// in "chan receive at main.join (rooms.go:48) < main.room (rooms.go:17)", and Stack is the stack
-	// of its goroutine, up to 8 KiB. They are known of handlers that ignore their canceled context:
-	// of some a second after the cancel, and of up to 16 when the drain gives up.
+	// Where is what the handler was doing and in which lines of the program, the innermost first,
+	// as in "chan receive at main.join (rooms.go:48) < main.room (rooms.go:17)", and Stack is the
+	// stack of its goroutine, up to 8 KiB. They are known of handlers that ignore their canceled
+	// context: of some a second after the cancel, and of up to 16 when the drain gives up.
 	Where string `json:",omitzero"`
 	Stack string `json:",omitzero"`
 }

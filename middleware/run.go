@@ -20,11 +20,11 @@ import (
 //	err := d.Run(ctx, srv, func() error { return srv.ServeTLS(l, "", "") })
 //
 // The listener stays open until the drain is over, so that late requests get the Drainer's Refusal;
-// with [Drainer.CloseListeners] it is closed as soon as the announcement is over. After the drain Run
-// closes connections on which no request ever came. Those that are still busy, with handlers outside
-// of [Graceful] or for HTTP/2 clients that ignore GOAWAY, are closed within the budget's reserve (2 s,
-// unless Budget.Reserve is set). serve must return when srv is shut down: Run waits for that a second
-// longer, then returns an error.
+// with [Drainer.CloseListeners] it is closed as soon as the announcement is over. After the drain
+// Run closes connections on which no request ever came. Those that are still busy, with handlers
+// outside of [Graceful] or for HTTP/2 clients that ignore GOAWAY, are closed within the budget's
+// reserve (2 s, unless Budget.Reserve is set). serve must return when srv is shut down: Run waits
+// for that a second longer, then returns an error.
 //
 // Run returns nil when no handler under d is running and serve has returned: what the handlers used
 // can be closed. Otherwise the error is that of serve, or an [*IncompleteError], or both. An error
@@ -157,8 +157,8 @@ func (d *Drainer) serve(ctx context.Context, r *runningServer) error {
 	return err
 }
 
-// closeAll shuts the servers down after the drain. Connections that are still open then may stay for
-// the reserve from now, but within the budget, and not at all if the drain was incomplete.
+// closeAll shuts the servers down after the drain. Connections that are still open then may stay
+// for the reserve from now, but within the budget, and not at all if the drain was incomplete.
 func (d *Drainer) closeAll(all []*runningServer, complete bool) {
 	_, current := d.state()
 	budget := d.Budget.WithDefaults()

@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	// firstRequestWait is how long after it was accepted a connection's first request is waited for,
-	// before requests are refused and once its listener is closed.
+	// firstRequestWait is how long after it was accepted a connection's first request is waited
+	// for, before requests are refused and once its listener is closed.
 	firstRequestWait = time.Second
-	// settleWait is how long net/http has at least to tell of a connection that it has accepted, and to
-	// call the handler of a request that it has read.
+	// settleWait is how long net/http has at least to tell of a connection that it has accepted,
+	// and to call the handler of a request that it has read.
 	settleWait = 300 * time.Millisecond
-	// connectWait is how long after it was accepted a connection is closed unused at the soonest, when
-	// the drain is over. A client that was just about to send its request may not notice that before:
-	// Node.js's fetch then waits for an answer without end.
+	// connectWait is how long after it was accepted a connection is closed unused at the soonest,
+	// when the drain is over. A client that was just about to send its request may not notice that
+	// before: Node.js's fetch then waits for an answer without end.
 	connectWait = 100 * time.Millisecond
 )
 
@@ -30,9 +30,9 @@ type runningServer struct {
 	Server
 	d *Drainer
 
-	// unused holds the connections on which no byte has come, and when they were accepted: those that
-	// browsers open in advance, and load balancers' probes. http.Server.Shutdown would wait more than
-	// five seconds for each.
+	// unused holds the connections on which no byte has come, and when they were accepted: those
+	// that browsers open in advance, and load balancers' probes. http.Server.Shutdown would wait
+	// more than five seconds for each.
 	unused sync.Map
 
 	mu        sync.Mutex     // guards following
@@ -102,8 +102,8 @@ func (r *runningServer) addListener(l net.Listener) {
 	}
 }
 
-// closeListeners closes the server's listeners. http.Server.Shutdown would do the same, but also drop
-// the first request of a connection that was accepted just before.
+// closeListeners closes the server's listeners. http.Server.Shutdown would do the same, but also
+// drop the first request of a connection that was accepted just before.
 func (r *runningServer) closeListeners() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,8 +118,8 @@ func (r *runningServer) closeListeners() {
 	})
 }
 
-// unusedUntil returns when the youngest of the unused connections will have been open for so long, zero
-// if there is none.
+// unusedUntil returns when the youngest of the unused connections will have been open for so long,
+// zero if there is none.
 func (r *runningServer) unusedUntil(open time.Duration) (until time.Time) {
 	r.unused.Range(func(_, accepted any) bool {
 		if at := accepted.(time.Time).Add(open); at.After(until) {
@@ -131,9 +131,9 @@ func (r *runningServer) unusedUntil(open time.Duration) (until time.Time) {
 }
 
 // close shuts the server down once the drain is over. Connections that were accepted just now have
-// time for their first request, which is refused, unless the drain was hurried: a request that comes
-// after http.Server.Shutdown was called gets no answer. Busy connections may stay until ctx ends.
-// close reports whether none was busy then.
+// time for their first request, which is refused, unless the drain was hurried: a request that
+// comes after http.Server.Shutdown was called gets no answer. Busy connections may stay until ctx
+// ends. close reports whether none was busy then.
 func (r *runningServer) close(ctx context.Context, hurried bool) bool {
 	r.closeListeners()
 	if wait := time.Until(r.unusedUntil(connectWait)); wait > 0 && !hurried {

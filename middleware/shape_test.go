@@ -198,7 +198,8 @@ func TestFormatOfAnInnerRule(t *testing.T) {
 	require.NoError(t, d.Close())
 }
 
-// What is served under the media type of event streams and carries none gets no event. It only ends.
+// What is served under the media type of event streams and carries none gets no event. It only
+// ends.
 func TestEventStreamThatCarriesNoEvents(t *testing.T) {
 	for name, c := range map[string]struct {
 		body string

@@ -23,10 +23,10 @@ type ShedOptions struct {
 	// Match reports which streams may be picked; nil: all. It is called once for each stream that
 	// is open, on the goroutine that called Shed.
 	Match func(*stream.Response) bool
-	// Rule goes before each stream's own, as one given to [Graceful] would: its Spread paces them, its
-	// Order says which of them are picked and told first, its Farewell what they are told. Its Kind,
-	// Grace, Priority and MaxAge are ignored, and so is a Grace of the streams' own: they are told
-	// now.
+	// Rule goes before each stream's own, as one given to [Graceful] would: its Spread paces them,
+	// its Order says which of them are picked and told first, its Farewell what they are told. Its
+	// Kind, Grace, Priority and MaxAge are ignored, and so is a Grace of the streams' own: they are
+	// told now.
 	Rule policy.Rule
 }
 
@@ -180,7 +180,8 @@ func (s *scheduler) unpick(r *tracked.Response) {
 	}
 }
 
-// forget takes a stream from those that were picked. With the last of them its call of Shed is done.
+// forget takes a stream from those that were picked. With the last of them its call of Shed is
+// done.
 func (s *scheduler) forget(r *tracked.Response, shed *shedCall) {
 	delete(s.picked, r)
 	if shed.open--; shed.open == 0 && shed.err == nil { // else callOff closes it

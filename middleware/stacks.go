@@ -113,9 +113,9 @@ func isOurs(function string) bool {
 	return hasAnyPrefix(function, ours+"middleware.", ours+"internal/", ours+"stream.")
 }
 
-// isStandard reports whether a file, as stacks name it, is one of the standard library's. In a program
-// that was built with -trimpath those have no directory in front, and other modules' have a dot in
-// their first element.
+// isStandard reports whether a file, as stacks name it, is one of the standard library's. In a
+// program that was built with -trimpath those have no directory in front, and other modules' have a
+// dot in their first element.
 func isStandard(file string) bool {
 	known, _ := runtime.FuncForPC(reflect.ValueOf(http.NotFound).Pointer()).FileLine(0)
 	rest, standard := strings.CutPrefix(file, strings.TrimSuffix(known, "net/http/server.go"))

@@ -17,17 +17,17 @@ const (
 )
 
 // Watch yields reports: one at once, one whenever a drain begins, is over or is taken back, and
-// otherwise one a second while serving and ten a second while draining. Where many responses are open
-// there are fewer: all watchers together take up a fiftieth of one core's time at most. Watch ends
-// when ctx does, after the report of a drain that is over and final, or when the caller breaks the
-// loop.
+// otherwise one a second while serving and ten a second while draining. Where many responses are
+// open there are fewer: all watchers together take up a fiftieth of one core's time at most. Watch
+// ends when ctx does, after the report of a drain that is over and final, or when the caller breaks
+// the loop.
 //
 //	for r := range d.Watch(ctx) {
 //		fmt.Printf("\r%s: %d open", r.Phase, r.Open.All())
 //	}
 //
-// It runs on the caller's goroutine, and starts none. A caller that is slow holds up nobody and gets
-// fewer reports. Watchers share reports, so what a Report refers to must not be changed.
+// It runs on the caller's goroutine, and starts none. A caller that is slow holds up nobody and
+// gets fewer reports. Watchers share reports, so what a Report refers to must not be changed.
 func (d *Drainer) Watch(ctx context.Context) iter.Seq[Report] {
 	return func(yield func(Report) bool) {
 		d.init()
@@ -95,8 +95,9 @@ func (d *Drainer) sharedReport(of *drain, over bool) (r Report, wait time.Durati
 var ErrTakenBack = errors.New("middleware: Wait: the drain was taken back")
 
 // Wait waits until a drain is over, whoever begins it and when. It returns nil or an
-// [*IncompleteError], as [Drainer.Shutdown] does, [ErrTakenBack], or an error that wraps that of ctx,
-// whose end ends only the waiting. The handler of a preStop hook begins a drain and waits for it:
+// [*IncompleteError], as [Drainer.Shutdown] does, [ErrTakenBack], or an error that wraps that of
+// ctx, whose end ends only the waiting. The handler of a preStop hook begins a drain and waits for
+// it:
 //
 //	mux.HandleFunc("POST /drain", func(w http.ResponseWriter, r *http.Request) {
 //		d.Drain()

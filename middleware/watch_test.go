@@ -152,8 +152,8 @@ func TestWatchEndsWithItsCaller(t *testing.T) {
 	require.NoError(t, d.Shutdown(t.Context()))
 }
 
-// A preStop hook begins the drain and waits for it, mounted wherever: the drain doesn't wait for the
-// hook, and its client gets its answer.
+// A preStop hook begins the drain and waits for it, mounted wherever: the drain doesn't wait for
+// the hook, and its client gets its answer.
 func TestWaitInAHandlerUnderGraceful(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{Timeout: policy.AtOnce}}

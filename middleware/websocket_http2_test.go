@@ -266,8 +266,8 @@ func (w lateWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// A peer may answer before the write of the farewell has returned. Its handler's reads end then too,
-// and the drain doesn't wait for the cancel.
+// A peer may answer before the write of the farewell has returned. Its handler's reads end then
+// too, and the drain doesn't wait for the cancel.
 func TestWebSocketOverHTTP2AnsweredWhileTheFarewellIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{Farewell: policy.Farewell{Code: 4001, Reason: "bye"}}}
@@ -340,8 +340,8 @@ func TestWebSocketOverHTTP2WhosePeerDoesNotRead(t *testing.T) {
 	})
 }
 
-// A handler that returns while a goroutine of its own writes: net/http's writer must not be used any
-// more.
+// A handler that returns while a goroutine of its own writes: net/http's writer must not be used
+// any more.
 func TestWebSocketOverHTTP2WhoseHandlerReturnsWithinAWrite(t *testing.T) {
 	for _, cutFirst := range []bool{false, true} {
 		t.Run(map[bool]string{false: "that goes on", true: "that the drain cuts"}[cutFirst], func(t *testing.T) {
@@ -373,8 +373,8 @@ func TestWebSocketOverHTTP2WhoseHandlerReturnsWithinAWrite(t *testing.T) {
 	}
 }
 
-// A handler may return while its farewell is still on its way to a slow peer. Its read deadline ends
-// with it.
+// A handler may return while its farewell is still on its way to a slow peer. Its read deadline
+// ends with it.
 func TestWebSocketOverHTTP2WhoseHandlerReturnsWithinTheFarewell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{Timeout: 5 * time.Second}}

@@ -94,8 +94,8 @@ func (b Budget) totalFor(work time.Duration) time.Duration {
 	rest := clamp(work) + clamp(b.Announce)
 	reserve := clamp(b.Reserve)
 	if reserve == 0 {
-		// Total is rest plus reserve. Where reserve is a tenth of Total it is a ninth of rest, where
-		// it is half of Total it equals rest.
+		// Total is rest plus reserve. Where reserve is a tenth of Total it is a ninth of rest,
+		// where it is half of Total it equals rest.
 		reserve = min(max((rest+8)/9, minReserve), maxReserve, rest)
 	}
 	return (rest + reserve + time.Millisecond - 1).Truncate(time.Millisecond)

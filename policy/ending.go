@@ -6,12 +6,12 @@ package policy
 type Ending uint8
 
 const (
-	// AutoEnding is whichever brings the client back. It is clean for an EventSource and for a client
-	// of the Model Context Protocol's streamable HTTP, which come back from any end. It is broken for
-	// all others: to many of them a clean end means that nothing more is to come.
+	// AutoEnding is whichever brings the client back. It is clean for an EventSource and for a
+	// client of the Model Context Protocol's streamable HTTP, which come back from any end. It is
+	// broken for all others: to many of them a clean end means that nothing more is to come.
 	//
-	// It is clean for everyone whose farewell has the Code 1000, as that of [StayAway], and where no
-	// farewell is written, for requests that accept no event stream.
+	// It is clean for everyone whose farewell has the Code 1000, as that of [StayAway], and where
+	// no farewell is written, for requests that accept no event stream.
 	AutoEnding Ending = iota
 	// CleanEnding ends the body as if the handler had returned by itself.
 	CleanEnding

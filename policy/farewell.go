@@ -26,8 +26,8 @@ type Farewell struct {
 	Reason string `json:"reason,omitzero"`
 	// Message is sent before the end where the format has a place for it: on a WebSocket as a last
 	// message before the close frame, in a stream of JSON lines as the last line, without its line
-	// break, in a multipart body as the last part with its header, an empty line and its body. Zero:
-	// none.
+	// break, in a multipart body as the last part with its header, an empty line and its body.
+	// Zero: none.
 	Message string `json:"message,omitzero"`
 	// Binary sends Message as a binary WebSocket message. Zero: as a text message, which must be
 	// UTF-8.

@@ -12,7 +12,8 @@ import (
 // Fit returns nil if the times that r specifies fit into the time that b leaves for the responses
 // (see [Budget.WithDefaults]). Otherwise its error names the route, what it needs, what there is,
 // and the change that would make it fit. A zero Timeout or Mercy needs nothing: it takes what is
-// left, up to its default of 250 ms (a WebSocket's Timeout: 3 s) or 1 s. A finite rule needs its Grace and Mercy only.
+// left, up to its default of 250 ms (a WebSocket's Timeout: 3 s) or 1 s. A finite rule needs its
+// Grace and Mercy only.
 //
 // route is the pattern, with its slash. An empty route stands for a rule for every route; one
 // without a slash describes the rule instead, such as "given to Graceful".

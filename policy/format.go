@@ -12,12 +12,13 @@ const (
 	// LinesFormat is lines that are each complete, such as one JSON value a line: the farewell is
 	// the last line, Farewell.Message.
 	LinesFormat
-	// PartsFormat is the parts of a multipart body, whose Content-Type has their boundary (RFC 2046,
-	// section 5.1.1): the farewell is the last part, Farewell.Message, and the closing delimiter.
+	// PartsFormat is the parts of a multipart body, whose Content-Type has their boundary (RFC
+	// 2046, section 5.1.1): the farewell is the last part, Farewell.Message, and the closing
+	// delimiter.
 	PartsFormat
-	// NoFormat is none: the body is left alone, even if its Content-Type names a format. No farewell
-	// is written into it, and its handler writes on until its context is canceled. To end an event
-	// stream in order but without a farewell, use [SendNothing] instead.
+	// NoFormat is none: the body is left alone, even if its Content-Type names a format. No
+	// farewell is written into it, and its handler writes on until its context is canceled. To end
+	// an event stream in order but without a farewell, use [SendNothing] instead.
 	NoFormat
 )
 

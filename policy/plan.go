@@ -71,10 +71,10 @@ func NewPlan(work time.Duration, seed uint64) *Plan {
 }
 
 // Begin plans all the responses that are open when a drain begins, and returns their moments in the
-// order of all. Streams with equal rules, whatever their Kind, MaxAge, Farewell, Format, Ending and Admit,
-// get their farewells evenly spread over the rule's Spread, in the rule's Order and at 200 a second
-// or more, so that few take less than the Spread. Without a Spread they get them all at once. Those
-// of a lower Priority begin when the last farewell of a higher one is due.
+// order of all. Streams with equal rules, whatever their Kind, MaxAge, Farewell, Format, Ending and
+// Admit, get their farewells evenly spread over the rule's Spread, in the rule's Order and at 200 a
+// second or more, so that few take less than the Spread. Without a Spread they get them all at
+// once. Those of a lower Priority begin when the last farewell of a higher one is due.
 //
 // Begin allocates less than 64 bytes for each response, including the 32 that it returns.
 func (p *Plan) Begin(all []Subject) []Moments {
@@ -207,8 +207,8 @@ func (p *Plan) spread(g *group, wait time.Duration, all []Subject, moments []Mom
 	if wait > 0 {
 		rule = rule.afterWait(wait)
 	}
-	// One grid is for all. Those that answer need the longest after it: what is scaled down for them
-	// suits the others.
+	// One grid is for all. Those that answer need the longest after it: what is scaled down for
+	// them suits the others.
 	plain, answering := rule.streamParts(work, false), rule.streamParts(work, true)
 	grid := plain
 	if g.answers {

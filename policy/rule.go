@@ -45,9 +45,9 @@ type Rule struct {
 	Priority int
 	// Timeout is the time from a stream's farewell until it is canceled. Zero: 3 s for a WebSocket,
 	// whose peer has to answer the close frame, and 250 ms for any other stream, or what the budget
-	// has left; [AtOnce]: none. A handler that doesn't listen to stream.Draining goes on during that
-	// time, with its output discarded, and the drain waits; after the cancel its writes fail. A
-	// WebSocket's peer has Timeout and Mercy to answer, over HTTP/2 half of the Mercy. Finite
+	// has left; [AtOnce]: none. A handler that doesn't listen to stream.Draining goes on during
+	// that time, with its output discarded, and the drain waits; after the cancel its writes fail.
+	// A WebSocket's peer has Timeout and Mercy to answer, over HTTP/2 half of the Mercy. Finite
 	// responses ignore it.
 	Timeout time.Duration
 	// Mercy is the time from cancel to cut. Zero: 1 s, or what the budget has left; [AtOnce]: none.

@@ -4,9 +4,9 @@ package policy
 type Send uint8
 
 const (
-	// SendAll sends the field retry with the client's reconnect slot, and the last event. To a client
-	// of the Model Context Protocol's streamable HTTP it sends the field alone where the Farewell says
-	// nothing of an event.
+	// SendAll sends the field retry with the client's reconnect slot, and the last event. To a
+	// client of the Model Context Protocol's streamable HTTP it sends the field alone where the
+	// Farewell says nothing of an event.
 	SendAll Send = iota
 	// SendRetry sends the field retry alone, for clients that take every event for one of their
 	// own, whatever its name.

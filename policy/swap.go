@@ -15,8 +15,8 @@ import (
 type Swap struct{ current atomic.Pointer[Policy] }
 
 // Store makes p the current policy if [Check] finds nothing wrong with it. Otherwise it returns the
-// error of Check and changes nothing. b should be the Budget of the Drainer whose Policy s is. p may
-// be nil.
+// error of Check and changes nothing. b should be the Budget of the Drainer whose Policy s is. p
+// may be nil.
 func (s *Swap) Store(p Policy, b Budget) error {
 	if err := Check(p, b); err != nil {
 		return err

@@ -40,10 +40,10 @@ func FromEventSource(r *http.Request) bool {
 }
 
 // Refuse answers a request that [Accepts] an event stream while the server shuts down, so that its
-// client comes back: with status 200 and an event stream of a retry field alone, or if retry is zero
-// or less, of nothing. With the field it repeats the client's Last-Event-ID, which MCP's go-sdk
-// forgets otherwise. Nothing may have been written to w before. Refuse ignores write errors, and
-// keeps a Content-Encoding: whoever set it is to encode.
+// client comes back: with status 200 and an event stream of a retry field alone, or if retry is
+// zero or less, of nothing. With the field it repeats the client's Last-Event-ID, which MCP's
+// go-sdk forgets otherwise. Nothing may have been written to w before. Refuse ignores write errors,
+// and keeps a Content-Encoding: whoever set it is to encode.
 //
 // A request that is not [FromEventSource], nor of the Model Context Protocol's streamable HTTP (it
 // has Mcp-Session-Id or Mcp-Protocol-Version), is broken off 200 ms later: Refuse panics with

@@ -103,8 +103,8 @@ func TestRefuseRepeatsTheLastEventID(t *testing.T) {
 	assert.Empty(t, w.Body.String())
 }
 
-// A client of the Model Context Protocol comes back behind a clean end, as go-sdk's does, whose requests
-// look like those of a loop.
+// A client of the Model Context Protocol comes back behind a clean end, as go-sdk's does, whose
+// requests look like those of a loop.
 func TestRefuseEndsCleanlyForMCP(t *testing.T) {
 	for _, header := range []string{"Mcp-Session-Id", "Mcp-Protocol-Version"} {
 		r := httptest.NewRequest(http.MethodGet, "/mcp", nil)

@@ -7,8 +7,8 @@
 //
 // One server runs under a Drainer, the other has its connections in a map under a mutex. They take
 // turns, each in a process of its own, and so do their clients, each with an address of its own. A
-// server takes some 25 KiB for each stream. All processes use this machine's clock. The programs are
-// told to end after two minutes, whatever they are doing.
+// server takes some 25 KiB for each stream. All processes use this machine's clock. The programs
+// are told to end after two minutes, whatever they are doing.
 //
 // The exit status is 0 where every stream was told and its client saw that, with a clean end; 1
 // where not, or where something went wrong; and 2 for invalid flags.

@@ -24,8 +24,8 @@ type judge struct {
 	score  *score
 }
 
-// A judgedCase is a server from its start to its end, which SIGTERM brings at one moment. play opens
-// clients, sends SIGTERM, and returns what judges them when the process has ended.
+// A judgedCase is a server from its start to its end, which SIGTERM brings at one moment. play
+// opens clients, sends SIGTERM, and returns what judges them when the process has ended.
 type judgedCase struct {
 	name string
 	play func(j *judge, p *process) (judgeClients func())
@@ -99,9 +99,9 @@ func (j *judge) idle(p *process) func() {
 	return func() {}
 }
 
-// openAll opens clients on all routes: on streams first, and waits until each has its first byte, or
-// for a second; then on answers, each so early that it is half done when openAll returns, but by no
-// more than mostLead.
+// openAll opens clients on all routes: on streams first, and waits until each has its first byte,
+// or for a second; then on answers, each so early that it is half done when openAll returns, but by
+// no more than mostLead.
 func (j *judge) openAll(p *process) (all []*client) {
 	var answers []*route
 	for _, r := range j.routes {
@@ -197,7 +197,8 @@ func (j *judge) early(p *process) func() {
 	}
 }
 
-// noticeAfter is how long a server may take to notice the signal: some look for it ten times a second.
+// noticeAfter is how long a server may take to notice the signal: some look for it ten times a
+// second.
 const noticeAfter = 200 * time.Millisecond
 
 // A halfSent request is one whose rest comes after the signal.

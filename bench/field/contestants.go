@@ -1,8 +1,9 @@
 package main
 
-// A contestant is a server, and how it is asked to stop. In its command, and in a file that is filled
-// in, ${BIN} is the folder with what has been built, ${DIR} an empty one, ${FIELD} this one, ${PORT}
-// where it listens, and ${BACKEND} where the back end does. They are in its environment, too.
+// A contestant is a server, and how it is asked to stop. In its command, and in a file that is
+// filled in, ${BIN} is the folder with what has been built, ${DIR} an empty one, ${FIELD} this one,
+// ${PORT} where it listens, and ${BACKEND} where the back end does. They are in its environment,
+// too.
 type contestant struct {
 	name    string
 	title   string

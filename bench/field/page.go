@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// lessons is what people have read out of the figures. It is written by hand: after a run that finds
-// something else it has to be read again.
+// lessons is what people have read out of the figures. It is written by hand: after a run that
+// finds something else it has to be read again.
 //
 //go:embed lessons.md
 var lessons string

@@ -8,9 +8,9 @@
 //	go run ./examples/live -policy drain.json   # rules and budget from a file, read again on SIGHUP
 //
 // The page shows the drain while it goes on: what its own streams are told and when they come back,
-// what becomes of 200 more clients, and the status page for operators, which is also at /drain. It has
-// buttons for what can be done while the server runs: tell half of the streams to come back, drain,
-// and take the drain back.
+// what becomes of 200 more clients, and the status page for operators, which is also at /drain. It
+// has buttons for what can be done while the server runs: tell half of the streams to come back,
+// drain, and take the drain back.
 //
 // Its exit status is 0 where nothing was cut, 1 where something was, and 2 for bad flags or an
 // address in use.

@@ -126,8 +126,8 @@ func showDrain(ctx context.Context, now func() status, s *screen) {
 	}
 }
 
-// progressLine draws a drain: phase, bar, what is open, time left. What is open is told by kind where
-// there are columns for it. It fits into 79, and into 39 in short.
+// progressLine draws a drain: phase, bar, what is open, time left. What is open is told by kind
+// where there are columns for it. It fits into 79, and into 39 in short.
 func progressLine(s status, columns int) string {
 	found, open := s.Found.all(), s.Open.all()
 	width, short := progressWidth, columns < usualColumns-1

@@ -97,7 +97,8 @@ func (d *display) lines() string {
 }
 
 // stopped runs the command with its output in out, until it has drained a dashboard and a download.
-// said is called with what it has written, until it returns the address that the command listens on.
+// said is called with what it has written, until it returns the address that the command listens
+// on.
 func stopped(t *testing.T, out *os.File, said func() string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-addr", "127.0.0.1:0", "-budget", "8s")

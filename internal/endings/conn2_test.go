@@ -172,8 +172,8 @@ func (c *h2Conn) take(f http2.Frame) (answer func() error, fault string) {
 	reset, _ := f.(*http2.RSTStreamFrame)
 	answersLate := reset != nil && reset.ErrCode == http2.ErrCodeStreamClosed && s.hasBody()
 	if s.reset {
-		// While net/http is writing something else it can have both that of a deadline and that of a
-		// panic in its queue, and expects clients to ignore the second.
+		// While net/http is writing something else it can have both that of a deadline and that of
+		// a panic in its queue, and expects clients to ignore the second.
 		again := reset != nil && reset.ErrCode == s.code && !s.resetAgain
 		s.resetAgain = true
 		return nil, must(answersLate || again, "behind RST_STREAM "+s.code.String())

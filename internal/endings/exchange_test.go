@@ -24,8 +24,8 @@ const (
 	manners
 )
 
-// An exchange is one request, what its handler is to do, and what both sides saw. All of it is known
-// to both, since they are in one process.
+// An exchange is one request, what its handler is to do, and what both sides saw. All of it is
+// known to both, since they are in one process.
 type exchange struct {
 	id       int
 	over     time.Time // when the drain was

@@ -21,7 +21,8 @@ var right = map[tracked.Outcome]func(x *exchange, v *view) string{
 		case v.text.farewell:
 			return "completed, with a farewell"
 		case x.upgraded(v):
-			// What answers a Close may reach a connection that is closed, and is answered by a reset.
+			// What answers a Close may reach a connection that is closed, and is answered by a
+			// reset.
 			return must((v.end == clean || v.code != 0) && v.text.units == x.wrote, "completed, but not all of it came")
 		case x.panicked:
 			// To a client of HTTP/1.0 net/http's own close looks like any end, wrapped or not.
@@ -136,7 +137,8 @@ func (x *exchange) endsBroken(told bool) bool {
 	return (told && x.farewell().Code != 1000 || !told && x.accept != "") && !x.eventSource()
 }
 
-// accepts reports whether the request asks for an event stream in a way that the drain's own answer is one.
+// accepts reports whether the request asks for an event stream in a way that the drain's own answer
+// is one.
 func (x *exchange) accepts() bool { return x.method == http.MethodGet && x.accept != "" }
 
 func (x *exchange) eventSource() bool { return x.accepts() && x.accept == "eventsource" }
@@ -228,9 +230,9 @@ func (x *exchange) judge() string {
 	return ""
 }
 
-// stopped reports whether the client wasn't reading when Graceful was done with the response, so that
-// nobody could know what became of the bytes that were in net/http's buffers, or in those of the
-// kernel, when the server closed the connection.
+// stopped reports whether the client wasn't reading when Graceful was done with the response, so
+// that nobody could know what became of the bytes that were in net/http's buffers, or in those of
+// the kernel, when the server closed the connection.
 func (x *exchange) stopped(v *view) bool {
 	switch {
 	case v.end == clean && x.proto != "1.0":
@@ -240,9 +242,9 @@ func (x *exchange) stopped(v *view) bool {
 	case !x.reads.slow() || !x.late || !x.returned:
 		return false
 	}
-	// The drain waited for no end, a middleware outside of Graceful has it, all of it is so short that
-	// net/http sends it with its length, or what is missing is the end itself, which net/http writes
-	// when the handler has returned.
+	// The drain waited for no end, a middleware outside of Graceful has it, all of it is so short
+	// that net/http sends it with its length, or what is missing is the end itself, which net/http
+	// writes when the handler has returned.
 	if x.stream() || v.text.last {
 		return true
 	}
@@ -286,8 +288,8 @@ func (x *exchange) falseEnding(v *view) string {
 	case !x.began || v.status >= 300 && v.status != x.status:
 		return "" // it is the drain's answer
 	case x.proto == "1.0" && (x.noConn || x.stopped(v) || x.panicked && (x.response.Kind() == policy.Infinite || !x.canceled)):
-		// Such a client takes any end but a reset for a clean one. Without the connection the drain can't
-		// reset it, and behind the handler's own panic, or the drain, nobody does.
+		// Such a client takes any end but a reset for a clean one. Without the connection the drain
+		// can't reset it, and behind the handler's own panic, or the drain, nobody does.
 		return ""
 	case v.text.rest != "" && x.upgrade == "" && v.end == clean:
 		return "a clean end behind a torn unit, or something strange in the body"

@@ -203,9 +203,9 @@ func (e *end) SetLinger(sec int) error { return e.set(func() { e.abortive = sec 
 
 func (e *end) SetReadDeadline(t time.Time) error { return e.set(func() { e.readBy = t }) }
 
-// SetWriteDeadline finds room for the alert with which a tls.Conn is closed. The tls.Conn gives it 5 s,
-// in which http.Server.Close holds the lock that its connections wait for, and in a bubble no time
-// passes while anybody waits for a lock.
+// SetWriteDeadline finds room for the alert with which a tls.Conn is closed. The tls.Conn gives it
+// 5 s, in which http.Server.Close holds the lock that its connections wait for, and in a bubble no
+// time passes while anybody waits for a lock.
 func (e *end) SetWriteDeadline(t time.Time) error {
 	closing := time.Until(t) == 5*time.Second
 	return e.set(func() { e.writeBy, e.closing = t, closing })

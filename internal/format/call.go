@@ -37,8 +37,8 @@ func newCall(h http.Header, p protocol) Call {
 	return nil
 }
 
-// endedInHeader reports whether the status of a call of gRPC or gRPC-Web is in the header, as it may
-// be if the call ended before its first message.
+// endedInHeader reports whether the status of a call of gRPC or gRPC-Web is in the header, as it
+// may be if the call ended before its first message.
 func endedInHeader(h http.Header) bool { return len(h["Grpc-Status"]) > 0 }
 
 // A protocol of remote procedure calls.

@@ -58,8 +58,8 @@ func TestRecognizeCalls(t *testing.T) {
 	assert.Nil(t, body)
 }
 
-// split is a reader of its own: it returns after how many bytes of a body a message ends, and whether
-// the last of those is the body's end.
+// split is a reader of its own: it returns after how many bytes of a body a message ends, and
+// whether the last of those is the body's end.
 func split(body []byte, flags, end byte) (boundaries []int, ended bool) {
 	boundaries = []int{0}
 	for at := 0; len(body)-at >= 5 && body[at]|flags == flags; {

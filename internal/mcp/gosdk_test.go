@@ -78,7 +78,8 @@ var goSDKSSE = goSDKHandler(func(get func(*http.Request) *mcp.Server) http.Handl
 	return mcp.NewSSEHandler(get, nil)
 })
 
-// A goSDKApp is an application with go-sdk's client, which begins a new session when its own is over.
+// A goSDKApp is an application with go-sdk's client, which begins a new session when its own is
+// over.
 type goSDKApp struct {
 	site    *site
 	version string

@@ -127,8 +127,8 @@ func (a *mcpGoApp) listen(ctx context.Context, c *client.Client) {
 }
 
 // keepSession begins a new session when the server doesn't know its own any more, which opens the
-// stream again. It begins once the stream has ended, since an earlier call would reach the next server
-// where the balancer isn't sticky, and no stream would be left to be told.
+// stream again. It begins once the stream has ended, since an earlier call would reach the next
+// server where the balancer isn't sticky, and no stream would be left to be told.
 func (a *mcpGoApp) keepSession(ctx context.Context, c *client.Client) {
 	select {
 	case <-a.site.told:

@@ -139,8 +139,8 @@ func TestTypeScript(t *testing.T) {
 	}
 }
 
-// installed returns a folder with the npm package and the script. Where LASTCALL_NPM names a folder, it
-// is one below that, which the next run of this test finds.
+// installed returns a folder with the npm package and the script. Where LASTCALL_NPM names a
+// folder, it is one below that, which the next run of this test finds.
 func installed(t *testing.T) string {
 	lock, err := os.ReadFile("node/package-lock.json")
 	require.NoError(t, err)
@@ -221,8 +221,8 @@ func (c nodeCell) run(t *testing.T, folder string, seed uint64, n int) {
 	}
 }
 
-// judge compares what the application saw with what the servers say. It returns how many milliseconds
-// after its slot the client was back.
+// judge compares what the application saw with what the servers say. It returns how many
+// milliseconds after its slot the client was back.
 func (r *nodeRound) judge(t *testing.T, seen *nodeSeen) (after []float64) {
 	require.NoError(t, r.old.err)
 	for _, call := range seen.Calls {
@@ -250,16 +250,16 @@ func (r *nodeRound) judge(t *testing.T, seen *nodeSeen) (after []float64) {
 	}
 	report := r.old.drainer.Report()
 	require.Zero(t, report.Cut+report.Canceled+report.Broken, "%+v", report)
-	// A stream that is refused looks like one that is told. A refusal may be lost with its connection,
-	// which net/http may close as idle while the request comes.
+	// A stream that is refused looks like one that is told. A refusal may be lost with its
+	// connection, which net/http may close as idle while the request comes.
 	saw, reported := uint64(refused+told), report.Refused+report.Told
 	require.LessOrEqual(t, saw, reported, "refused or told, as the client saw it and as reported")
 	require.LessOrEqual(t, reported, saw+uint64(seen.Lost), "refused or told, as reported and as the client saw it")
 	return after
 }
 
-// comesBack returns how many milliseconds after its slot the client of a standing stream was back. How
-// long it chose to wait is what counts: its process and the machine are busy with other rounds.
+// comesBack returns how many milliseconds after its slot the client of a standing stream was back.
+// How long it chose to wait is what counts: its process and the machine are busy with other rounds.
 func (seen *nodeSeen) comesBack(t *testing.T, i int) (after float64) {
 	told := seen.Streams[i]
 	require.Equal(t, told.Retry, told.Waits, "the time that the client waits: %+v", told)

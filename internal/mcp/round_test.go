@@ -51,11 +51,12 @@ type cell struct {
 	asks   bool // tools ask their client
 	listen bool // the standing stream is a subscription
 
-	// back returns when the library itself comes back for a standing stream that has ended with this
-	// reconnect slot; nil: it leaves that to the application.
+	// back returns when the library itself comes back for a standing stream that has ended with
+	// this reconnect slot; nil: it leaves that to the application.
 	back func(slot time.Duration) time.Duration
 
-	// never is set where a subscription that has ended is the last one, and the application isn't told.
+	// never is set where a subscription that has ended is the last one, and the application isn't
+	// told.
 	never bool
 }
 
@@ -174,7 +175,8 @@ func (k task) result() string {
 	return k.Token
 }
 
-// callUntilDone calls until the call succeeds: in the session where that makes sense, or in a new one.
+// callUntilDone calls until the call succeeds: in the session where that makes sense, or in a new
+// one.
 func (c cell) callUntilDone(ctx context.Context, t *testing.T, s *site, a app, in session, k task) {
 	if !s.sticky {
 		in = nil // the next server doesn't know the session
@@ -240,10 +242,10 @@ func (c cell) judgeStanding(t *testing.T, s *site) {
 	}
 }
 
-// judgeBack checks that the application whose standing stream is drained is back at the next server in
-// its slot and a second, and notes by how much it missed the slot. The next server accepts all the
-// time, so what counts is the time since the farewell. An application that the balancer led to the
-// old server meanwhile has been refused, and comes back from that.
+// judgeBack checks that the application whose standing stream is drained is back at the next server
+// in its slot and a second, and notes by how much it missed the slot. The next server accepts all
+// the time, so what counts is the time since the farewell. An application that the balancer led to
+// the old server meanwhile has been refused, and comes back from that.
 func (c cell) judgeBack(t *testing.T, s *site, story fmt.Stringer) {
 	var due time.Time // zero: nothing was said
 	back := false

@@ -95,7 +95,8 @@ func withRule(h http.Handler) (policy.Policy, http.Handler) {
 
 type setup func(http.Handler) (policy.Policy, http.Handler)
 
-// newSite starts two servers with handlers of make, which may return nil for what to close at the end.
+// newSite starts two servers with handlers of make, which may return nil for what to close at the
+// end.
 func newSite(t *testing.T, seed uint64, rule setup, make func(*site) (http.Handler, func())) *site {
 	s := &site{
 		rng: rand.New(rand.NewPCG(seed, 13)), owners: map[string]*server{}, produced: map[string]int{},
@@ -170,7 +171,8 @@ func (s *site) note(token string) {
 	s.produced[token]++
 }
 
-// results returns how often the result of a call was returned: more than once means that one was lost.
+// results returns how often the result of a call was returned: more than once means that one was
+// lost.
 func (s *site) results(token string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -355,7 +357,8 @@ func (s *site) judge(t *testing.T) {
 		if x.server != s.old || end.before(s.stopped) {
 			continue
 		}
-		// The old transport's GET is like any other where nothing is open any more: it is broken off.
+		// The old transport's GET is like any other where nothing is open any more: it is broken
+		// off.
 		late := x.method == http.MethodGet && x.began.After(s.stopped) && x.key == "" && x.status == http.StatusOK
 		if !end.closed && !late { // go-sdk closes what it has seen the status of
 			require.ErrorIs(t, end.err, io.EOF, "the end of %s, %d, %v after the stop", x.method, x.status, end.at.Sub(s.stopped))

@@ -11,8 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCallOfSixSeconds stops a server 0.8 s into a call of 6 s, with the default budget and a standing
-// stream of the same client: without any rule over streamable HTTP, with Calls over each transport.
+// TestCallOfSixSeconds stops a server 0.8 s into a call of 6 s, with the default budget and a
+// standing stream of the same client: without any rule over streamable HTTP, with Calls over each
+// transport.
 func TestCallOfSixSeconds(t *testing.T) {
 	for _, c := range cells {
 		t.Run(c.name, func(t *testing.T) {

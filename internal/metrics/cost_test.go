@@ -149,8 +149,8 @@ func TestIdleStreams(t *testing.T) {
 	assert.Less(t, watchedGoroutines-goroutines, 0.01, "goroutines for each")
 }
 
-// BenchmarkDrain compares drains of which prommetrics counts the ends, with a watcher, the page and a
-// scrape every 100 ms, with drains without any of these, in turn:
+// BenchmarkDrain compares drains of which prommetrics counts the ends, with a watcher, the page and
+// a scrape every 100 ms, with drains without any of these, in turn:
 //
 //	go test -run '^$' -bench Drain -benchtime 20x -streams 10000
 //

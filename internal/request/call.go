@@ -194,8 +194,8 @@ func (e *End) readFields(h http.Header) {
 	}
 }
 
-// pushback returns the milliseconds after which the client may repeat the call. Anything but a number
-// of 31 bits forbids it to (gRPC's A6-client-retries.md), such as -1.
+// pushback returns the milliseconds after which the client may repeat the call. Anything but a
+// number of 31 bits forbids it to (gRPC's A6-client-retries.md), such as -1.
 func pushback(ms string) string {
 	if _, err := strconv.ParseUint(ms, 10, 31); err != nil {
 		return ""

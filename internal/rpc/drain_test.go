@@ -19,10 +19,10 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// Whatever the libraries and the moment: each result that a handler produced reaches its client, each
-// stream without an end is told and its client is back on the next server in time, each late call is
-// refused so that its client repeats it with success, nobody reads a reset, and the report says what
-// the clients saw.
+// Whatever the libraries and the moment: each result that a handler produced reaches its client,
+// each stream without an end is told and its client is back on the next server in time, each late
+// call is refused so that its client repeats it with success, nobody reads a reset, and the report
+// says what the clients saw.
 func TestDrain(t *testing.T) {
 	for _, c := range cells {
 		t.Run(c.name, func(t *testing.T) {
@@ -181,8 +181,8 @@ func (r *round) run() {
 	assert.Equal(r.t, r.ledger.produced, r.got, "what the handlers produced is what the clients got")
 }
 
-// stays keeps a stream open as clients do: it calls again, after the time that it is given, whenever
-// the server is not available.
+// stays keeps a stream open as clients do: it calls again, after the time that it is given,
+// whenever the server is not available.
 func (r *round) stays(ctx context.Context, name string, call func() error) {
 	for {
 		err := call()
@@ -216,8 +216,8 @@ func (r *round) note(name string, slot time.Duration) {
 	r.told[name] = farewell{time.Now(), slot}
 }
 
-// A reader reads the farewells of streams as grpc-go's client gets them, also where it calls again by
-// itself, as its policy says.
+// A reader reads the farewells of streams as grpc-go's client gets them, also where it calls again
+// by itself, as its policy says.
 type reader struct{ *round }
 
 type streamName struct{} // is the key of a stream's name in its call's context

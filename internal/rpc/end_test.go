@@ -19,9 +19,9 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A finite call that the drain cancels ends with the status that its handler gives it. grpc-go closes
-// its transport once the request's context has ended, and mostly sends none, nor does a proxy, so
-// there the drain's own takes its place.
+// A finite call that the drain cancels ends with the status that its handler gives it. grpc-go
+// closes its transport once the request's context has ended, and mostly sends none, nor does a
+// proxy, so there the drain's own takes its place.
 func TestCanceledCallEndsWithItsOwnStatus(t *testing.T) {
 	for _, c := range cells {
 		for _, call := range []struct{ name, request string }{
@@ -181,8 +181,8 @@ func TestLateCallIsRefused(t *testing.T) {
 	}
 }
 
-// A stream that has no room for its farewell in the body, since its handler hasn't sent anything, is
-// told all the same. Who is to stay away is told so.
+// A stream that has no room for its farewell in the body, since its handler hasn't sent anything,
+// is told all the same. Who is to stay away is told so.
 func TestSilentStreamIsTold(t *testing.T) {
 	for _, c := range cells {
 		for name, test := range map[string]struct {

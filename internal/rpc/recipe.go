@@ -31,7 +31,8 @@ func Server(addr string, d *middleware.Drainer, h http.Handler) *http.Server {
 	return &http.Server{Addr: addr, Handler: middleware.Graceful(d)(h), Protocols: p}
 }
 
-// RetryPolicy is for grpc.WithDefaultServiceConfig: grpc-go's client repeats calls that are refused.
+// RetryPolicy is for grpc.WithDefaultServiceConfig: grpc-go's client repeats calls that are
+// refused.
 const RetryPolicy = `{"methodConfig": [{"name": [{}], "retryPolicy": {
 	"maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2,
 	"retryableStatusCodes": ["UNAVAILABLE"]}}]}`
@@ -74,8 +75,8 @@ func Follow(ctx context.Context, watch *connect.Client[emptypb.Empty, wrapperspb
 	}
 }
 
-// Repeat has a client repeat a unary call that the server has refused, when it asks for that, at most
-// 4 times. Use it as a connect.UnaryInterceptorFunc.
+// Repeat has a client repeat a unary call that the server has refused, when it asks for that, at
+// most 4 times. Use it as a connect.UnaryInterceptorFunc.
 func Repeat(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
 		for try := 1; ; try++ {

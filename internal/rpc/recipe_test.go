@@ -70,8 +70,8 @@ func TestRecipeFollow(t *testing.T) {
 	}
 }
 
-// A late call of grpc-go's client comes to the next server by itself, after the time that the refusal
-// gave it.
+// A late call of grpc-go's client comes to the next server by itself, after the time that the
+// refusal gave it.
 func TestRecipeRetryPolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		books := newLedger()

@@ -254,7 +254,8 @@ func TestCoalescingFails(t *testing.T) {
 	assert.Equal(t, join(hello, byeText, byeClose), inner.out)
 }
 
-// TestErrorBesideALongRest: the handler sees that a Write has failed, whichever system call it took.
+// TestErrorBesideALongRest: the handler sees that a Write has failed, whichever system call it
+// took.
 func TestErrorBesideALongRest(t *testing.T) {
 	inner, _ := loopback(t)
 	c := New(inner, Options{Upgraded: true})

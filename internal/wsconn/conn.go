@@ -191,7 +191,8 @@ func (c *Conn) update(change func(*State)) {
 }
 
 // Read reads from the peer. It returns io.EOF once the write of a farewell has begun and Read has
-// returned the peer's whole Close frame, and once Finish was called, even to a Read that is blocked.
+// returned the peer's whole Close frame, and once Finish was called, even to a Read that is
+// blocked.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()

@@ -54,8 +54,8 @@ func TestHalfCloseInOrder(t *testing.T) {
 	}
 }
 
-// Firefox takes an end that comes before its own Close for a lost connection. One that never answers
-// keeps it open until the cut.
+// Firefox takes an end that comes before its own Close for a lost connection. One that never
+// answers keeps it open until the cut.
 func TestNoEndBeforeThePeersClose(t *testing.T) {
 	endings := map[string]func(c *Conn, handle net.Conn){
 		"the handler closes":      func(_ *Conn, handle net.Conn) { _ = handle.Close() },

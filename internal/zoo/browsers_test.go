@@ -48,8 +48,8 @@ func (z zoo) firefox(t *testing.T) residents {
 	return r
 }
 
-// firefoxSettings keep Firefox from showing pages of its own, and from the Internet: all that is not on
-// loopback goes to a proxy that is not there.
+// firefoxSettings keep Firefox from showing pages of its own, and from the Internet: all that is
+// not on loopback goes to a proxy that is not there.
 const firefoxSettings = `
 user_pref("app.normandy.enabled", false);
 user_pref("app.update.enabled", false);

@@ -31,8 +31,8 @@ type (
 		N       int    `json:"n"`
 		Last    string `json:"last"`  // the Last-Event-ID of the stream's request
 		Proto   string `json:"proto"` // of that request
-		// EventSource says that the request is taken for an EventSource's, whose stream ends clean, or
-		// is one of MCP, whose does so too.
+		// EventSource says that the request is taken for an EventSource's, whose stream ends clean,
+		// or is one of MCP, whose does so too.
 		EventSource bool `json:"eventSource"`
 
 		at time.Time
@@ -201,8 +201,8 @@ func (c *collector) ask(t *testing.T, r residents) {
 }
 
 // checkMoves checks that every client came back with the id of the last event that it had got, and
-// logs how the stream ended and when it came back. The process is the one that all of them came back
-// to, if it is only one.
+// logs how the stream ended and when it came back. The process is the one that all of them came
+// back to, if it is only one.
 func (c *collector) checkMoves(t *testing.T, r residents, to *process) {
 	t.Helper()
 	table := new(strings.Builder)

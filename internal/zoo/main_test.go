@@ -16,8 +16,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// limit is how long a test waits for something that has to happen. It is far longer than that takes,
-// so that it holds on a slow machine too.
+// limit is how long a test waits for something that has to happen. It is far longer than that
+// takes, so that it holds on a slow machine too.
 const limit = time.Minute
 
 var (

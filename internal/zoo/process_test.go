@@ -66,8 +66,8 @@ func (p *process) stop(t *testing.T) (report middleware.Report) {
 	return report
 }
 
-// program returns the path of a program: the value of an environment variable, or else the program of
-// that name on the PATH. It skips the test if the variable is not set and the program is not
+// program returns the path of a program: the value of an environment variable, or else the program
+// of that name on the PATH. It skips the test if the variable is not set and the program is not
 // installed.
 func program(t *testing.T, variable, name string) string {
 	t.Helper()

@@ -26,10 +26,10 @@ import (
 // start fills d's fields and returns the server's handler. Drill puts [middleware.Graceful] with d
 // around it. The handler may have that already, but no other Drainer's.
 //
-// start is called for each server, a dozen or two for each route. Each has a testing/synctest bubble
-// of its own, in which time passes at once when all goroutines wait: no clock has to be replaced,
-// and a drain of 25 s takes milliseconds. What start begins has to end by t.Cleanup or with
-// t.Context: these come after the drain of that one server.
+// start is called for each server, a dozen or two for each route. Each has a testing/synctest
+// bubble of its own, in which time passes at once when all goroutines wait: no clock has to be
+// replaced, and a drain of 25 s takes milliseconds. What start begins has to end by t.Cleanup or
+// with t.Context: these come after the drain of that one server.
 //
 // A route is a request in HTTP's own form: a method (GET, if it is left out) and a path, header
 // fields on lines of their own, and after an empty line the body. What it answers tells which
@@ -65,8 +65,8 @@ func Drill(t *testing.T, start func(t testing.TB, d *middleware.Drainer) http.Ha
 }
 
 // Check is [Drill] that returns what it finds, in the order of the routes: nothing where all is
-// well. What went wrong with a route in the same way at several moments is one finding. It fails the
-// test only where a route can't be parsed.
+// well. What went wrong with a route in the same way at several moments is one finding. It fails
+// the test only where a route can't be parsed.
 func Check(t *testing.T, start func(t testing.TB, d *middleware.Drainer) http.Handler, routes ...string) []Finding {
 	t.Helper()
 	if len(routes) == 0 {

@@ -31,7 +31,8 @@ var lastLabel atomic.Int64
 
 func newLabel() label { return label(strconv.FormatInt(lastLabel.Add(1), 10)) }
 
-// context returns a context with the label. Handlers that set labels do so by their request's context.
+// context returns a context with the label. Handlers that set labels do so by their request's
+// context.
 func (l label) context() context.Context {
 	return pprof.WithLabels(context.Background(), pprof.Labels(serverLabel, string(l)))
 }
@@ -69,8 +70,8 @@ func (l label) goroutines() (all []goroutine) {
 	return all
 }
 
-// left returns the goroutines that still have the label when the time is up. While one of them waits
-// for nothing, there is ten times as much: on a busy machine it is about to end.
+// left returns the goroutines that still have the label when the time is up. While one of them
+// waits for nothing, there is ten times as much: on a busy machine it is about to end.
 func (l label) left(wait time.Duration) (all []goroutine) {
 	began, pause := time.Now(), time.Millisecond
 	for all = l.goroutines(); len(all) > 0; all = l.goroutines() {
@@ -85,8 +86,8 @@ func (l label) left(wait time.Duration) (all []goroutine) {
 	return all
 }
 
-// parseGoroutine reads a record of a goroutine profile, as runtime/pprof writes it as text: head has
-// the number of goroutines and the program counters of their stack.
+// parseGoroutine reads a record of a goroutine profile, as runtime/pprof writes it as text: head
+// has the number of goroutines and the program counters of their stack.
 func parseGoroutine(head, labels string) (g goroutine) {
 	n, counters, _ := strings.Cut(head[strings.LastIndexByte(head, '\n')+1:], " @ ")
 	g.n, _ = strconv.Atoi(n)
@@ -178,8 +179,8 @@ func ofProgram(f runtime.Frame) bool {
 	if standardRoot != "" {
 		return !strings.HasPrefix(f.File, standardRoot)
 	}
-	// The first element of an import path has a dot, but in the standard library. In the last one, the
-	// name of the function follows.
+	// The first element of an import path has a dot, but in the standard library. In the last one,
+	// the name of the function follows.
 	first, _, ok := strings.Cut(f.Function, "/")
 	if !ok {
 		first, _, _ = strings.Cut(f.Function, ".")
@@ -187,16 +188,16 @@ func ofProgram(f runtime.Frame) bool {
 	return strings.Contains(first, ".")
 }
 
-// library is the path of lastcall's module, and standardRoot the directory of the standard library's
-// sources as the program's symbols name it: empty with -trimpath.
+// library is the path of lastcall's module, and standardRoot the directory of the standard
+// library's sources as the program's symbols name it: empty with -trimpath.
 var library, standardRoot = func() (string, string) {
 	own := runtime.FuncForPC(reflect.ValueOf(newLabel).Pointer())
 	standard, _ := runtime.FuncForPC(reflect.ValueOf(pprof.Do).Pointer()).FileLine(0)
 	return strings.TrimSuffix(own.Name(), "/middleware/draintest.newLabel"), strings.TrimSuffix(standard, "runtime/pprof/runtime.go")
 }()
 
-// profiles has the newest profile of all goroutines. Callers that wait for one at the same time share
-// it: hundreds of tests may end at once, and each profile visits all goroutines.
+// profiles has the newest profile of all goroutines. Callers that wait for one at the same time
+// share it: hundreds of tests may end at once, and each profile visits all goroutines.
 var profiles struct {
 	calls atomic.Int64 // of goroutineProfile
 	mu    sync.Mutex   // guards following; held while a profile is taken

@@ -108,8 +108,8 @@ func (d *drill) drainUnder(tr *trial, r request.Request, atMost time.Duration) {
 	tr.judgeClient(c)
 }
 
-// late has a client come while the server drains, since it waits for a task. With before, the client
-// connects that long before the drain, and is accepted in it.
+// late has a client come while the server drains, since it waits for a task. With before, the
+// client connects that long before the drain, and is accepted in it.
 func (d *drill) late(name string, r request.Request, before time.Duration) {
 	d.trial(name, r, func(tr *trial) {
 		release := make(chan struct{})

@@ -135,7 +135,8 @@ func (s *Server) HTTP2Client() *http.Client {
 	return s.client(t)
 }
 
-// client returns a client with t, over HTTP/1.1 unless t names protocols. t must not be changed after.
+// client returns a client with t, over HTTP/1.1 unless t names protocols. t must not be changed
+// after.
 func (s *Server) client(t *http.Transport) *http.Client {
 	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // it is the one that we have made
 	if t.Protocols == nil {

@@ -20,9 +20,9 @@ import (
 //     them, spread over the duration in spread. It answers when they have ended, with how.
 //
 // Answers are JSON. check reports whether a request may: by a token that it compares in constant
-// time, say, or by the client's certificate. Others get 403, as do requests of pages of other origins
-// ([http.CrossOriginProtection]). Control panics if check is nil: for none, write one that returns
-// true.
+// time, say, or by the client's certificate. Others get 403, as do requests of pages of other
+// origins ([http.CrossOriginProtection]). Control panics if check is nil: for none, write one that
+// returns true.
 func Control(d *middleware.Drainer, check func(*http.Request) bool) http.Handler {
 	return guarded("Control", check, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {

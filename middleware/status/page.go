@@ -106,8 +106,8 @@ func (s snapshot) MostOpen() int {
 	return most
 }
 
-// Line returns the points of a line in a field of 600 by 100: how many there had been by each second
-// since the drain began. The field's height is Known.
+// Line returns the points of a line in a field of 600 by 100: how many there had been by each
+// second since the drain began. The field's height is Known.
 func (s snapshot) Line(perSecond []int) string {
 	const mostPoints = 300
 	seconds := max(1, len(s.Report.ToldPerSecond), len(s.Report.EndedPerSecond), int(s.Report.Took/time.Second)+1)

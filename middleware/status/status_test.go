@@ -162,8 +162,8 @@ func TestHandlerRefuses(t *testing.T) {
 	assert.Equal(t, "GET, HEAD", w.Header().Get("Allow"))
 }
 
-// As an event stream the status comes as it changes, until the drain is over, and as the part of the
-// page that changes, on one line.
+// As an event stream the status comes as it changes, until the drain is over, and as the part of
+// the page that changes, on one line.
 func TestEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &middleware.Drainer{Policy: policy.Rule{Grace: time.Second, Timeout: policy.AtOnce}}

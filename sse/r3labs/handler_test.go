@@ -84,7 +84,8 @@ func TestCloseWaitsForTheContexts(t *testing.T) {
 	})
 }
 
-// Subscribers that arrive at the very moment of Close are either let go or refused, and none is stranded.
+// Subscribers that arrive at the very moment of Close are either let go or refused, and none is
+// stranded.
 func TestSubscribersBesideClose(t *testing.T) {
 	for range 50 {
 		synctest.Test(t, func(t *testing.T) {
@@ -197,7 +198,8 @@ func TestOthersEndBesideStuck(t *testing.T) {
 	})
 }
 
-// A write deadline that is left set resets an HTTP/2 stream when it passes, and breaks off an HTTP/1 body at its end.
+// A write deadline that is left set resets an HTTP/2 stream when it passes, and breaks off an
+// HTTP/1 body at its end.
 func TestIdleStreamOutlivesItsDeadlines(t *testing.T) {
 	for name, set := range map[string]func(*http.Protocols, bool){
 		"HTTP/1.1": (*http.Protocols).SetHTTP1, "HTTP/2.0": (*http.Protocols).SetUnencryptedHTTP2,

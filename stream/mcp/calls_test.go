@@ -238,7 +238,8 @@ func TestLateSlowPost(t *testing.T) {
 					if _, err := io.WriteString(feed, " "); err != nil {
 						return
 					}
-					// Never at the moment of the answer: who meets a closed connection with a write may not read it.
+					// Never at the moment of the answer: who meets a closed connection with a write
+					// may not read it.
 					time.Sleep(190 * time.Millisecond)
 				}
 			}()

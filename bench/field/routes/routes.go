@@ -34,7 +34,8 @@ func Handler() http.Handler {
 
 var upgrader = websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
 
-// WebSocket sends a message for each tick, and leaves with a Close frame when its context is canceled.
+// WebSocket sends a message for each tick, and leaves with a Close frame when its context is
+// canceled.
 func WebSocket(w http.ResponseWriter, r *http.Request) {
 	conn, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {

@@ -22,12 +22,13 @@ func GraphQL(d *middleware.Drainer, srv *handler.Server) http.Handler {
 		}
 		return next(ctx)
 	})
-	// By event stream: graphql-sse takes retry, and gives up at an event that is not its protocol's.
+	// By event stream: graphql-sse takes retry, and gives up at an event that is not its
+	// protocol's.
 	return middleware.Graceful(d, policy.Rule{Farewell: policy.Farewell{Send: policy.SendRetry}})(srv)
 }
 
-// Multipart returns a handler for subscriptions in Apollo's multipart protocol. Its clients read the
-// last part as an error of the transport, after which their application subscribes again.
+// Multipart returns a handler for subscriptions in Apollo's multipart protocol. Its clients read
+// the last part as an error of the transport, after which their application subscribes again.
 func Multipart(d *middleware.Drainer, subscriptions http.Handler) http.Handler {
 	return middleware.Graceful(d, policy.Rule{
 		Kind: policy.Infinite,

@@ -22,8 +22,8 @@ const during = 80 * time.Millisecond
 // soon is a rule by which clients come back soon. It says nothing of what is drained how.
 var soon = policy.Rule{Reconnect: policy.Window{Min: time.Millisecond, Max: 100 * time.Millisecond}}
 
-// Each client's subscription goes on on the next server: it is told so that it comes back in its slot,
-// and comes back from a refusal. No value is lost, doubled or torn before that.
+// Each client's subscription goes on on the next server: it is told so that it comes back in its
+// slot, and comes back from a refusal. No value is lost, doubled or torn before that.
 func TestSubscriptions(t *testing.T) {
 	for _, c := range []rig.Command{
 		{Client: "graphql-ws"}, {Client: "graphql-sse"}, {Client: "graphql-sse", HTTP2: true}, {Client: "apollo"}, {Client: "apollo", HTTP2: true},
@@ -122,10 +122,10 @@ func subscriptionRound(r *rig.Round, node *rig.Node, c rig.Command) (back return
 	}
 	told := next["first"] > 0
 	if told {
-		// It is back in its slot and a second, as far as that is its doing: on a busy machine its process
-		// may get no time for longer than that. So what counts is how long it chose to wait. The second is
-		// for the case that its first call fails, since nobody listens yet, or since its pool has a
-		// connection whose end it hasn't read.
+		// It is back in its slot and a second, as far as that is its doing: on a busy machine its
+		// process may get no time for longer than that. So what counts is how long it chose to
+		// wait. The second is for the case that its first call fails, since nobody listens yet, or
+		// since its pool has a connection whose end it hasn't read.
 		assert.Positive(r, back.slot, "the slot that it waits for: %+v", story)
 		assert.LessOrEqual(r, back.slot, float64(soon.Reconnect.Max.Milliseconds()), "the slot that it waits for: %+v", story)
 		assert.LessOrEqual(r, waited, back.slot+1000, "it waits longer, where the next server listens at %v: %+v", listens, story)
@@ -144,8 +144,8 @@ func subscriptionRound(r *rig.Round, node *rig.Node, c rig.Command) (back return
 	return back
 }
 
-// Queries whose parts are deferred run to their end, and what came too late gets its answer from the
-// next server.
+// Queries whose parts are deferred run to their end, and what came too late gets its answer from
+// the next server.
 func TestDeferred(t *testing.T) {
 	node := rig.Start(t)
 	for _, c := range []rig.Command{{Client: "meros"}, {Client: "meros", HTTP2: true}} {

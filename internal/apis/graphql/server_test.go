@@ -1,5 +1,6 @@
-// Package graphql has the clients of GraphQL follow subscriptions through a drain and a restart, and
-// get their answers, from gqlgen's server. It holds tests only, beside the functions of docs/graphql.md.
+// Package graphql has the clients of GraphQL follow subscriptions through a drain and a restart,
+// and get their answers, from gqlgen's server. It holds tests only, beside the functions of
+// docs/graphql.md.
 package graphql
 
 import (
@@ -102,8 +103,8 @@ func (s *schema) handler(d *middleware.Drainer) http.Handler {
 	return mux
 }
 
-// multipart is a subscription in Apollo's multipart protocol, which gqlgen has none of: parts with a
-// payload, each with the delimiter of the next one behind it.
+// multipart is a subscription in Apollo's multipart protocol, which gqlgen has none of: parts with
+// a payload, each with the delimiter of the next one behind it.
 func (s *schema) multipart(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", `multipart/mixed;boundary="graphql";subscriptionSpec=1.0`)
 	flush := http.NewResponseController(w).Flush

@@ -25,8 +25,9 @@ var folder string
 
 var isShared bool // folder outlives this process
 
-// Install installs the npm packages in a temporary folder, which Remove removes, or where LASTCALL_NPM
-// names a folder, in one below it that other tests with the same packages and scripts share.
+// Install installs the npm packages in a temporary folder, which Remove removes, or where
+// LASTCALL_NPM names a folder, in one below it that other tests with the same packages and scripts
+// share.
 func Install() (err error) {
 	node, err := fs.Sub(scripts, "node")
 	if err != nil {

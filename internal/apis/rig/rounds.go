@@ -15,12 +15,12 @@ var (
 	seed   = flag.Uint64("seed", 0, "of the first round; the one behind it has the next. 0: a random one")
 )
 
-// Limit is how long a test waits for something that has to happen. It is far longer than that takes,
-// so that it holds on a slow machine too.
+// Limit is how long a test waits for something that has to happen. It is far longer than that
+// takes, so that it holds on a slow machine too.
 const Limit = time.Minute
 
-// turn has room for the rounds that run at the same time, of all cells. They mostly wait, but more of
-// them make a small machine stall.
+// turn has room for the rounds that run at the same time, of all cells. They mostly wait, but more
+// of them make a small machine stall.
 var turn = make(chan struct{}, 150)
 
 var hosts atomic.Uint32
@@ -45,8 +45,8 @@ func (r *Round) Of(n int) int {
 // Moment returns a random time below most.
 func (r *Round) Moment(most time.Duration) time.Duration { return time.Duration(r.Of(int(most))) }
 
-// AwaitSome waits for the arrival of a request in three rounds of four, and then for a random moment:
-// in the others all that comes is late.
+// AwaitSome waits for the arrival of a request in three rounds of four, and then for a random
+// moment: in the others all that comes is late.
 func (r *Round) AwaitSome(arrived <-chan struct{}, most time.Duration) {
 	if r.Of(4) > 0 {
 		Pause(Limit, arrived)
@@ -88,7 +88,8 @@ func Rounds(t *testing.T, round func(r *Round)) {
 	})
 }
 
-// Pause waits for d, or until done is closed or sent to; nil never is. It reports whether d is over.
+// Pause waits for d, or until done is closed or sent to; nil never is. It reports whether d is
+// over.
 func Pause(d time.Duration, done <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -23,8 +23,8 @@ const (
 	badReset = 92 // an HTTP/2 stream that was reset; it is 18 if curl reads a GOAWAY with that
 )
 
-// TestCurl drains a server that curl reads from. Its exit status has to be 0 for what is whole, and an
-// error for what was cut, and for an event stream behind its farewell: curl is no EventSource.
+// TestCurl drains a server that curl reads from. Its exit status has to be 0 for what is whole, and
+// an error for what was cut, and for an event stream behind its farewell: curl is no EventSource.
 func TestCurl(t *testing.T) {
 	curl := harness.Curl(t)
 	const farewell = `^data: old over HTTP/[12].[01]\n\nretry: [1-3]\d\d\nevent: shutdown\ndata: {"retry":[1-3]\d\d}\n\n$`

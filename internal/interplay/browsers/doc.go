@@ -7,6 +7,6 @@
 // is set.
 //
 // $LASTCALL_DOWNLOAD is how long the downloads of TestDownload take: 3s if unset, 60s for a full
-// run. $LASTCALL_PICTURES names a folder in which the tests leave pictures of the status page and of
-// the live page, by day, by night and on a phone, for people to look at.
+// run. $LASTCALL_PICTURES names a folder in which the tests leave pictures of the status page and
+// of the live page, by day, by night and on a phone, for people to look at.
 package browsers

@@ -105,8 +105,8 @@ func (s *watched) open(t *testing.T, path string) {
 	})
 }
 
-// The page shows 500 streams before, during and after a drain, which three of them hold up: these it
-// names, with the line in which each waits.
+// The page shows 500 streams before, during and after a drain, which three of them hold up: these
+// it names, with the line in which each waits.
 func TestStatusPageNamesWhoIsStuck(t *testing.T) {
 	t.Parallel()
 	chromium(t)

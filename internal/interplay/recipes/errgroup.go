@@ -12,8 +12,8 @@ import (
 )
 
 // Errgroup serves app, whose handler is wrapped by Graceful(d), and admin, whose handler is not:
-// metrics, probes and profiles are answered until the drain is over. It returns nil, or the error of
-// the server that failed first, which ends the other one too.
+// metrics, probes and profiles are answered until the drain is over. It returns nil, or the error
+// of the server that failed first, which ends the other one too.
 func Errgroup(ctx context.Context, d *middleware.Drainer, app, admin *http.Server) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

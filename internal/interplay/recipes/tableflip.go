@@ -14,8 +14,8 @@ import (
 	"github.com/lastcall-go/lastcall/middleware"
 )
 
-// Tableflip serves app at addr. On SIGHUP it starts the program anew, which inherits the socket, and
-// drains once that one is ready. On SIGTERM it drains and leaves nobody behind.
+// Tableflip serves app at addr. On SIGHUP it starts the program anew, which inherits the socket,
+// and drains once that one is ready. On SIGTERM it drains and leaves nobody behind.
 func Tableflip(addr string, app http.Handler) error {
 	upg, err := tableflip.New(tableflip.Options{})
 	if err != nil {

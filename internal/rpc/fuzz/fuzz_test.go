@@ -15,9 +15,9 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// FuzzBoundary holds the boundaries of a body against what connect-go's own clients make of it. At a
-// boundary a client reads the farewell as such, whatever came before it. Anywhere else it doesn't, and
-// of a body that stops there it doesn't say that it is whole.
+// FuzzBoundary holds the boundaries of a body against what connect-go's own clients make of it. At
+// a boundary a client reads the farewell as such, whatever came before it. Anywhere else it
+// doesn't, and of a body that stops there it doesn't say that it is whole.
 func FuzzBoundary(f *testing.F) {
 	message := []byte("\x00\x00\x00\x00\x03abc\x01\x00\x00\x00\x00")
 	for _, body := range []string{

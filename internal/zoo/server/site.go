@@ -90,8 +90,8 @@ const anthropicEnd = "event: content_block_stop\n" +
 	"event: message_stop\n" +
 	`data: {"type":"message_stop"}` + "\n\n"
 
-// module serves a file of the npm packages. Those that are written for bundlers import files without
-// their .js.
+// module serves a file of the npm packages. Those that are written for bundlers import files
+// without their .js.
 func (s site) module(w http.ResponseWriter, r *http.Request) {
 	name := path.Clean("/" + r.PathValue("path"))
 	if _, err := os.Stat(s.modules + name); errors.Is(err, fs.ErrNotExist) {
@@ -100,9 +100,9 @@ func (s site) module(w http.ResponseWriter, r *http.Request) {
 	http.ServeFile(w, r, s.modules+name)
 }
 
-// events returns the handler of an event stream without end. The format makes an event of its id and
-// its data: the process that it comes from, its number in this stream, and of the stream's request
-// the Last-Event-ID, the version of HTTP, and whether it is taken for an EventSource's.
+// events returns the handler of an event stream without end. The format makes an event of its id
+// and its data: the process that it comes from, its number in this stream, and of the stream's
+// request the Last-Event-ID, the version of HTTP, and whether it is taken for an EventSource's.
 func (s site) events(format string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", eventStream)
@@ -162,8 +162,8 @@ func initialize(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// answer returns the handler of a body that ends by itself. Wherever its client is when the server is
-// told to stop, most of the body is still to come.
+// answer returns the handler of a body that ends by itself. Wherever its client is when the server
+// is told to stop, most of the body is still to come.
 func (s site) answer(contentType, start, format, end string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", contentType)
@@ -192,8 +192,8 @@ func (s site) answer(contentType, start, format, end string) http.HandlerFunc {
 	}
 }
 
-// gorillaEcho returns a WebSocket handler. It ends when its connection does; if closes, it closes the
-// connection as its context ends.
+// gorillaEcho returns a WebSocket handler. It ends when its connection does; if closes, it closes
+// the connection as its context ends.
 func gorillaEcho(closes bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var upgrader gorilla.Upgrader

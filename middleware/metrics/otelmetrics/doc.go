@@ -20,8 +20,8 @@
 //	lastcall.drain.start.timestamp      s            when the drain began; absent while serving
 //	lastcall.drain.deadline.timestamp   s            when its budget is used up; absent while serving, and once done
 //
-// The attributes are these, the first two by the conventions for HTTP. One that is empty is left out.
-// None has what a client chose: no path, and no address.
+// The attributes are these, the first two by the conventions for HTTP. One that is empty is left
+// out. None has what a client chose: no path, and no address.
 //
 //	http.route             the pattern that an http.ServeMux matched, without its method; the name of a task
 //	http.request.method    that of the pattern

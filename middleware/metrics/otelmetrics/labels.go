@@ -66,8 +66,8 @@ func (l *labels) attributes(k key) metric.MeasurementOption {
 	return set
 }
 
-// newAttributes makes the attributes for k, of which it leaves out empty ones. A pattern's method, if
-// it has one, has an attribute of its own.
+// newAttributes makes the attributes for k, of which it leaves out empty ones. A pattern's method,
+// if it has one, has an attribute of its own.
 func newAttributes(k key) metric.MeasurementOption {
 	method, path, ok := strings.Cut(k.route, " ")
 	if !ok || k.format == stream.Task {

@@ -14,7 +14,8 @@ import (
 )
 
 var (
-	// requestBuckets are those that OpenTelemetry's conventions advise for http.server.request.duration.
+	// requestBuckets are those that OpenTelemetry's conventions advise for
+	// http.server.request.duration.
 	requestBuckets = []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}
 	// streamBuckets go from a second to a day.
 	streamBuckets = []float64{1, 5, 15, 60, 300, 900, 1800, 3600, 2 * 3600, 4 * 3600, 8 * 3600, 24 * 3600}
@@ -45,9 +46,9 @@ type Collector struct {
 // calls the one that was set before, so it must be called before the first call of
 // [middleware.Graceful] with d. It panics if d is nil.
 //
-// A response costs less than a microsecond more, and one that is open no memory at all. A scrape visits
-// the responses that are open, at most once a second while d serves and ten times a second while it
-// drains; scrapes between these, and watchers of d, share what was found (see
+// A response costs less than a microsecond more, and one that is open no memory at all. A scrape
+// visits the responses that are open, at most once a second while d serves and ten times a second
+// while it drains; scrapes between these, and watchers of d, share what was found (see
 // [middleware.Drainer.Watch]).
 func New(d *middleware.Drainer) *Collector {
 	if d == nil {

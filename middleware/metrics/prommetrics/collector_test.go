@@ -87,7 +87,8 @@ func (r *rig) end() error {
 	return err
 }
 
-// gather returns the values of a registry, by name and labels; of a histogram its count and its sum.
+// gather returns the values of a registry, by name and labels; of a histogram its count and its
+// sum.
 func gather(t *testing.T, g prometheus.Gatherer) map[string]float64 {
 	t.Helper()
 	families, err := g.Gather()
