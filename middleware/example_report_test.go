@@ -14,8 +14,8 @@ import (
 	"github.com/lastcall-go/lastcall/policy"
 )
 
-// A handler that doesn't look at its context is named in the log, the error and the report, with
-// the line where it waits and the stack of its goroutine.
+// A handler that doesn't look at its context is named in the log, the error and the report, with the
+// line where it waits and the stack of its goroutine.
 func ExampleReport_stuckHandler() {
 	d := &middleware.Drainer{
 		Budget: policy.Budget{Total: time.Second, Reserve: 400 * time.Millisecond},
@@ -45,9 +45,11 @@ func ExampleReport_stuckHandler() {
 
 	close(replies)
 	srv.Close()
-	// Output: true GET /rooms/7 (pattern GET /rooms/{id}) chan receive at middleware_test.join
-	// (example_report_test.go:56) < middleware_test.ExampleReport_stuckHandler.func1
-	// (example_report_test.go:31) true
+	// Output:
+	// true
+	// GET /rooms/7 (pattern GET /rooms/{id})
+	// chan receive at middleware_test.join (example_report_test.go:56) < middleware_test.ExampleReport_stuckHandler.func1 (example_report_test.go:31)
+	// true
 }
 
 func join(replies <-chan string) string {

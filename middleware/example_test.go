@@ -21,8 +21,9 @@ func clock(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// A stream gets its final event and a clean end, and the drain ends with it. Go's client is no
-// EventSource: behind its farewell the stream is broken off, so that whoever reads it comes back.
+// A stream gets its final event and a clean end, and the drain ends with it.
+// Go's client is no EventSource: behind its farewell the stream is broken off, so that whoever reads
+// it comes back.
 func ExampleGraceful() {
 	d := &middleware.Drainer{Policy: policy.Rule{
 		Timeout:  policy.AtOnce,
@@ -66,8 +67,7 @@ func ExampleGraceful_routes() {
 
 	tooLong := middleware.Drainer{Policy: policy.Rule{Spread: 30 * time.Second}}
 	fmt.Println(tooLong.Check())
-	// Output: policy: the rule for every route needs 30s (spread 30s) but the budget leaves 23s of
-	// 25s (announce 0s, reserve 2s): shorten the rule by 7s or raise Budget.Total to 32s
+	// Output: policy: the rule for every route needs 30s (spread 30s) but the budget leaves 23s of 25s (announce 0s, reserve 2s): shorten the rule by 7s or raise Budget.Total to 32s
 }
 
 // A drain is rehearsed on a part of the streams, while the server goes on.
@@ -114,8 +114,10 @@ func ExampleDrainer_Resume() {
 
 	fmt.Println(d.Close())
 	fmt.Println(d.Resume())
-	// Output: <nil> serving 1 <nil> middleware: the drain is final, since Start, Shutdown, Run or
-	// Close was called; only one that Drain alone began can be taken back
+	// Output:
+	// <nil> serving 1
+	// <nil>
+	// middleware: the drain is final, since Start, Shutdown, Run or Close was called; only one that Drain alone began can be taken back
 }
 
 // Run returns when its context has ended and everything is done. In a program

@@ -78,9 +78,9 @@ func ExampleBudget_Fit() {
 	budget := policy.Budget{Total: 25 * time.Second, Announce: 5 * time.Second}
 	fmt.Println(budget.Fit("GET /ticker", policy.Rule{Spread: 15 * time.Second}))
 	fmt.Println(budget.Fit("GET /events", policy.Rule{Grace: 10 * time.Second, Spread: 20 * time.Second, Mercy: time.Second}))
-	// Output: <nil> policy: route "GET /events" needs 31s (grace 10s + spread 20s + mercy 1s) but
-	// the budget leaves 18s of 25s (announce 5s, reserve 2s): shorten the rule by 13s or raise
-	// Budget.Total to 38s
+	// Output:
+	// <nil>
+	// policy: route "GET /events" needs 31s (grace 10s + spread 20s + mercy 1s) but the budget leaves 18s of 25s (announce 5s, reserve 2s): shorten the rule by 13s or raise Budget.Total to 38s
 }
 
 // A policy in a file: all that is wrong with it is found before the server takes its first request.
@@ -94,12 +94,10 @@ func ExampleRead() {
 	}
 }`), "drain.json")
 	fmt.Println(err)
-	// Output: policy: drain.json:4: unknown field "spred"; a rule has use, kind, grace, spread,
-	// order, priority, timeout, mercy, maxage, reconnect, farewell, format, ending, admit policy:
-	// drain.json:5: route "GET /ticker" needs 30s (spread 30s) but the budget leaves 18s of 20s
-	// (announce 0s, reserve 2s): shorten the rule by 12s or raise Budget.Total to 32s policy:
-	// drain.json:6: timeout is "3"; write a number with its unit, such as "1.5s" or "200ms", or "at
-	// once"
+	// Output:
+	// policy: drain.json:4: unknown field "spred"; a rule has use, kind, grace, spread, order, priority, timeout, mercy, maxage, reconnect, farewell, format, ending, admit
+	// policy: drain.json:5: route "GET /ticker" needs 30s (spread 30s) but the budget leaves 18s of 20s (announce 0s, reserve 2s): shorten the rule by 12s or raise Budget.Total to 32s
+	// policy: drain.json:6: timeout is "3"; write a number with its unit, such as "1.5s" or "200ms", or "at once"
 }
 
 func ExampleFile() {
@@ -124,10 +122,9 @@ func ExampleFile() {
 
 	written, _ := json.Marshal(file)
 	fmt.Println(string(written))
-	// Output: 15s 1 33s {"budget":{"total":"40s","announce":"5s"},"routes":{"GET
-	// /live":{"kind":"infinite","spread":"5s","farewell":{"code":1012,"reason":"service restart;
-	// retry={retry}","event":"shutdown","data":"{\"retry\":{retry}}"}},"GET
-	// /ticker":{"spread":"15s","priority":1,"timeout":"at once"}}}
+	// Output:
+	// 15s 1 33s
+	// {"budget":{"total":"40s","announce":"5s"},"routes":{"GET /live":{"kind":"infinite","spread":"5s","farewell":{"code":1012,"reason":"service restart; retry={retry}","event":"shutdown","data":"{\"retry\":{retry}}"}},"GET /ticker":{"spread":"15s","priority":1,"timeout":"at once"}}}
 }
 
 func ExampleExplain() {
@@ -136,8 +133,9 @@ func ExampleExplain() {
 	for _, line := range strings.Split(policy.Explain(&routes).String(), "\n")[:4] {
 		fmt.Println(line)
 	}
-	// Output: ROUTE         FROM        RULE GET /live     pattern     kind infinite, spread 10s,
-	// code 1000, reason `closed; do not reconnect`, event `shutdown`, data `bye`
+	// Output:
+	// ROUTE         FROM        RULE
+	// GET /live     pattern     kind infinite, spread 10s, code 1000, reason `closed; do not reconnect`, event `shutdown`, data `bye`
 	//               all routes  mercy 500ms
 	//               default     grace 0s, order random, priority 0, timeout 250ms (WebSocket: 3s), reconnect 1s to 5s, send all, format auto, ending auto, admit false
 }
@@ -163,8 +161,9 @@ func ExampleSwap() {
 	fmt.Println(rules.Store(policy.TellComeBack(), budget))
 	fmt.Println(rules.Store(policy.Rule{Spread: time.Minute}, budget))
 	fmt.Println(rules.Rule(nil).Spread)
-	// Output: <nil> policy: the rule for every route needs 1m0s (spread 1m0s) but the budget leaves
-	// 23s of 25s (announce 0s, reserve 2s): shorten the rule by 37s or raise Budget.Total to 1m2s
+	// Output:
+	// <nil>
+	// policy: the rule for every route needs 1m0s (spread 1m0s) but the budget leaves 23s of 25s (announce 0s, reserve 2s): shorten the rule by 37s or raise Budget.Total to 1m2s
 	// 5s
 }
 

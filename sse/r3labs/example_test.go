@@ -15,8 +15,8 @@ import (
 	"github.com/lastcall-go/lastcall/sse/r3labs"
 )
 
-// The drain ends the streams, and only then Close the library. A client that comes back with the
-// last id that it saw gets what came after it.
+// The drain ends the streams, and only then Close the library. A client that comes back with the last id that it saw
+// gets what came after it.
 func Example() {
 	events := &r3labs.Handler{Server: r3.New()}
 	events.Server.CreateStream("news")
