@@ -61,7 +61,10 @@ func formatOf(body format.Body) string {
 
 // takeKind takes the kindHeader off and returns the kind that it says, or usual if it says none.
 func takeKind(h http.Header, usual policy.Kind) policy.Kind {
-	said := h[kindHeader]
+	said, ok := h[kindHeader]
+	if !ok {
+		return usual // h isn't written to, since another goroutine of the handler's may read it
+	}
 	delete(h, kindHeader)
 	var k policy.Kind
 	if len(said) != 1 || k.UnmarshalText([]byte(said[0])) != nil || k == policy.Auto {

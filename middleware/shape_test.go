@@ -123,6 +123,22 @@ func TestKindHeader(t *testing.T) {
 	}
 }
 
+// A header without a kindHeader is only read, as by net/http: meanwhile another goroutine of the
+// handler's may read it.
+func TestHeaderWithoutKindIsOnlyRead(t *testing.T) {
+	d := &middleware.Drainer{}
+	h := middleware.Graceful(d)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		header := w.Header()
+		header.Set("Content-Type", "text/event-stream")
+		read := make(chan string)
+		go func() { read <- header.Get("Content-Type") }()
+		_, _ = io.WriteString(w, "\n") // with -race a write to the header is seen
+		assert.Equal(t, "text/event-stream", <-read)
+	}))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	require.NoError(t, d.Close())
+}
+
 // A body's farewell goes where the rule's Format says, whatever the content type, and nowhere where
 // it says that nothing is known of the body.
 func TestFormatByRule(t *testing.T) {
