@@ -147,6 +147,10 @@ func (p *Plan) lateParts(r Rule, answers bool, at time.Duration) parts {
 	return r.streamParts(p.work-at, answers)
 }
 
+// Admits reports whether a finite response under r that begins at would have any time until it is
+// canceled. Unlike the other methods it may be called concurrently with all of them.
+func (p *Plan) Admits(r Rule, at time.Duration) bool { return at < r.finiteParts(p.work).grace }
+
 // Pick chooses the streams that get a farewell when only n of all do. It returns the indices into
 // all of the first n in the given Order, or of all where there are fewer.
 func (p *Plan) Pick(all []Subject, order Order, n int) []int32 {
