@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -99,4 +100,27 @@ func recoverPanics(h http.Handler) http.Handler {
 		defer func() { _ = recover() }()
 		h.ServeHTTP(w, r)
 	})
+}
+
+// The drain's own answer to who asked for an event stream is broken off where its client would take
+// a clean end for the last word, over HTTP/1.0 by a reset.
+func TestDrainsAnswerOverHTTP10IsBrokenOffByAReset(t *testing.T) {
+	d := &middleware.Drainer{Policy: policy.Rule{Grace: policy.AtOnce}}
+	ts := httptest.NewUnstartedServer(middleware.Graceful(d)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		d.Start()
+		<-r.Context().Done()
+	})))
+	ts.Config.ConnContext = d.ConnContext
+	ts.Start()
+	defer ts.Close()
+	c, err := net.Dial("tcp", ts.Listener.Addr().String())
+	require.NoError(t, err)
+	defer c.Close()
+	res := sendRequest(t, c, bufio.NewReader(c), "/", "HTTP/1.0", "Accept: text/event-stream, */*")
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	assert.Regexp(t, `^retry: \d+\n\n$`, string(body))
+	assert.ErrorIs(t, err, syscall.ECONNRESET)
+	assert.NoError(t, d.Shutdown(context.Background()))
+	assert.EqualValues(t, 1, d.Report().Canceled)
 }

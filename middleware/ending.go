@@ -34,7 +34,7 @@ func (x *exchange) endsBroken(code int) bool {
 	}
 	r := x.Request()
 	switch {
-	case code == policy.StayAway().Code, sse.FromEventSource(r), format.IsMCP(r):
+	case code == policy.StayAway().Code, comesBackFromCleanEnd(r):
 		return false
 	case code != 0:
 		return true
@@ -42,6 +42,9 @@ func (x *exchange) endsBroken(code int) bool {
 	// Who asks for an event stream by POST takes a clean end for the last word as well.
 	return sse.Accepts(&http.Request{Method: http.MethodGet, Header: r.Header})
 }
+
+// comesBackFromCleanEnd reports whether r's client asks again when its stream has ended cleanly.
+func comesBackFromCleanEnd(r *http.Request) bool { return sse.FromEventSource(r) || format.IsMCP(r) }
 
 // mayEndClean reports whether the response ends cleanly though its handler panics: it is a stream
 // that the drain has told or canceled, and whose ending is a clean one.

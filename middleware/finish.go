@@ -162,12 +162,18 @@ func (x *exchange) breakOff() {
 	if conn == nil {
 		return
 	}
-	if !x.Request().ProtoAtLeast(1, 1) {
-		// An HTTP/1.0 client knows the end of the body by the end of the connection (RFC 9112,
-		// section 6.3): only a reset tells it that the body is not complete.
-		if l, ok := conn.(interface{ SetLinger(sec int) error }); ok {
-			_ = l.SetLinger(0)
-		}
-	}
+	x.resetHTTP10AtClose()
 	_ = conn.Close()
+}
+
+// resetHTTP10AtClose makes the closing of an HTTP/1.0 connection a reset. Such a client knows the
+// end of the body by the end of the connection (RFC 9112, section 6.3): only a reset tells it that
+// the body is not complete.
+func (x *exchange) resetHTTP10AtClose() {
+	if x.Request().ProtoAtLeast(1, 1) {
+		return
+	}
+	if l, ok := x.ownConn().(interface{ SetLinger(sec int) error }); ok {
+		_ = l.SetLinger(0)
+	}
 }

@@ -65,6 +65,9 @@ func (x *exchange) answerCanceled() (broken bool) {
 	}()
 	x.clearHeader()
 	if getsEventStream(x.Request()) {
+		if !comesBackFromCleanEnd(x.Request()) {
+			x.resetHTTP10AtClose() // also if the drain's time is over while Refuse waits
+		}
 		sse.Refuse(x.w, x.Request(), x.d.slot(x.Rule()))
 	} else {
 		x.d.answerUnavailable(x.w, x.Request(), x.Rule())
