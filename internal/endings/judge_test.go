@@ -66,7 +66,7 @@ var right = map[tracked.Outcome]func(x *exchange, v *view) string{
 			return "" // the farewell is on its way to who doesn't read, and the connection's end may destroy it
 		}
 		// In real time a moment may be too short even for who answers at once.
-		return must(v.text.farewell && !(v.answered && x.reads.answers == 0 && !(x.real && x.hurried(v))), "unanswered, but the client was not told, or has answered at once")
+		return must(v.text.farewell && !(v.answered && x.reads.answers == 0 && !(x.real && (x.hurried(v) || x.readsEnded(v)))), "unanswered, but the client was not told, or has answered at once")
 	},
 	tracked.Canceled: func(x *exchange, v *view) string {
 		switch {
@@ -103,6 +103,13 @@ var right = map[tracked.Outcome]func(x *exchange, v *view) string{
 func (x *exchange) hurried(v *view) bool {
 	m, _ := x.response.Moments()
 	return !v.ended.Before(m.Cut) || !x.closedAt.IsZero() && !v.ended.Before(x.closedAt)
+}
+
+// readsEnded reports whether the client's side ended when an HTTP/2 WebSocket's reads had: halfway
+// from the cancel to the cut.
+func (x *exchange) readsEnded(v *view) bool {
+	m, _ := x.response.Moments()
+	return x.proto == "2" && !v.ended.Before(m.Cancel.Add(m.Cut.Sub(m.Cancel)/2))
 }
 
 func (x *exchange) upgraded(v *view) bool {
