@@ -10,8 +10,10 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 	"unsafe"
 
+	"github.com/lastcall-go/lastcall/internal/format"
 	"github.com/lastcall-go/lastcall/policy"
 	"github.com/lastcall-go/lastcall/stream"
 )
@@ -133,10 +135,19 @@ func (x *exchange) discardsLocked() (discards bool, err error) {
 		return true, nil
 	case !canceled || !x.committed || x.CancelSeen() || x.body != nil && x.farewell.Load() != nil:
 		return false, nil
-	case x.Kind() == policy.Infinite:
+	case x.Kind() == policy.Infinite && !x.mayEndEncodingLocked():
 		return true, errCanceled
 	}
 	return false, nil
+}
+
+// mayEndEncodingLocked reports whether a canceled stream that is encoded inside may still be
+// written to by a handler that doesn't know of the cancel: halfway to the cut it may. It could
+// learn of the cancel a moment later, as r3labs' does on a goroutine of its own, and a compressor
+// that has met an error doesn't end its body any more.
+func (x *exchange) mayEndEncodingLocked() bool {
+	m, _ := x.Moments()
+	return format.Encoded(x.w.Header()) && time.Now().Before(halfway(m.Cancel, m.Cut))
 }
 
 // writeAfterEnd returns the result of a write of n bytes after the handler has returned.
