@@ -21,7 +21,7 @@ type h2WebSocket struct {
 	webSocket
 	bodies   *bodiesConn
 	accepted atomic.Bool   // by a status of 2xx
-	tooLate  bool          // to accept it, since the handler has returned; guarded by the exchange's lock
+	returned bool          // the handler has: nobody may accept it any more; guarded by the exchange's lock
 	closed   chan struct{} // closed when the WebSocket is
 }
 
@@ -42,7 +42,7 @@ func newH2WebSocket(x *exchange) *h2WebSocket {
 // acceptIf makes s the carrier of the response if the status that was just written accepts the
 // WebSocket. The exchange's lock must be held.
 func (s *h2WebSocket) acceptIf(status int) {
-	if status/100 == 2 && !s.tooLate && !s.accepted.Swap(true) {
+	if status/100 == 2 && !s.returned && !s.accepted.Swap(true) {
 		s.x.switchCarrier(s, format.WebSocket)
 	}
 }
@@ -67,7 +67,7 @@ func (s *h2WebSocket) acceptOnWrite() bool {
 func (s *h2WebSocket) wasAccepted() bool {
 	s.x.lock.Lock()
 	defer s.x.lock.Unlock()
-	s.tooLate = true
+	s.returned = true
 	return s.accepted.Load()
 }
 
